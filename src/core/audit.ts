@@ -1,0 +1,44 @@
+/** The closed set of audit event types; `docs/audit.md` describes each. */
+export const AUDIT_EVENTS = [
+  'auth_success',
+  'auth_failure',
+  'authz_denied',
+  'policy_denied',
+  'rate_limited',
+  'tool_call',
+  'tool_response',
+  'request',
+  'request_refused',
+  'upstream_error',
+  'admin_action',
+] as const;
+
+export type AuditEventType = (typeof AUDIT_EVENTS)[number];
+
+/**
+ * One audit record before serialisation; absent fields are left out of the line. `timestamp`, `seq` and `worker` are
+ * added by the writer. Never a credential: `identity` is the configured id.
+ */
+export interface AuditRecord {
+  readonly event_type: AuditEventType;
+  readonly request_id?: string;
+  readonly identity?: string;
+  readonly provider?: string;
+  readonly client_ip?: string;
+  readonly server?: string;
+  readonly method?: string;
+  readonly tool?: string;
+  readonly resource?: string;
+  readonly decision?: 'allow' | 'deny';
+  readonly reason?: string;
+  readonly detail?: string;
+  readonly status?: number;
+  readonly duration_ms?: number;
+  readonly error_id?: string;
+  readonly policy_version?: string;
+}
+
+/** Takes audit records. Never throws, never blocks; what does not fit its bounded queue is counted as dropped. */
+export interface AuditSink {
+  write(record: AuditRecord): void;
+}

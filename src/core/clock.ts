@@ -1,0 +1,33 @@
+/** A pending timer. */
+export interface Timer {
+  cancel(): void;
+}
+
+/**
+ * Time, as everything but `process/` sees it. Tests replace it. `nowMs` is monotonic, with fractions; `wallMs` is the
+ * time of day.
+ */
+export interface Clock {
+  nowMs(): number;
+  wallMs(): number;
+  /** Calls back once, not before `delayMs`, at most one wheel tick (50 ms) late on an idle loop. Does not keep the process alive. */
+  after(delayMs: number, callback: () => void): Timer;
+  /** Calls back repeatedly until cancelled. Does not keep the process alive. */
+  every(periodMs: number, callback: () => void): Timer;
+}
+
+/** The real clock. */
+export const systemClock: Clock = {
+  nowMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  after(delayMs, callback) {
+    const handle = setTimeout(callback, delayMs);
+    handle.unref();
+    return { cancel: () => clearTimeout(handle) };
+  },
+  every(periodMs, callback) {
+    const handle = setInterval(callback, periodMs);
+    handle.unref();
+    return { cancel: () => clearInterval(handle) };
+  },
+};

@@ -1,0 +1,191 @@
+import type { Grants } from './access.ts';
+import type { LimitSpec } from './principal.ts';
+import type { TransportName } from './upstream.ts';
+
+/**
+ * The checked configuration: defaults applied, references resolved, durations in milliseconds, secrets in plain. Plain
+ * data (survives msgpackr and structured clone), frozen, one version each.
+ */
+export interface ConfigSnapshot {
+  /** First 16 hex digits of the SHA-256 of the effective configuration: the audit's `policy_version`. */
+  readonly version: string;
+  /** The file it came from, or `built-in demo`. */
+  readonly source: string;
+  readonly server: ServerSettings;
+  readonly auth: AuthSettings;
+  readonly rateLimit: RateLimitSettings;
+  readonly policy: PolicySettings;
+  readonly audit: AuditSettings;
+  readonly logging: LoggingSettings;
+  /** At least one. */
+  readonly upstreams: readonly UpstreamSettings[];
+  /** The single `[upstream]` form: a missing command is a start-up error instead of a server marked down. */
+  readonly isSingleUpstream: boolean;
+}
+
+export interface ServerSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly engine: 'uws' | 'node';
+  readonly profile: 'default' | 'hardened';
+  /** Resolved: 0 = everything in one process. `auto` = available parallelism. */
+  readonly workers: number;
+  readonly maxRequestBytes: number;
+  /** Null: derived (loopback names when bound to loopback, else unchecked). Entries are `name` or `name:port`. */
+  readonly allowedHosts: readonly string[] | null;
+  /** Null: derived (loopback origins when bound to loopback, else none). */
+  readonly allowedOrigins: readonly string[] | null;
+  readonly cors: CorsSettings;
+  readonly tls: TlsSettings | null;
+  /** CIDR blocks or addresses. */
+  readonly trustedProxies: readonly string[];
+  readonly drainTimeoutMs: number;
+  readonly drainDelayMs: number;
+  readonly idleTimeoutMs: number;
+  readonly maxConnections: number;
+  /** 0 = off. */
+  readonly maxConnectionsPerIp: number;
+  readonly maxJsonDepth: number;
+  readonly maxJsonKeys: number;
+  readonly isAcceptStrict: boolean;
+  /** `close`: a chunked body is accepted and its connection closed; `refuse`: 411. */
+  readonly chunkedBodies: 'close' | 'refuse';
+  readonly admin: AdminSettings;
+}
+
+export interface CorsSettings {
+  readonly isEnabled: boolean;
+  readonly allowedOrigins: readonly string[];
+  readonly allowedMethods: readonly string[];
+  readonly allowedHeaders: readonly string[];
+  readonly maxAgeSecs: number;
+}
+
+export interface TlsSettings {
+  readonly certPath: string;
+  readonly keyPath: string;
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+}
+
+export interface AdminSettings {
+  /** Null: no separate listener, admin endpoints need an admin credential on the main one. */
+  readonly listen: { readonly host: string; readonly port: number } | null;
+  /** SHA-256 digests, base64. */
+  readonly tokenHashes: readonly string[];
+}
+
+export interface AuthSettings {
+  readonly isAnonymousAllowed: boolean;
+  /** What an identity without `allowed_tools` may call. */
+  readonly defaultTools: 'all' | 'none';
+  readonly isXApiKeyAccepted: boolean;
+  readonly apiKeys: readonly ApiKeySettings[];
+  /** `auth.resource_metadata`; null = derived from the request's Host. */
+  readonly resourceMetadata: ResourceMetadataSettings | null;
+}
+
+export interface ApiKeySettings {
+  readonly id: string;
+  /** SHA-256 of the whole key, standard base64, 44 characters. */
+  readonly keyHash: string;
+  readonly grants: Grants;
+  /** Null: the default limit. */
+  readonly limit: LimitSpec | null;
+  /** Wall-clock milliseconds; null = never. */
+  readonly expiresAtMs: number | null;
+  readonly roles: readonly string[];
+}
+
+export interface ResourceMetadataSettings {
+  readonly resource: string;
+  readonly authorizationServers: readonly string[];
+  readonly scopesSupported: readonly string[];
+}
+
+export interface RateLimitSettings {
+  readonly isEnabled: boolean;
+  readonly default: LimitSpec;
+  /** Whether a call that policy denies still costs its token. */
+  readonly isDeniedCounted: boolean;
+  /** Requests in progress per principal and worker. */
+  readonly maxInFlight: number;
+}
+
+export interface PolicySettings {
+  readonly tools: { readonly allow: readonly string[] | null; readonly deny: readonly string[] };
+}
+
+export interface AuditSettings {
+  readonly isEnabled: boolean;
+  readonly isStdout: boolean;
+  /** Absolute path; null = no file. */
+  readonly file: string | null;
+  readonly redactionRules: readonly RedactionRule[];
+  readonly rotation: RotationSettings;
+}
+
+/** Replaces what `pattern` (linear-time regular expression) matches in any string of log and audit. */
+export interface RedactionRule {
+  readonly name: string;
+  readonly pattern: string;
+  readonly replacement: string;
+}
+
+export interface RotationSettings {
+  /** 0 = never by size. */
+  readonly maxBytes: number;
+  /** 0 = never by age. */
+  readonly maxAgeMs: number;
+  /** Rotated files kept, oldest removed first. */
+  readonly keep: number;
+  readonly isCompressed: boolean;
+}
+
+export interface LoggingSettings {
+  readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
+  /** `auto`: pretty on a terminal, JSON otherwise. */
+  readonly format: 'auto' | 'json' | 'pretty';
+}
+
+export interface UpstreamSettings {
+  readonly name: string;
+  /** `/fs`; `/` is the catch-all; null = reachable by name only. */
+  readonly pathPrefix: string | null;
+  readonly isPrefixStripped: boolean;
+  readonly transport: TransportName;
+  readonly isRequired: boolean;
+  /** Idle deadline of a request; progress resets it. */
+  readonly timeoutMs: number;
+  /** Hard deadline of a request. */
+  readonly timeoutMaxMs: number;
+  /** Requests in flight per worker; 0 = unlimited. */
+  readonly maxConcurrency: number;
+  readonly maxResponseBytes: number;
+  readonly stdio: StdioSettings | null;
+  readonly http: HttpSettings | null;
+}
+
+export interface StdioSettings {
+  readonly command: string;
+  readonly args: readonly string[];
+  /** All that the child sees beside a minimal PATH, HOME, LANG. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string | null;
+  readonly isShellAllowed: boolean;
+  readonly maxLineBytes: number;
+}
+
+export interface HttpSettings {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly arePrivateNetworksAllowed: boolean;
+}
+
+/** A fault found in the configuration. `path` as in `auth.api_keys[0].id`; position 1-based where known. */
+export interface ConfigProblem {
+  readonly path: string;
+  readonly message: string;
+  readonly severity: 'error' | 'warning';
+  readonly line?: number;
+  readonly column?: number;
+}

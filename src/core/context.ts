@@ -1,0 +1,51 @@
+import type { Exchange } from './exchange.ts';
+import type { Principal } from './principal.ts';
+import type { Refusal } from './refusal.ts';
+import type { TransportName } from './upstream.ts';
+
+/**
+ * All that is known of one request, filled from top to bottom as it walks the pipeline; `settle` turns it into the
+ * metric, the audit record and the log line. Contexts are not shared and not reused while anything refers to them.
+ */
+export interface RequestContext {
+  readonly exchange: Exchange;
+  /** Echoed as `X-Request-ID`. */
+  readonly requestId: string;
+  /** Monotonic. */
+  readonly startMs: number;
+  /** Null until authenticated. */
+  principal: Principal | null;
+  /** Configured name of the upstream; empty until routed. */
+  server: string;
+  transport: TransportName | '';
+  /** JSON-RPC method as sent, empty before the body was read or for other endpoints. */
+  method: string;
+  /** Bounded metric label: a known method, an endpoint (`health`, `metrics` …) or `other`. */
+  methodLabel: string;
+  /** Tool name of a `tools/call`, as sent. */
+  tool: string;
+  /** URI of a `resources/read`, as sent. */
+  resource: string;
+  /** Raw JSON token of the request's id; `null` for none or not yet known. */
+  idToken: string;
+  isNotification: boolean;
+  /** Limit headers: the values of the limiter that decided; −1 = none consulted. */
+  limit: number;
+  limitRemaining: number;
+  limitResetSecs: number;
+  /** Seconds for `Retry-After`; 0 = none. */
+  retryAfterSecs: number;
+  /** HTTP status sent; 0 while undecided, 499 when the client left first. */
+  status: number;
+  /** Why it was refused, null when it was served. */
+  refusal: Refusal | null;
+  /** UUID that stands in the answer, the log and the audit; empty when nothing failed. */
+  errorId: string;
+  /** For log and audit only: the rule that decided, what the upstream did. */
+  detail: string;
+  /** JSON-RPC error code the upstream answered with, 0 for none. */
+  upstreamErrorCode: number;
+  /** When it was sent upstream (monotonic); 0 = it was not. */
+  sentMs: number;
+  isSettled: boolean;
+}

@@ -1,0 +1,31 @@
+/**
+ * One JSON-RPC message as `mcp/parse.ts` found it: the bytes that were checked, and where in them the parts stand
+ * that the gateway decides on or replaces. Nothing is re-interpreted later: what goes upstream is these bytes with
+ * the replaced spans, so there is no second reading to differ from the first. Offsets are into `bytes`, end exclusive,
+ * −1 when absent. No duplicate keys, no case variants of protocol keys, valid UTF-8, bounded depth.
+ */
+export interface Envelope {
+  readonly kind: 'request' | 'notification' | 'response';
+  readonly bytes: Buffer;
+  /** Empty for a response. */
+  readonly method: string;
+  /** The raw JSON token of `id` (a string with its quotes, or an integer). */
+  readonly idStart: number;
+  readonly idEnd: number;
+  readonly paramsStart: number;
+  readonly paramsEnd: number;
+  /** `params.name` when it is a string. */
+  readonly name: string | null;
+  /** `params.uri` when it is a string. */
+  readonly uri: string | null;
+  /** The raw token of `params._meta.progressToken`, when a string or integer. */
+  readonly tokenStart: number;
+  readonly tokenEnd: number;
+  /** The raw token of `params.requestId` (of `notifications/cancelled`). */
+  readonly requestIdStart: number;
+  readonly requestIdEnd: number;
+  /** `params.protocolVersion` when it is a string (of `initialize`). */
+  readonly protocolVersion: string | null;
+  /** `params._meta` holds a key with the prefix `io.modelcontextprotocol/` that only revision 2026-07-28 defines. */
+  readonly claimsModern: boolean;
+}

@@ -1,0 +1,19 @@
+import type { RequestContext } from './context.ts';
+import type { UpstreamEvents } from './upstream.ts';
+
+/**
+ * What happens, one method per event: each moves its counters, writes its audit record and its log line together. None
+ * throws. The request events are called by `pipeline/` in this order; `settled` closes every request exactly once.
+ */
+export interface Events extends UpstreamEvents {
+  /** A credential was accepted or refused (`context.refusal`). */
+  authenticated(context: RequestContext): void;
+  /** The identity budget was asked. */
+  limited(context: RequestContext, isAllowed: boolean): void;
+  /** A tool call is about to be sent upstream. */
+  toolCalled(context: RequestContext): void;
+  /** The request is over; everything in the context is final. */
+  settled(context: RequestContext): void;
+  /** Something that should not happen; `where` is a stable name. */
+  internalError(where: string, error: unknown): void;
+}

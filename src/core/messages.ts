@@ -1,0 +1,57 @@
+import type { ConfigSnapshot } from './config.ts';
+import type { TransportName, UpstreamState } from './upstream.ts';
+
+/** How one worker sees one upstream. */
+export interface UpstreamStatus {
+  readonly server: string;
+  readonly transport: TransportName;
+  readonly pathPrefix: string | null;
+  readonly isRequired: boolean;
+  readonly state: UpstreamState;
+  /** For operators; null when ready. */
+  readonly detail: string | null;
+}
+
+/** Metrics of one worker: prom-client's `getMetricsAsJSON` form, opaque here. */
+export type MetricsDump = readonly unknown[];
+
+/** Primary → worker. */
+export type ToWorker =
+  | { readonly type: 'start'; readonly worker: number; readonly config: ConfigSnapshot; readonly port: number; readonly adminPort: number; readonly verbosity: number }
+  /** State of the whole fleet of workers, sent on every change. `reason` is empty when ready. */
+  | { readonly type: 'fleet'; readonly reason: string; readonly upstreams: readonly UpstreamStatus[] }
+  | { readonly type: 'collect'; readonly ticket: number }
+  /** Answer to `ask_metrics`: exposition text of all workers together. */
+  | { readonly type: 'metrics_text'; readonly ticket: number; readonly text: string }
+  | { readonly type: 'drain'; readonly delayMs: number; readonly timeoutMs: number };
+
+/** Worker → primary. */
+export type ToPrimary =
+  | { readonly type: 'hello' }
+  | { readonly type: 'listening'; readonly port: number; readonly adminPort: number }
+  | { readonly type: 'failed'; readonly message: string }
+  | { readonly type: 'upstreams'; readonly statuses: readonly UpstreamStatus[] }
+  /** Complete JSON lines, each with its newline; `lines` counts them, `dropped` those lost since the last frame. */
+  | { readonly type: 'audit'; readonly text: string; readonly lines: number; readonly dropped: number }
+  | { readonly type: 'ask_metrics'; readonly ticket: number }
+  | { readonly type: 'metrics'; readonly ticket: number; readonly dump: MetricsDump }
+  | { readonly type: 'drained' };
+
+const TO_WORKER: ReadonlySet<string> = new Set(['start', 'fleet', 'collect', 'metrics_text', 'drain']);
+const TO_PRIMARY: ReadonlySet<string> = new Set(['hello', 'listening', 'failed', 'upstreams', 'audit', 'ask_metrics', 'metrics', 'drained']);
+
+function typeOf(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return '';
+  const type = (value as { type?: unknown }).type;
+  return typeof type === 'string' ? type : '';
+}
+
+/** Null for anything that is no message of ours; both ends are the same build, so the type tag decides. */
+export function asToWorker(value: unknown): ToWorker | null {
+  return TO_WORKER.has(typeOf(value)) ? (value as ToWorker) : null;
+}
+
+/** Null for anything that is no message of ours. */
+export function asToPrimary(value: unknown): ToPrimary | null {
+  return TO_PRIMARY.has(typeOf(value)) ? (value as ToPrimary) : null;
+}

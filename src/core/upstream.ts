@@ -1,0 +1,82 @@
+import type { Envelope } from './envelope.ts';
+import type { Refusal } from './refusal.ts';
+
+export type TransportName = 'stdio' | 'http' | 'sse' | 'websocket';
+
+/** `starting` until the first handshake; `ready` after one; `down` when the last attempt failed; `closed` for good. */
+export type UpstreamState = 'starting' | 'ready' | 'down' | 'closed';
+
+/** What the upstream said of itself when it was initialised. JSON texts, already checked and bounded. */
+export interface UpstreamInfo {
+  readonly protocolVersion: string;
+  readonly name: string;
+  readonly version: string;
+  /** The `serverInfo` object as JSON text. */
+  readonly serverInfo: string;
+  /** Names of its capabilities: `tools`, `resources`, `prompts`, `logging`, `completions` … */
+  readonly capabilities: ReadonlySet<string>;
+  readonly instructions: string | null;
+}
+
+/**
+ * Receives what an upstream answers to one request. Zero or more `onStream`/`onMessage`, then exactly one of
+ * `onReply` and `onFail`, never inside `request`. After `detach` nothing is called any more. Bytes are complete JSON-RPC
+ * messages with the client's own id and progress token restored, safe to send as they are; owned by the receiver.
+ */
+export interface ReplySink {
+  /** The upstream has begun to answer with an event stream. */
+  onStream(): void;
+  /** A notification that belongs to this request (progress, logging). False: the client reads slowly, pause if you can. */
+  onMessage(bytes: Buffer): boolean;
+  /** The response. `isError` when it is a JSON-RPC error; `code` then holds its code. */
+  onReply(bytes: Buffer, isError: boolean): void;
+  /** No response will come. `detail` is for log and audit only. */
+  onFail(refusal: Refusal, detail: string): void;
+}
+
+/** Per-request facts beside the message itself. */
+export interface RequestOptions {
+  /** Rest of the path behind the server's prefix, starting with `/`, or empty: appended to the URL with `strip_prefix`. */
+  readonly restPath: string;
+  /** Owner of the request: only the same principal can cancel it. */
+  readonly principalKey: string;
+}
+
+/** A request in flight. */
+export interface InFlight {
+  /** The client is gone: nothing is delivered any more; the upstream's answer is awaited and dropped. */
+  detach(): void;
+  /** The client reads again after `onMessage` returned false. */
+  resume(): void;
+}
+
+/** A configured MCP server, with whatever connection, child process and session stand behind it. */
+export interface Upstream {
+  readonly name: string;
+  readonly transport: TransportName;
+  readonly isRequired: boolean;
+  readonly state: UpstreamState;
+  /** Why it is not ready; for operators (`/routes`, log), never for clients. Null when ready. */
+  readonly detail: string | null;
+  /** Null until the first handshake. Kept while down. */
+  readonly info: UpstreamInfo | null;
+  readonly inFlight: number;
+  /** Begins to connect; never throws, failures show in `state`. */
+  start(): void;
+  /** Relays a request. A refusal is returned when nothing was sent. */
+  request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal;
+  /** Relays a notification: fire and forget. `notifications/cancelled` is translated to the internal id, or dropped. */
+  notify(message: Envelope, options: RequestOptions): Refusal | null;
+  /** Fails what is in flight, ends the session, the connections and the whole process tree. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** What upstreams report. Never throws. */
+export interface UpstreamEvents {
+  stateChanged(upstream: Upstream): void;
+  /** One line of a child's stderr, redacted and rate-limited by the receiver. */
+  stderrLine(server: string, line: string): void;
+  /** A line or event that is no JSON-RPC message and was dropped. */
+  noise(server: string, kind: 'not_json' | 'unmatched' | 'oversize' | 'server_request'): void;
+  restarted(server: string, attempt: number): void;
+}
