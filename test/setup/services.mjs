@@ -1,0 +1,95 @@
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The real programs that tests run, with the Debian package of each; `service`: what that package would start by itself. */
+export const SERVICES = [
+  { command: 'nginx', package: 'nginx-light', service: 'nginx' },
+  { command: 'haproxy', package: 'haproxy', service: 'haproxy' },
+  { command: 'openssl', package: 'openssl', service: null },
+  { command: 'curl', package: 'curl', service: null },
+  { command: 'ps', package: 'procps', service: null },
+];
+
+const POLICY_FILE = '/usr/sbin/policy-rc.d';
+
+function isOnPath(command, path) {
+  return path.split(':').some((folder) => {
+    try {
+      accessSync(join(folder || '.', command), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** The services whose command is nowhere on `path`. */
+export function missingServices(path) {
+  return SERVICES.filter((service) => !isOnPath(service.command, path));
+}
+
+function apt(args) {
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  return spawnSync('apt-get', args, { stdio: ['ignore', 2, 2], env }).status === 0;
+}
+
+/** Runs `work` while a policy file forbids packages to start their services; one that stands there already is left alone. */
+function withoutStarting(work) {
+  let isOurs = false;
+  try {
+    writeFileSync(POLICY_FILE, '#!/bin/sh\nexit 101\n', { mode: 0o755, flag: 'wx' });
+    isOurs = true;
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+  }
+  try {
+    return work();
+  } finally {
+    if (isOurs) rmSync(POLICY_FILE);
+  }
+}
+
+/** Keeps what was installed for tests from starting with the machine; where there is no init system there is nothing to do. */
+function disable(services) {
+  const names = services.flatMap(({ service }) => (service === null ? [] : [service]));
+  for (const name of names) spawnSync('update-rc.d', [name, 'disable'], { stdio: 'ignore' });
+  if (names.length > 0) spawnSync('systemctl', ['disable', '--now', ...names], { stdio: 'ignore' });
+}
+
+function install(services) {
+  const args = ['install', '--no-install-recommends', '-y', ...services.map((service) => service.package)];
+  withoutStarting(() => apt(args) || (apt(['update']) && apt(args)));
+  disable(services);
+}
+
+function instructions(services) {
+  const packages = services.map((service) => service.package).join(' ');
+  const started = services.flatMap(({ service }) => (service === null ? [] : [service]));
+  return [
+    `Tests need programs that are not installed: ${services.map((service) => service.command).join(', ')}. Run`,
+    '',
+    `  sudo apt-get update && sudo apt-get install --no-install-recommends -y ${packages}`,
+    ...(started.length > 0 ? [`  sudo systemctl disable --now ${started.join(' ')}    # tests start their own`] : []),
+    '',
+    'and run the tests again.',
+  ].join('\n');
+}
+
+/** Null when all services are there, installing them if this is root; otherwise what to do. Tests are never skipped for want of one. */
+export function ensureServices(path, isRoot) {
+  const missing = missingServices(path);
+  if (missing.length === 0) return null;
+  if (isRoot) install(missing);
+  const still = missingServices(path);
+  return still.length === 0 ? null : instructions(still);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const problem = ensureServices(process.env.PATH ?? '', process.getuid?.() === 0);
+  if (problem !== null) {
+    console.error(problem);
+    process.exit(1);
+  }
+}

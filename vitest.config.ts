@@ -1,0 +1,18 @@
+import { defineConfig } from 'vitest/config';
+
+/** Tests that start whole gateways: one file at a time, after the others, so that their deadlines mean something on two cores. */
+const WHOLE: string[] = ['test/e2e/**/*.test.ts', 'test/conformance/**/*.test.ts', 'test/docs/**/*.test.ts'];
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    expect: { requireAssertions: true },
+    projects: [
+      { extends: true, test: { name: 'rooms', include: ['test/**/*.test.ts'], exclude: WHOLE, sequence: { groupOrder: 0 } } },
+      { extends: true, test: { name: 'whole', include: WHOLE, fileParallelism: false, sequence: { groupOrder: 1 } } },
+    ],
+  },
+});
