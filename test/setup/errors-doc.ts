@@ -1,0 +1,93 @@
+import * as catalogue from '../../src/core/errors.ts';
+import type { Refusal } from '../../src/core/refusal.ts';
+
+/** What the table cannot say: when each refusal happens, and what helps. One entry per code, checked both ways. */
+export const NOTES: Readonly<Record<string, string>> = {
+  BAD_TARGET: 'The request target is not a plain absolute path: a dot segment, `//`, `%00`, `%2f`, `%5c`, or a character no URL may hold.',
+  BAD_HEADER: 'A header that must stand alone was repeated, is empty where it may not be, holds forbidden bytes, or shadows one of ours with `_`.',
+  BAD_HOST: 'The `Host` header is absent, empty, repeated, or no `name[:port]`.',
+  BAD_FRAMING: 'The length of the body cannot be told for certain: conflicting, malformed or doubled `Content-Length` and `Transfer-Encoding`.',
+  UNEXPECTED_BODY: 'A method other than POST declared a body.',
+  HOST_DENIED: 'The name in `Host` is not served. On a loopback address only loopback names are, unless `server.allowed_hosts` says otherwise.',
+  ORIGIN_DENIED: 'A browser page of another origin made the request. List the origin in `server.allowed_origins` if that is meant.',
+  LENGTH_REQUIRED: 'A POST without `Content-Length`, or a chunked one where the profile refuses them.',
+  BODY_TOO_LARGE: 'The body is larger than `server.max_request_size`; declared sizes are refused before anything is read.',
+  URI_TOO_LONG: 'Path and query together exceed 8,192 bytes.',
+  BAD_CODING: 'Compressed bodies are not accepted.',
+  BAD_EXPECTATION: 'An `Expect` other than `100-continue`.',
+  HEAD_TOO_LARGE: 'The request head exceeds 16 KiB, or has too many header lines.',
+  UNKNOWN_METHOD: 'The HTTP method is none of those that HTTP defines for resources.',
+  UNKNOWN_CODING: 'A `Transfer-Encoding` other than `chunked`.',
+  REQUEST_TIMEOUT: 'The request did not arrive completely in time.',
+  NOT_FOUND: 'No such path, no such server, or an admin path on the main listener while a separate admin listener exists.',
+  METHOD_NOT_ALLOWED: 'The path exists; `Allow` lists the methods it takes.',
+  DRAINING: 'The gateway is shutting down. Another instance, or the same one after its restart, will serve the request.',
+  OVERLOADED: 'The gateway cannot take this on now. Try again after `Retry-After`.',
+  AUTH_MISSING: 'No credential was sent. Credentials in the query string do not count.',
+  AUTH_MALFORMED: 'A credential was sent in a form that no configured provider takes.',
+  AUTH_INVALID: 'The credential is not known.',
+  AUTH_EXPIRED: 'The credential was known and is past its `expires_at`.',
+  ADMIN_REQUIRED: 'The caller is known but is no administrator: a role `admin` or one of `server.admin.tokens` is needed.',
+  RATE_LIMITED: "The caller's bucket is empty; `Retry-After` says when a token will be there.",
+  TOO_MANY_IN_FLIGHT: 'The caller has `rate_limit.max_in_flight` requests in progress.',
+  BAD_CONTENT_TYPE: 'The body of a message must be `application/json`; a charset parameter is accepted.',
+  NOT_ACCEPTABLE: 'The `Accept` header rules out what the gateway would answer with.',
+  EMPTY_BODY: 'A POST without a body.',
+  BAD_JSON: 'The body is not valid JSON in valid UTF-8.',
+  JSON_TOO_DEEP: 'Nesting beyond `server.max_json_depth`.',
+  JSON_TOO_MANY_KEYS: 'More object keys than `server.max_json_keys`.',
+  DUPLICATE_KEY: 'An object has a key twice, or a protocol key in another case: two readers could see two meanings.',
+  BAD_MESSAGE: 'JSON, but no JSON-RPC 2.0 message.',
+  BATCH_REFUSED: 'An array of messages; the revisions served here have none.',
+  BAD_PARAMS: 'A `tools/call` without a tool name, or other parameters that the decision needs and that are not there.',
+  BAD_VERSION: '`MCP-Protocol-Version` names a revision that is not served.',
+  MODERN_NOT_SERVED: 'The message claims revision 2026-07-28, which is not served yet; the client falls back to `initialize`.',
+  METHOD_UNKNOWN: 'A JSON-RPC method that the gateway does not relay. Answered in band with HTTP 200.',
+  SERVER_DENIED: "The caller's `servers` do not include this one.",
+  TOOL_DENIED: 'The tool is denied, or not allowed, for this caller. The audit record names the rule, the answer does not.',
+  UPSTREAM_DOWN: 'The MCP server behind the gateway is not connected. `/routes` and the log say why.',
+  UPSTREAM_BUSY: "The server's `max_concurrency` is reached, or its input is backed up.",
+  UPSTREAM_FAILED: 'The server ended or broke the connection before it answered, or answered with an HTTP error.',
+  UPSTREAM_INVALID: "The server's answer is no valid answer to the request.",
+  UPSTREAM_TOO_LARGE: "The server's answer exceeds the size allowed.",
+  UPSTREAM_TIMEOUT: 'No answer within `timeout_secs` without progress, or within `timeout_max_secs` in all.',
+  INTERNAL: 'A fault of the gateway. The log holds it under the `error_id`.',
+};
+
+function isRefusal(value: unknown): value is Refusal {
+  return typeof value === 'object' && value !== null && 'rpcCode' in value;
+}
+
+/** All refusals of the catalogue, in its order. */
+export function refusals(): Refusal[] {
+  return Object.values(catalogue)
+    .filter(isRefusal)
+    .toSorted((left, right) => left.status - right.status || left.code.localeCompare(right.code, 'en'));
+}
+
+function row({ code, status, rpcCode, reason, message }: Refusal): string {
+  return `| \`${code}\` | ${status} | ${rpcCode} | \`${reason}\` | ${message} | ${NOTES[code] ?? ''} |`;
+}
+
+/** `docs/errors.md`. */
+export function errorsDoc(): string {
+  return `# Errors
+
+Generated from \`src/core/errors.ts\` by \`npm run generate\`; do not edit.
+
+Every refusal is one of these. At an MCP endpoint the client gets the HTTP status and a JSON-RPC error with the code, the
+message and \`data.error_id\`; elsewhere \`{"error", "error_id"}\`. A 429, and a 503 that may pass, add \`retry_after\` in seconds and the header
+\`Retry-After\`. The message names the class of failure only. What exactly happened stands in the log and in the audit trail
+under the same \`error_id\`, with the reason of this table, which is also the metric label.
+
+Own JSON-RPC codes are −(31000 + HTTP status). Codes that JSON-RPC 2.0 or MCP define keep their meaning. Codes in the first column are never
+reused.
+
+Pages that the HTTP parser of the \`uws\` engine writes by itself, before the gateway sees a request (some malformed request
+lines), have no such body and no \`error_id\`.
+
+| code | HTTP | JSON-RPC | reason | message | when |
+|---|---|---|---|---|---|
+${refusals().map(row).join('\n')}
+`;
+}

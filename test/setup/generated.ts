@@ -1,0 +1,15 @@
+import { errorsDoc } from './errors-doc.ts';
+import { lintConfig } from './lint-rules.ts';
+
+/** A file that is made from sources and committed; `path` is relative to the checkout. */
+export interface GeneratedFile {
+  readonly path: string;
+  readonly text: string;
+}
+
+export function generatedFiles(): GeneratedFile[] {
+  return [
+    { path: 'docs/errors.md', text: errorsDoc() },
+    { path: '.oxlintrc.json', text: lintConfig() },
+  ];
+}
