@@ -47,5 +47,9 @@ export interface RequestContext {
   upstreamErrorCode: number;
   /** When it was sent upstream (monotonic); 0 = it was not. */
   sentMs: number;
+  /** Key of the principal's budgets; empty until authenticated. */
+  budgetKey: string;
+  /** It holds one of its principal's in-flight places, which `settle` gives back. */
+  isInFlight: boolean;
   isSettled: boolean;
 }

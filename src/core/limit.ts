@@ -17,8 +17,18 @@ export interface LimitOutcome {
 export interface Limiter {
   /** One token of `key`. Synchronous, allocation-free for a known key. `nowMs` is the monotonic clock. */
   take(key: string, spec: LimitSpec, nowMs: number, out: LimitOutcome): void;
+  /** Returns a token taken for a request that turned out not to count (`count_denied = false`). Never above the burst. */
+  giveBack(key: string, spec: LimitSpec, nowMs: number): void;
   /** Keys held now (`mcp_guard_active_identities`). */
   readonly size: number;
   /** Frees what is idle; called about once a second. */
   sweep(nowMs: number): void;
+}
+
+/** Requests in progress per principal. */
+export interface InFlightLimiter {
+  /** False when the principal already has the most it may have. */
+  enter(key: string): boolean;
+  /** Exactly once per successful `enter`. */
+  leave(key: string): void;
 }

@@ -10,6 +10,8 @@ export interface UpstreamStatus {
   readonly state: UpstreamState;
   /** For operators; null when ready. */
   readonly detail: string | null;
+  /** Process group of this worker's child; null without one. */
+  readonly pid: number | null;
 }
 
 /** Metrics of one worker: prom-client's `getMetricsAsJSON` form, opaque here. */

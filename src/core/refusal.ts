@@ -14,3 +14,8 @@ export interface Refusal {
   /** What the client is told: the class of failure, no detail. */
   readonly message: string;
 }
+
+/** Tells a refusal from whatever else a stage returns. */
+export function isRefusal(value: object): value is Refusal {
+  return (value as Partial<Refusal>).rpcCode !== undefined;
+}

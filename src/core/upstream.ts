@@ -28,8 +28,8 @@ export interface ReplySink {
   onStream(): void;
   /** A notification that belongs to this request (progress, logging). False: the client reads slowly, pause if you can. */
   onMessage(bytes: Buffer): boolean;
-  /** The response. `isError` when it is a JSON-RPC error; `code` then holds its code. */
-  onReply(bytes: Buffer, isError: boolean): void;
+  /** The response. `isError` when it is a JSON-RPC error; `code` is its code then, else 0. */
+  onReply(bytes: Buffer, isError: boolean, code: number): void;
   /** No response will come. `detail` is for log and audit only. */
   onFail(refusal: Refusal, detail: string): void;
 }
@@ -61,6 +61,8 @@ export interface Upstream {
   /** Null until the first handshake. Kept while down. */
   readonly info: UpstreamInfo | null;
   readonly inFlight: number;
+  /** Process group of its child, for a last kill when the worker ends without closing; null without one. */
+  readonly pid: number | null;
   /** Begins to connect; never throws, failures show in `state`. */
   start(): void;
   /** Relays a request. A refusal is returned when nothing was sent. */
@@ -79,4 +81,16 @@ export interface UpstreamEvents {
   /** A line or event that is no JSON-RPC message and was dropped. */
   noise(server: string, kind: 'not_json' | 'unmatched' | 'oversize' | 'server_request'): void;
   restarted(server: string, attempt: number): void;
+}
+
+/** A request path resolved to an upstream. */
+export interface Route {
+  readonly upstream: Upstream;
+  /** Rest of the path behind the match, starting with `/`, or empty. */
+  readonly restPath: string;
+}
+
+/** Resolves `/mcp…` paths: exact server name first, then the longest prefix on a segment boundary. */
+export interface RouteTable {
+  match(path: string): Route | null;
 }

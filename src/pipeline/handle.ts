@@ -1,0 +1,197 @@
+import type { RequestContext } from '../core/context.ts';
+import type { Envelope } from '../core/envelope.ts';
+import * as errors from '../core/errors.ts';
+import type { Exchange } from '../core/exchange.ts';
+import type { Principal } from '../core/principal.ts';
+import { isRefusal, type Refusal } from '../core/refusal.ts';
+import type { Route } from '../core/upstream.ts';
+import { acceptsOf, isJsonContentType } from '../mcp/content.ts';
+import { isRelayedNotification, methodLabel, roleOf } from '../mcp/methods.ts';
+import { isFailure, parseMessage } from '../mcp/parse.ts';
+import { versionHeaderVerdict } from '../mcp/revisions.ts';
+import { newContext } from './context.ts';
+import { isPreflight } from './cors.ts';
+import { answerInitialize, answerPing, answerPreflight } from './local.ts';
+import type { Parts } from './parts.ts';
+import { Relay } from './relay.ts';
+import { answer, refuse } from './reply.ts';
+import { settleGone } from './settle.ts';
+
+/** A rate-limited request with a declared body up to this size is answered after the body, with its JSON-RPC id. */
+const POLITE_BODY_BYTES = 65_536;
+
+/** Begins a request: its context exists, and whatever happens now, it is settled exactly once. */
+export function begin(parts: Parts, exchange: Exchange): RequestContext {
+  const context = newContext(exchange, parts.clock.nowMs());
+  parts.load.active += 1;
+  exchange.onGone = () => settleGone(parts, context);
+  return context;
+}
+
+/** Runs a part of a request; what it throws is a fault of ours, answered 500 and reported. */
+export function guarded(parts: Parts, context: RequestContext, step: () => void): void {
+  try {
+    step();
+  } catch (error) {
+    parts.events.internalError('request', error);
+    refuse(parts, context, errors.INTERNAL);
+  }
+}
+
+/**
+ * The life of an MCP request, in order; `docs/request-path.md` has the picture. Everything up to the body runs inside
+ * the listener's callback. Each step either passes or names the refusal that ends the request.
+ */
+export function handleMcp(parts: Parts, context: RequestContext): void {
+  const { exchange } = context;
+  const { head } = exchange;
+  if (parts.load.isClosing) return refuse(parts, context, errors.DRAINING);
+  if (isPreflight(parts.settings.cors, context)) return answerPreflight(parts, context);
+
+  const who = authenticate(parts, context);
+  if (isRefusal(who)) return refuse(parts, context, who);
+  if (head.method !== 'POST') return refuse(parts, context, errors.METHOD_NOT_ALLOWED);
+
+  const route = parts.routes.match(head.path);
+  if (route === null) return refuse(parts, context, errors.NOT_FOUND);
+  context.server = route.upstream.name;
+  context.transport = route.upstream.transport;
+
+  const unfit = checkMedia(parts, context);
+  if (unfit !== null) return refuse(parts, context, unfit);
+
+  const limited = takeBudget(parts, context, who);
+  if (limited !== null && !isPolite(head.bodyBytes)) return refuse(parts, context, limited);
+
+  exchange.readBody(parts.settings.maxRequestBytes, (body, lost) => {
+    if (context.isSettled) return;
+    if (body === null) return refuse(parts, context, lost ?? errors.BAD_FRAMING);
+    guarded(parts, context, () => handleBody(parts, context, who, route, limited, body));
+  });
+}
+
+function handleBody(parts: Parts, context: RequestContext, who: Principal, route: Route, limited: Refusal | null, body: Buffer): void {
+  const message = parseMessage(body, parts.settings.jsonLimits);
+  if (isFailure(message)) {
+    context.idToken = message.idToken;
+    return refuse(parts, context, limited ?? message.refusal);
+  }
+  note(context, message);
+  if (limited !== null) return refuse(parts, context, limited);
+
+  const unserved = checkRevision(context, message);
+  if (unserved !== null) return refuse(parts, context, unserved);
+
+  const denied = decide(context, who, message);
+  if (denied !== null) {
+    if (!parts.settings.isDeniedCounted) parts.limiter.giveBack(context.budgetKey, who.limit, parts.clock.nowMs());
+    return refuse(parts, context, denied);
+  }
+  dispatch(parts, context, who, route, message);
+}
+
+function dispatch(parts: Parts, context: RequestContext, who: Principal, route: Route, message: Envelope): void {
+  // No upstream request is outstanding at the client yet, so a response answers nothing: accepted and dropped.
+  if (message.kind === 'response') return answer(parts, context, 202, '', '');
+  if (message.kind === 'notification') return passNotification(parts, context, route, message);
+  switch (roleOf(message.method)) {
+    case 'initialize':
+      return answerInitialize(parts, context, route.upstream, message);
+    case 'ping':
+      return answerPing(parts, context);
+    case 'unknown':
+      return refuse(parts, context, errors.METHOD_UNKNOWN);
+    case 'relayed':
+      return relay(parts, context, who, route, message);
+  }
+}
+
+/** Who calls? Reported either way; the one decision of the request. */
+function authenticate(parts: Parts, context: RequestContext): Principal | Refusal {
+  const { head } = context.exchange;
+  let who = parts.auth.tryNow(head, parts.clock.wallMs());
+  // Tokens of `server.admin.tokens` open the admin endpoints, never an MCP server.
+  if (!isRefusal(who) && who.provider === 'admin_token') who = errors.AUTH_INVALID;
+  if (isRefusal(who)) {
+    context.refusal = who;
+  } else {
+    context.principal = who;
+    context.budgetKey = who.provider === 'anonymous' ? `anonymous:${head.clientIp}` : who.key;
+  }
+  parts.events.authenticated(context);
+  return who;
+}
+
+function checkMedia(parts: Parts, context: RequestContext): Refusal | null {
+  const { head } = context.exchange;
+  if (!isJsonContentType(head.contentType)) return errors.BAD_CONTENT_TYPE;
+  const accepts = acceptsOf(head.accept);
+  const isServable = parts.settings.isAcceptStrict ? accepts.json && accepts.sse : accepts.json || accepts.sse;
+  return isServable ? null : errors.NOT_ACCEPTABLE;
+}
+
+/** How much may they do? Takes a token and an in-flight place; `settle` gives the place back. */
+function takeBudget(parts: Parts, context: RequestContext, who: Principal): Refusal | null {
+  const { outcome } = parts;
+  parts.limiter.take(context.budgetKey, who.limit, context.startMs, outcome);
+  context.limit = outcome.limit;
+  context.limitRemaining = outcome.remaining;
+  context.limitResetSecs = outcome.resetSecs;
+  context.retryAfterSecs = outcome.isAllowed ? 0 : outcome.retryAfterSecs;
+  parts.events.limited(context, outcome.isAllowed);
+  if (!outcome.isAllowed) return errors.RATE_LIMITED;
+  context.isInFlight = parts.inFlight.enter(context.budgetKey);
+  if (context.isInFlight) return null;
+  context.retryAfterSecs = 1;
+  return errors.TOO_MANY_IN_FLIGHT;
+}
+
+function isPolite(bodyBytes: number): boolean {
+  return bodyBytes >= 0 && bodyBytes <= POLITE_BODY_BYTES;
+}
+
+/** Copies from the message what log, audit, metrics and the answer need. */
+function note(context: RequestContext, message: Envelope): void {
+  context.method = message.method;
+  context.methodLabel = message.kind === 'response' ? 'response' : methodLabel(message.method);
+  context.isNotification = message.kind === 'notification';
+  if (message.kind === 'request') context.idToken = message.bytes.toString('utf8', message.idStart, message.idEnd);
+  if (message.method === 'tools/call') context.tool = message.name ?? '';
+  if (message.method === 'resources/read') context.resource = message.uri ?? '';
+}
+
+/** Revision 2026-07-28 is not served yet: a client that claims it must fall back to `initialize`. */
+function checkRevision(context: RequestContext, message: Envelope): Refusal | null {
+  const verdict = versionHeaderVerdict(context.exchange.head.protocolVersion);
+  if (verdict === 'modern' || message.claimsModern) return errors.MODERN_NOT_SERVED;
+  return verdict === 'ok' ? null : errors.BAD_VERSION;
+}
+
+/** May they do this? The only place that permits. */
+function decide(context: RequestContext, who: Principal, message: Envelope): Refusal | null {
+  if (!who.access.mayReach(context.server)) return errors.SERVER_DENIED;
+  if (message.method !== 'tools/call') return null;
+  const decision = who.access.tool(context.server, context.tool);
+  context.detail = decision.rule;
+  return decision.isAllowed ? null : errors.TOOL_DENIED;
+}
+
+function passNotification(parts: Parts, context: RequestContext, route: Route, message: Envelope): void {
+  if (isRelayedNotification(message.method)) {
+    const lost = route.upstream.notify(message, { restPath: route.restPath, principalKey: context.budgetKey });
+    if (lost !== null) return refuse(parts, context, lost);
+  }
+  answer(parts, context, 202, '', '');
+}
+
+function relay(parts: Parts, context: RequestContext, who: Principal, route: Route, message: Envelope): void {
+  const sink = new Relay(parts, context, who, message, route.upstream.transport);
+  context.sentMs = parts.clock.nowMs();
+  const flight = route.upstream.request(message, { restPath: route.restPath, principalKey: context.budgetKey }, sink);
+  if (isRefusal(flight)) {
+    context.sentMs = 0;
+    return refuse(parts, context, flight);
+  }
+  sink.attach(flight);
+  if (context.tool !== '') parts.events.toolCalled(context);
+}

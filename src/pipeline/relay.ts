@@ -1,0 +1,102 @@
+import type { RequestContext } from '../core/context.ts';
+import type { Envelope } from '../core/envelope.ts';
+import { UPSTREAM_INVALID } from '../core/errors.ts';
+import type { Principal } from '../core/principal.ts';
+import type { Refusal } from '../core/refusal.ts';
+import type { InFlight, ReplySink, TransportName } from '../core/upstream.ts';
+import { acceptsOf } from '../mcp/content.ts';
+import { filterTools } from '../mcp/lists.ts';
+import { encodeSseEvent } from '../mcp/sse.ts';
+import type { Parts } from './parts.ts';
+import { answer, headersOf, JSON_TYPE, markRefused, refusalBody, refuse, SSE_TYPE } from './reply.ts';
+import { settle, settleGone } from './settle.ts';
+
+/**
+ * Carries one upstream's answer to the client that asked: as JSON, or as an event stream once the upstream streams or
+ * the request asked for progress. Ends in exactly one settle.
+ */
+export class Relay implements ReplySink {
+  readonly #parts: Parts;
+  readonly #context: RequestContext;
+  readonly #who: Principal;
+  readonly #method: string;
+  readonly #acceptsJson: boolean;
+  readonly #acceptsSse: boolean;
+  /** The final answer goes out as an event even when nothing preceded it. */
+  readonly #isSseWanted: boolean;
+  #isStreaming = false;
+
+  constructor(parts: Parts, context: RequestContext, who: Principal, message: Envelope, transport: TransportName) {
+    const accepts = acceptsOf(context.exchange.head.accept);
+    this.#parts = parts;
+    this.#context = context;
+    this.#who = who;
+    this.#method = message.method;
+    this.#acceptsJson = accepts.json;
+    this.#acceptsSse = accepts.sse;
+    this.#isSseWanted = accepts.sse && transport === 'stdio' && message.tokenStart >= 0;
+  }
+
+  /** Ties the request's two ends together: a client that leaves detaches it, a client that reads again resumes it. */
+  attach(flight: InFlight): void {
+    const { exchange } = this.#context;
+    exchange.onDrain = () => flight.resume();
+    exchange.onGone = () => {
+      flight.detach();
+      settleGone(this.#parts, this.#context);
+    };
+  }
+
+  onStream(): void {
+    if (this.#acceptsSse) this.#openStream();
+  }
+
+  onMessage(bytes: Buffer): boolean {
+    if (!this.#acceptsSse || this.#context.isSettled) return true;
+    this.#openStream();
+    return this.#context.exchange.write(encodeSseEvent(bytes));
+  }
+
+  onReply(bytes: Buffer, isError: boolean, code: number): void {
+    if (this.#context.isSettled) return;
+    if (isError) this.#context.upstreamErrorCode = code;
+    const allowed = isError ? bytes : this.#filtered(bytes);
+    if (allowed === null) return this.onFail(UPSTREAM_INVALID, 'malformed tools/list result');
+    if (this.#isStreaming || this.#isSseWanted || !this.#acceptsJson) return this.#endStream(allowed);
+    answer(this.#parts, this.#context, 200, JSON_TYPE, allowed);
+  }
+
+  onFail(refusal: Refusal, detail: string): void {
+    if (this.#context.isSettled) return;
+    this.#context.detail = detail;
+    if (!this.#isStreaming) return refuse(this.#parts, this.#context, refusal);
+    // The status line is gone already: the failure travels in band.
+    markRefused(this.#context, refusal);
+    this.#endStream(Buffer.from(refusalBody(this.#context, refusal)));
+  }
+
+  /** A list shows exactly what may be called: hidden means uncallable and the reverse. */
+  #filtered(bytes: Buffer): Buffer | null {
+    if (this.#method !== 'tools/list') return bytes;
+    const { access } = this.#who;
+    const { server } = this.#context;
+    if (access.allowsAllTools(server)) return bytes;
+    return filterTools(bytes, (tool) => access.tool(server, tool).isAllowed);
+  }
+
+  #openStream(): void {
+    if (this.#isStreaming || this.#context.isSettled) return;
+    this.#isStreaming = true;
+    const headers = headersOf(this.#parts, this.#context, SSE_TYPE);
+    headers.push('x-accel-buffering', 'no');
+    this.#context.status = 200;
+    this.#context.exchange.open(200, headers);
+  }
+
+  #endStream(last: Buffer): void {
+    this.#openStream();
+    this.#context.exchange.write(encodeSseEvent(last));
+    this.#context.exchange.end();
+    settle(this.#parts, this.#context);
+  }
+}

@@ -1,0 +1,28 @@
+import type { RequestContext } from '../core/context.ts';
+import type { Parts } from './parts.ts';
+
+/** HTTP status recorded for a client that left before it was answered (nginx's code). */
+const CLIENT_GONE = 499;
+
+/**
+ * The one exit of every request: gives back what it holds and reports it. A second call is a programmer error that is
+ * reported and otherwise ignored, so that a miscounted request cannot end the worker.
+ */
+export function settle(parts: Parts, context: RequestContext): void {
+  if (context.isSettled) {
+    parts.events.internalError('settled_twice', new Error(context.requestId));
+    return;
+  }
+  context.isSettled = true;
+  if (context.isInFlight) parts.inFlight.leave(context.budgetKey);
+  parts.events.settled(context);
+  parts.load.active -= 1;
+  if (parts.load.active === 0) parts.load.onIdle?.();
+}
+
+/** The client left first. Legacy revisions: that is no cancellation, so what runs upstream goes on (2025-11-25, transports). */
+export function settleGone(parts: Parts, context: RequestContext): void {
+  if (context.isSettled) return;
+  context.status = CLIENT_GONE;
+  settle(parts, context);
+}

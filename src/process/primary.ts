@@ -1,0 +1,164 @@
+import type { ConfigSnapshot } from '../core/config.ts';
+import type { ToPrimary } from '../core/messages.ts';
+import { FleetState } from './fleet-state.ts';
+import { killGroup } from './kill-group.ts';
+import { MetricsCollector } from './metrics-collector.ts';
+import { StartError } from './ports.ts';
+import type { PrimaryServices } from './services.ts';
+import { Supervisor } from './supervisor.ts';
+
+/** How long the workers may take until all listen. */
+const START_TIMEOUT_MS = 30_000;
+/** Beyond the drain time: closing children and flushing audit. */
+const CLOSE_GRACE_MS = 3000;
+
+/** Addresses that the workers bind; ports already chosen. */
+export interface Addresses {
+  readonly port: number;
+  /** 0 without an admin listener. */
+  readonly adminPort: number;
+}
+
+/** Supervises the workers, and keeps what belongs to all of them: the audit files, the fleet's state, the metrics. */
+export class Primary {
+  readonly #config: ConfigSnapshot;
+  readonly #addresses: Addresses;
+  readonly #services: PrimaryServices;
+  readonly #verbosity: number;
+  readonly #supervisor: Supervisor;
+  readonly #fleet: FleetState;
+  readonly #metrics: MetricsCollector;
+  readonly #listening = new Set<number>();
+  /** Process groups of each worker's stdio children. */
+  readonly #children = new Map<number, readonly number[]>();
+  #started: { resolve: () => void; reject: (error: Error) => void } | null = null;
+  #hasStarted = false;
+  #drained: (() => void) | null = null;
+
+  constructor(config: ConfigSnapshot, addresses: Addresses, services: PrimaryServices, verbosity: number) {
+    this.#config = config;
+    this.#addresses = addresses;
+    this.#services = services;
+    this.#verbosity = verbosity;
+    this.#fleet = new FleetState(Math.max(config.server.workers, 1));
+    this.#supervisor = new Supervisor({
+      message: (slot, message) => this.#receive(slot, message),
+      lost: (slot, isExpected, how) => this.#lost(slot, isExpected, how),
+    });
+    this.#metrics = new MetricsCollector(this.#supervisor);
+  }
+
+  /** Starts the workers; resolves when all of them listen. */
+  start(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.#abort('the workers did not start in time'), START_TIMEOUT_MS);
+      this.#started = {
+        resolve: () => {
+          clearTimeout(timer);
+          resolve();
+        },
+        reject: (error) => {
+          clearTimeout(timer);
+          reject(error);
+        },
+      };
+      this.#supervisor.start(this.#config.server.workers);
+    });
+  }
+
+  /** Drains all workers; resolves when they are gone, at the latest a grace after the drain time. */
+  drain(): Promise<void> {
+    this.#supervisor.stop();
+    const { drainDelayMs, drainTimeoutMs } = this.#config.server;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#drained?.(), drainTimeoutMs + CLOSE_GRACE_MS);
+      this.#drained = () => {
+        clearTimeout(timer);
+        this.#supervisor.kill();
+        resolve();
+      };
+      this.#supervisor.broadcast({ type: 'drain', delayMs: drainDelayMs, timeoutMs: drainTimeoutMs });
+      if (this.#supervisor.alive === 0) this.#drained();
+    });
+  }
+
+  /** Ends everything at once. */
+  kill(): void {
+    this.#supervisor.kill();
+  }
+
+  #abort(message: string): void {
+    const started = this.#started;
+    this.#started = null;
+    this.#supervisor.kill();
+    started?.reject(new StartError(message));
+  }
+
+  #receive(slot: number, message: ToPrimary): void {
+    switch (message.type) {
+      case 'hello':
+        return this.#sendStart(slot);
+      case 'listening':
+        return this.#onListening(slot);
+      case 'failed':
+        return this.#onFailed(slot, message.message);
+      case 'upstreams':
+        this.#children.set(slot, message.statuses.flatMap((status) => status.pid ?? []));
+        this.#fleet.report(slot, message.statuses);
+        return this.#announceFleet();
+      case 'audit':
+        return this.#services.audit(message.text, message.lines, message.dropped);
+      case 'ask_metrics':
+        return void this.#answerMetrics(slot, message.ticket);
+      case 'metrics':
+        return this.#metrics.receive(slot, message.ticket, message.dump);
+      case 'drained':
+        return;
+    }
+  }
+
+  #sendStart(slot: number): void {
+    const { port, adminPort } = this.#addresses;
+    this.#supervisor.send(slot, { type: 'start', worker: slot, config: this.#config, port, adminPort, verbosity: this.#verbosity });
+  }
+
+  #onListening(slot: number): void {
+    this.#listening.add(slot);
+    if (this.#listening.size >= Math.max(this.#config.server.workers, 1) && this.#started !== null) {
+      this.#hasStarted = true;
+      this.#started.resolve();
+      this.#started = null;
+    }
+    this.#announceFleet();
+  }
+
+  #onFailed(slot: number, message: string): void {
+    if (this.#hasStarted) return this.#services.log.error({ worker: slot }, `worker could not start: ${message}`);
+    this.#abort(message);
+  }
+
+  #lost(slot: number, isExpected: boolean, how: string): void {
+    this.#listening.delete(slot);
+    this.#fleet.forget(slot);
+    this.#metrics.forget(slot);
+    for (const pid of this.#children.get(slot) ?? []) killGroup(pid);
+    this.#children.delete(slot);
+    if (isExpected) {
+      if (this.#supervisor.alive === 0) this.#drained?.();
+      return;
+    }
+    this.#services.log.error({ worker: slot }, `worker ended (${how}), starting another`);
+    this.#announceFleet();
+  }
+
+  #announceFleet(): void {
+    const reason = this.#fleet.reason(this.#hasStarted);
+    this.#supervisor.broadcast({ type: 'fleet', reason, upstreams: this.#fleet.upstreams() });
+  }
+
+  async #answerMetrics(slot: number, ticket: number): Promise<void> {
+    const dumps = await this.#metrics.collect();
+    const text = await this.#services.metricsText(dumps, { alive: this.#supervisor.alive, restarts: this.#supervisor.restarts });
+    this.#supervisor.send(slot, { type: 'metrics_text', ticket, text });
+  }
+}

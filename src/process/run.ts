@@ -1,0 +1,94 @@
+import type { ConfigProblem, ConfigSnapshot } from '../core/config.ts';
+import { lockAddress, probePort } from './ports.ts';
+import { type Addresses, Primary } from './primary.ts';
+import { buildServices } from './services.ts';
+
+/** What the command line hands over. */
+export interface RunOptions {
+  readonly snapshot: ConfigSnapshot;
+  readonly warnings: readonly ConfigProblem[];
+  /** Number of `-v` flags. */
+  readonly verbosity: number;
+  /** Lines for stdout once everything listens. */
+  readonly banner: (port: number, adminPort: number) => readonly string[];
+}
+
+/** Exit code of a gateway that was forced to end by a second signal. */
+const FORCED_EXIT = 130;
+
+/**
+ * Runs the gateway until a signal ends it.
+ * @returns the exit code: 0 after a drain, 130 when forced
+ * @throws StartError when it cannot start; nothing is left running then
+ */
+export async function runGateway(options: RunOptions): Promise<number> {
+  const { snapshot } = options;
+  const { host } = snapshot.server;
+  const stop = listenForSignals();
+  const addresses = await chooseAddresses(snapshot);
+  const locks = await Promise.all([lockAddress(host, addresses.port), adminLock(snapshot, addresses)]);
+  const services = await buildServices(snapshot, options.verbosity);
+  for (const warning of options.warnings) services.log.warn({ path: warning.path }, warning.message);
+  const primary = new Primary(snapshot, addresses, services, options.verbosity);
+  try {
+    await primary.start();
+    process.stdout.write(`${options.banner(addresses.port, addresses.adminPort).join('\n')}\n`);
+    await stop.first;
+    services.log.info({}, 'draining');
+    return await Promise.race([primary.drain().then(() => 0), stop.second.then(() => forced(primary))]);
+  } finally {
+    await services.close();
+    for (const lock of locks) lock?.release();
+    stop.release();
+  }
+}
+
+function forced(primary: Primary): number {
+  primary.kill();
+  return FORCED_EXIT;
+}
+
+async function chooseAddresses(snapshot: ConfigSnapshot): Promise<Addresses> {
+  const { host, port, admin } = snapshot.server;
+  const main = await probePort(host, port);
+  const adminPort = admin.listen === null ? 0 : await probePort(admin.listen.host, admin.listen.port);
+  return { port: main, adminPort };
+}
+
+function adminLock(snapshot: ConfigSnapshot, addresses: Addresses): ReturnType<typeof lockAddress> | null {
+  const { listen } = snapshot.server.admin;
+  return listen === null ? null : lockAddress(listen.host, addresses.adminPort);
+}
+
+interface Stop {
+  readonly first: Promise<void>;
+  readonly second: Promise<void>;
+  release(): void;
+}
+
+/** A terminal and `npm run` deliver the same Ctrl-C twice; only a later signal is a second one. */
+const SAME_SIGNAL_MS = 300;
+
+/** The first SIGTERM or SIGINT drains, the second forces. */
+function listenForSignals(): Stop {
+  const { promise: first, resolve: onFirst } = Promise.withResolvers<void>();
+  const { promise: second, resolve: onSecond } = Promise.withResolvers<void>();
+  let firstMs = 0;
+  const onSignal = (): void => {
+    const nowMs = performance.now();
+    if (firstMs === 0) {
+      firstMs = nowMs;
+      onFirst();
+    } else if (nowMs - firstMs > SAME_SIGNAL_MS) onSecond();
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  return {
+    first,
+    second,
+    release: () => {
+      process.off('SIGTERM', onSignal);
+      process.off('SIGINT', onSignal);
+    },
+  };
+}

@@ -1,0 +1,112 @@
+import cluster, { type Worker as ClusterWorker } from 'node:cluster';
+import { fileURLToPath } from 'node:url';
+import { asToPrimary, type ToPrimary, type ToWorker } from '../core/messages.ts';
+import { channelLink, type Link, memoryLinks } from './link.ts';
+import { Worker } from './worker.ts';
+
+/** Wait before a lost worker's successor is started: doubles with each quick death, forgotten after a stable minute. */
+const FIRST_BACKOFF_MS = 50;
+const MAX_BACKOFF_MS = 10_000;
+const STABLE_MS = 60_000;
+
+/** What the supervisor tells the primary. */
+export interface SupervisorEvents {
+  message(slot: number, message: ToPrimary): void;
+  /** A worker ended. `isExpected` while draining. */
+  lost(slot: number, isExpected: boolean, description: string): void;
+}
+
+interface Slot {
+  link: Link<ToWorker, ToPrimary>;
+  /** Null for the in-process worker. */
+  process: ClusterWorker | null;
+  startedMs: number;
+  quickDeaths: number;
+  isAlive: boolean;
+}
+
+/** Keeps N workers alive. A slot is a place that a worker fills; its number stays when the worker is replaced. */
+export class Supervisor {
+  readonly #events: SupervisorEvents;
+  readonly #slots: Slot[] = [];
+  #isStopping = false;
+  restarts = 0;
+
+  constructor(events: SupervisorEvents) {
+    this.#events = events;
+  }
+
+  /** @param count 0 starts one worker inside this process */
+  start(count: number): void {
+    if (count === 0) return void this.#slots.push(this.#inProcess());
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+    cluster.setupPrimary({ exec: fileURLToPath(new URL(`./worker-entry.${extension}`, import.meta.url)), args: [], serialization: 'advanced' });
+    for (let slot = 0; slot < count; slot++) this.#slots.push(this.#fork(slot, 0));
+  }
+
+  get alive(): number {
+    return this.#slots.filter((slot) => slot.isAlive).length;
+  }
+
+  /** Slots whose worker is alive. */
+  living(): number[] {
+    return this.#slots.flatMap((slot, index) => (slot.isAlive ? [index] : []));
+  }
+
+  send(slot: number, message: ToWorker): void {
+    this.#slots[slot]?.link.send(message);
+  }
+
+  broadcast(message: ToWorker): void {
+    for (const slot of this.#slots) if (slot.isAlive) slot.link.send(message);
+  }
+
+  /** From now on the death of a worker is expected and nobody takes its place. */
+  stop(): void {
+    this.#isStopping = true;
+  }
+
+  /** Ends all workers at once. */
+  kill(): void {
+    this.#isStopping = true;
+    for (const slot of this.#slots) slot.process?.process.kill('SIGKILL');
+  }
+
+  #inProcess(): Slot {
+    const [near, far] = memoryLinks<ToWorker, ToPrimary>();
+    const slot: Slot = { link: near, process: null, startedMs: performance.now(), quickDeaths: 0, isAlive: true };
+    near.receive = (message) => this.#events.message(0, message);
+    new Worker(far, () => {
+      slot.isAlive = false;
+      this.#events.lost(0, true, 'closed');
+    });
+    return slot;
+  }
+
+  #fork(index: number, quickDeaths: number): Slot {
+    const worker = cluster.fork();
+    const link = channelLink<ToWorker, ToPrimary>(worker.process, asToPrimary);
+    const slot: Slot = { link, process: worker, startedMs: performance.now(), quickDeaths, isAlive: true };
+    link.receive = (message) => this.#events.message(index, message);
+    worker.on('exit', (code, signal) => this.#onExit(index, slot, signal ?? `code ${code}`));
+    worker.on('error', () => undefined);
+    return slot;
+  }
+
+  #onExit(index: number, slot: Slot, how: string): void {
+    slot.isAlive = false;
+    slot.link.close();
+    this.#events.lost(index, this.#isStopping, how);
+    if (this.#isStopping) return;
+    const isStable = performance.now() - slot.startedMs > STABLE_MS;
+    const quickDeaths = isStable ? 0 : slot.quickDeaths + 1;
+    const waitMs = Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(quickDeaths, 16), MAX_BACKOFF_MS);
+    setTimeout(() => this.#replace(index, quickDeaths), waitMs);
+  }
+
+  #replace(index: number, quickDeaths: number): void {
+    if (this.#isStopping) return;
+    this.restarts += 1;
+    this.#slots[index] = this.#fork(index, quickDeaths);
+  }
+}

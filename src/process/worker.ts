@@ -1,0 +1,144 @@
+import { systemClock } from '../core/clock.ts';
+import type { Listener } from '../core/exchange.ts';
+import type { ToPrimary, ToWorker } from '../core/messages.ts';
+import { buildGateway, type Gateway, startListeners } from '../pipeline/build.ts';
+import { FleetView } from './fleet-view.ts';
+import type { Link } from './link.ts';
+import { killGroup } from './kill-group.ts';
+import { codeOf } from './ports.ts';
+
+/** How often idle budgets are swept. */
+const SWEEP_MS = 1000;
+
+type Start = Extract<ToWorker, { type: 'start' }>;
+
+/**
+ * One event loop of the gateway: listeners, pipeline and upstreams, driven by the primary's messages. Runs in a process of
+ * its own, or inside the primary with `server.workers = 0`.
+ */
+export class Worker {
+  readonly #link: Link<ToPrimary, ToWorker>;
+  readonly #fleet: FleetView;
+  /** Called when everything is closed; a worker process ends then. */
+  readonly #onDone: () => void;
+  #gateway: Gateway | null = null;
+  #listeners: readonly Listener[] = [];
+  #isDraining = false;
+
+  constructor(link: Link<ToPrimary, ToWorker>, onDone: () => void) {
+    this.#link = link;
+    this.#fleet = new FleetView(link);
+    this.#onDone = onDone;
+    link.receive = (message) => this.#receive(message);
+    link.send({ type: 'hello' });
+  }
+
+  /** Ends the children's process groups at once, from an exit handler: nothing asynchronous runs any more. */
+  killChildren(): void {
+    for (const status of this.#gateway?.statuses() ?? []) if (status.pid !== null) killGroup(status.pid);
+  }
+
+  /** A fault that no request caught: logged, and the process ends so that a clean one takes its place. */
+  crash(error: unknown): void {
+    if (this.#gateway === null) process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+    this.#gateway?.events.internalError('uncaught', error);
+    this.#gateway?.flushAudit();
+    this.#link.flush(() => process.exit(70));
+  }
+
+  #receive(message: ToWorker): void {
+    switch (message.type) {
+      case 'start':
+        return void this.#start(message);
+      case 'fleet':
+        return this.#fleet.update(message.reason, message.upstreams);
+      case 'collect':
+        return void this.#collect(message.ticket);
+      case 'metrics_text':
+        return this.#fleet.answer(message.ticket, message.text);
+      case 'drain':
+        return void this.#drain(message.delayMs, message.timeoutMs);
+    }
+  }
+
+  async #start(message: Start): Promise<void> {
+    try {
+      const gateway = buildGateway(message.config, {
+        clock: systemClock,
+        fleet: this.#fleet,
+        worker: message.worker,
+        verbosity: message.verbosity,
+        sendAudit: (text, lines, dropped) => this.#link.send({ type: 'audit', text, lines, dropped }),
+        onUpstreamChange: () => this.#reportUpstreams(),
+      });
+      this.#gateway = gateway;
+      gateway.start();
+      this.#reportUpstreams();
+      systemClock.every(SWEEP_MS, () => gateway.sweep());
+      this.#listeners = await startListeners(message.config, message.port, message.adminPort, gateway);
+      const [main, admin] = this.#listeners;
+      this.#link.send({ type: 'listening', port: main?.port ?? 0, adminPort: admin?.port ?? 0 });
+    } catch (error) {
+      await this.#fail(message, error);
+    }
+  }
+
+  async #fail(message: Start, error: unknown): Promise<void> {
+    const text = error instanceof Error ? error.message : String(error);
+    const where = codeOf(error) === 'EADDRINUSE' ? ` (${message.config.server.host}:${message.port})` : '';
+    this.#link.send({ type: 'failed', message: text + where });
+    await this.#close();
+  }
+
+  #reportUpstreams(): void {
+    if (this.#gateway !== null) this.#link.send({ type: 'upstreams', statuses: this.#gateway.statuses() });
+  }
+
+  async #collect(ticket: number): Promise<void> {
+    const dump = this.#gateway === null ? [] : await this.#gateway.dumpMetrics(this.#connections());
+    this.#link.send({ type: 'metrics', ticket, dump });
+  }
+
+  #connections(): number {
+    return this.#listeners.reduce((sum, listener) => sum + listener.connections, 0);
+  }
+
+  /** Readiness false, wait, stop accepting, let requests in progress end, close upstreams, hand over the last audit lines. */
+  async #drain(delayMs: number, timeoutMs: number): Promise<void> {
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    const gateway = this.#gateway;
+    if (gateway !== null) {
+      gateway.load.isDraining = true;
+      await sleep(Math.min(delayMs, timeoutMs));
+      for (const listener of this.#listeners) listener.stopAccepting();
+      await idle(gateway, Math.max(timeoutMs - delayMs, 0));
+      gateway.load.isClosing = true;
+    }
+    await this.#close();
+  }
+
+  async #close(): Promise<void> {
+    await this.#gateway?.close();
+    for (const listener of this.#listeners) listener.close();
+    this.#gateway?.flushAudit();
+    this.#link.send({ type: 'drained' });
+    this.#link.flush(this.#onDone);
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Resolves when no request is in progress, or after `timeoutMs`. */
+function idle(gateway: Gateway, timeoutMs: number): Promise<void> {
+  if (gateway.load.active === 0) return Promise.resolve();
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, timeoutMs);
+    gateway.load.onIdle = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+  });
+}

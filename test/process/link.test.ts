@@ -1,0 +1,74 @@
+import { EventEmitter } from 'node:events';
+import { describe, expect, it } from 'vitest';
+import { asToPrimary, asToWorker, type ToPrimary, type ToWorker } from '../../src/core/messages.ts';
+import { type Channel, channelLink, memoryLinks } from '../../src/process/link.ts';
+
+/** Two ends of an IPC channel that count frames. */
+function channelPair(): { near: Channel; far: Channel; frames: () => number } {
+  let frames = 0;
+  const ends = [new EventEmitter(), new EventEmitter()];
+  const channel = (index: number): Channel =>
+    Object.assign(ends[index] as EventEmitter, {
+      connected: true,
+      send: (frame: unknown, done?: () => void) => {
+        frames += 1;
+        setImmediate(() => {
+          ends[1 - index]?.emit('message', frame);
+          done?.();
+        });
+        return true;
+      },
+    }) as unknown as Channel;
+  return { near: channel(0), far: channel(1), frames: () => frames };
+}
+
+describe('channelLink', () => {
+  it('delivers messages in order, all of one turn in one frame', async () => {
+    const { near, far, frames } = channelPair();
+    const primary = channelLink<ToWorker, ToPrimary>(near, asToPrimary);
+    const worker = channelLink<ToPrimary, ToWorker>(far, asToWorker);
+    const seen: string[] = [];
+    primary.receive = (message) => seen.push(message.type === 'audit' ? message.text : message.type);
+    for (let index = 0; index < 5; index++) worker.send({ type: 'audit', text: String(index), lines: 1, dropped: 0 });
+    worker.send({ type: 'drained' });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(seen).toEqual(['0', '1', '2', '3', '4', 'drained']);
+    expect(frames()).toBe(1);
+  });
+
+  it('ignores frames and messages that are not ours', async () => {
+    const { near, far } = channelPair();
+    const primary = channelLink<ToWorker, ToPrimary>(near, asToPrimary);
+    const seen: ToPrimary[] = [];
+    primary.receive = (message) => seen.push(message);
+    (far as unknown as EventEmitter & { send: (frame: unknown) => void }).send('hello');
+    channelLink<unknown, unknown>(far, (value) => value).send({ type: 'rm_rf' });
+    channelLink<unknown, unknown>(far, (value) => value).send(null);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(seen).toEqual([]);
+  });
+
+  it('calls back from flush when the channel has taken what was queued', async () => {
+    const { near, far } = channelPair();
+    const seen: ToWorker[] = [];
+    channelLink<ToPrimary, ToWorker>(far, asToWorker).receive = (message) => seen.push(message);
+    const primary = channelLink<ToWorker, ToPrimary>(near, asToPrimary);
+    primary.send({ type: 'collect', ticket: 7 });
+    await new Promise<void>((resolve) => primary.flush(resolve));
+    expect(seen).toEqual([{ type: 'collect', ticket: 7 }]);
+  });
+});
+
+describe('memoryLinks', () => {
+  it('connects two ends in one process, never synchronously', async () => {
+    const [near, far] = memoryLinks<string, number>();
+    const seen: unknown[] = [];
+    near.receive = (message) => seen.push(message);
+    far.receive = (message) => seen.push(message);
+    near.send('to far');
+    far.send(1);
+    expect(seen).toEqual([]);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(seen).toEqual(['to far', 1]);
+  });
+});
