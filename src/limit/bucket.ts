@@ -1,0 +1,154 @@
+import type { LimitOutcome } from '../core/limit.ts';
+import type { LimitSpec } from '../core/principal.ts';
+
+/**
+ * Buckets in shared memory. A slot is 32 bytes:
+ *
+ * | bytes | type    | word       | written by                                                                          |
+ * |-------|---------|------------|-------------------------------------------------------------------------------------|
+ * | 0–3   | int32   | level      | any thread, only by Atomics read-modify-write: units that may be taken now          |
+ * | 4–7   | int32   | capacity   | event loop: the burst in units, ≤ 2^30                                              |
+ * | 8–11  | int32   | shift      | event loop: one token is `1 << shift` units                                         |
+ * | 12–15 | int32   | generation | event loop: odd while the slot is in use; changes with each owner, so that a        |
+ * |       |         |            | settlement computed for an evicted key cannot reach its successor                   |
+ * | 16–23 | float64 | filledAt   | event loop only: monotonic ms up to which refill has been credited                  |
+ * | 24–31 | float64 | rate       | event loop only: units per ms                                                       |
+ *
+ * Levels are integers, so no admission depends on rounding; what an elapsed time is worth beyond whole units stays in
+ * `filledAt`. Time is a 64-bit float: nothing wraps around, however long a bucket idles.
+ */
+export interface BucketMemory {
+  readonly ints: Int32Array;
+  readonly floats: Float64Array;
+}
+
+export const BYTES_PER_SLOT: number = 32;
+
+const MAX_UNITS = 2 ** 30;
+const MAX_SHIFT = 20;
+/** Units by which a refill may be early, so that who waits exactly `retryAfterSecs` is not refused by a rounding error. */
+const EARLY_UNITS = 2 ** -8;
+/** Seconds by which a wait may be rounded down, for the same reason. */
+const EARLY_SECS = 1e-9;
+/** Moves `filledAt` up by an ulp, so that rounding never credits a moment twice. */
+const NEXT_UP = 1 + Number.EPSILON;
+
+/** Views on a buffer of whole slots. */
+export function bucketMemory(buffer: SharedArrayBuffer): BucketMemory {
+  return { ints: new Int32Array(buffer), floats: new Float64Array(buffer) };
+}
+
+/** Whole tokens that fit: at least one, at most 2^30. Throws RangeError for a spec that no configuration can produce. */
+export function wholeBurst(spec: LimitSpec): number {
+  if (!(spec.perSecond > 0 && spec.perSecond <= 1e9 && spec.burst > 0)) throw new RangeError('rate and burst must be positive numbers');
+  return Math.min(MAX_UNITS, Math.max(1, Math.floor(spec.burst)));
+}
+
+function configure(memory: BucketMemory, slot: number, spec: LimitSpec): void {
+  const burst = wholeBurst(spec);
+  const shift = Math.min(MAX_SHIFT, Math.floor(Math.log2(MAX_UNITS / burst)));
+  const word = slot * 8;
+  memory.ints[word + 1] = burst * 2 ** shift;
+  memory.ints[word + 2] = shift;
+  memory.floats[slot * 4 + 3] = (spec.perSecond * 2 ** shift) / 1000;
+}
+
+/** Takes a free slot into use. */
+export function openBucket(memory: BucketMemory, slot: number, spec: LimitSpec, isFull: boolean, nowMs: number): void {
+  configure(memory, slot, spec);
+  memory.floats[slot * 4 + 2] = nowMs;
+  Atomics.store(memory.ints, slot * 8, isFull ? (memory.ints[slot * 8 + 1] as number) : 0);
+  Atomics.add(memory.ints, slot * 8 + 3, 1);
+}
+
+/** Gives a slot back. */
+export function closeBucket(memory: BucketMemory, slot: number): void {
+  Atomics.add(memory.ints, slot * 8 + 3, 1);
+  Atomics.store(memory.ints, slot * 8, 0);
+}
+
+export function isInUse(memory: BucketMemory, slot: number): boolean {
+  return ((memory.ints[slot * 8 + 3] as number) & 1) === 1;
+}
+
+/** Applies a changed limit: the tokens held are kept, up to the new burst; nothing is given for the change. */
+export function reshapeBucket(memory: BucketMemory, slot: number, spec: LimitSpec, nowMs: number): void {
+  const word = slot * 8;
+  refill(memory, slot, nowMs);
+  const tokens = Atomics.load(memory.ints, word) / 2 ** (memory.ints[word + 2] as number);
+  configure(memory, slot, spec);
+  const level = Math.floor(tokens * 2 ** (memory.ints[word + 2] as number));
+  Atomics.store(memory.ints, word, Math.min(level, memory.ints[word + 1] as number));
+}
+
+function refill(memory: BucketMemory, slot: number, nowMs: number): void {
+  const { ints, floats } = memory;
+  const word = slot * 8;
+  const filledAt = floats[slot * 4 + 2] as number;
+  const rate = floats[slot * 4 + 3] as number;
+  // A reading older than the last one (taken before an await) earns nothing, and never a negative time.
+  const gained = Math.floor((nowMs - filledAt) * rate + EARLY_UNITS);
+  if (!(gained > 0)) return;
+  const missing = (ints[word + 1] as number) - Atomics.load(ints, word);
+  if (gained >= missing) {
+    if (missing > 0) Atomics.add(ints, word, missing);
+    floats[slot * 4 + 2] = nowMs;
+    return;
+  }
+  Atomics.add(ints, word, gained);
+  floats[slot * 4 + 2] = (filledAt + gained / rate) * NEXT_UP;
+}
+
+/** Units left after a token was taken, or −1 when there was none. Other threads may grant and reclaim meanwhile. */
+function takeUnits(ints: Int32Array, word: number, token: number): number {
+  let level = Atomics.load(ints, word);
+  while (level >= token) {
+    const seen = Atomics.compareExchange(ints, word, level, level - token);
+    if (seen === level) return level - token;
+    level = seen;
+  }
+  return -1;
+}
+
+function wholeSecs(ms: number): number {
+  return ms <= 0 ? 0 : Math.ceil(ms / 1000 - EARLY_SECS);
+}
+
+/** Refills by the time passed, takes one token if it is there, and says so in `out`. */
+export function takeToken(memory: BucketMemory, slot: number, nowMs: number, out: LimitOutcome): void {
+  const { ints, floats } = memory;
+  const word = slot * 8;
+  refill(memory, slot, nowMs);
+  const capacity = ints[word + 1] as number;
+  const shift = ints[word + 2] as number;
+  const left = takeUnits(ints, word, 1 << shift);
+  const level = left < 0 ? Atomics.load(ints, word) : left;
+  const rate = floats[slot * 4 + 3] as number;
+  const creditMs = nowMs - (floats[slot * 4 + 2] as number);
+  out.isAllowed = left >= 0;
+  out.limit = capacity >> shift;
+  out.remaining = level >> shift;
+  out.resetSecs = wholeSecs((capacity - level) / rate - creditMs);
+  out.retryAfterSecs = left >= 0 ? 0 : Math.max(1, wholeSecs(((1 << shift) - level) / rate - creditMs));
+}
+
+/** Puts one token back, never above the burst. */
+export function giveTokenBack(memory: BucketMemory, slot: number, nowMs: number): void {
+  const { ints } = memory;
+  const word = slot * 8;
+  refill(memory, slot, nowMs);
+  const missing = (ints[word + 1] as number) - Atomics.load(ints, word);
+  if (missing > 0) Atomics.add(ints, word, Math.min(missing, 1 << (ints[word + 2] as number)));
+}
+
+/** Milliseconds until the bucket is full, ≤ 0 when it is; changes nothing. */
+export function untilFullMs(memory: BucketMemory, slot: number, nowMs: number): number {
+  const word = slot * 8;
+  const missing = (memory.ints[word + 1] as number) - Atomics.load(memory.ints, word);
+  return missing / (memory.floats[slot * 4 + 3] as number) - (nowMs - (memory.floats[slot * 4 + 2] as number));
+}
+
+/** Milliseconds since refill was last credited, which every take does (to a unit's worth of time). */
+export function idleMs(memory: BucketMemory, slot: number, nowMs: number): number {
+  return nowMs - (memory.floats[slot * 4 + 2] as number);
+}
