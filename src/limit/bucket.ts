@@ -74,40 +74,33 @@ export function isInUse(memory: BucketMemory, slot: number): boolean {
 /** Applies a changed limit: the tokens held are kept, up to the new burst; nothing is given for the change. */
 export function reshapeBucket(memory: BucketMemory, slot: number, spec: LimitSpec, nowMs: number): void {
   const word = slot * 8;
-  refill(memory, slot, nowMs);
-  const tokens = Atomics.load(memory.ints, word) / 2 ** (memory.ints[word + 2] as number);
+  const tokens = exchangeUnits(memory, slot, nowMs, 0) / 2 ** (memory.ints[word + 2] as number);
   configure(memory, slot, spec);
   const level = Math.floor(tokens * 2 ** (memory.ints[word + 2] as number));
   Atomics.store(memory.ints, word, Math.min(level, memory.ints[word + 1] as number));
 }
 
-function refill(memory: BucketMemory, slot: number, nowMs: number): void {
+/**
+ * Credits the time passed, then adds `change` units unless that would leave less than none; never above the capacity.
+ * Returns the level in between. One read-modify-write, because other threads may grant and reclaim meanwhile.
+ */
+function exchangeUnits(memory: BucketMemory, slot: number, nowMs: number, change: number): number {
   const { ints, floats } = memory;
   const word = slot * 8;
+  const capacity = ints[word + 1] as number;
   const filledAt = floats[slot * 4 + 2] as number;
   const rate = floats[slot * 4 + 3] as number;
   // A reading older than the last one (taken before an await) earns nothing, and never a negative time.
-  const gained = Math.floor((nowMs - filledAt) * rate + EARLY_UNITS);
-  if (!(gained > 0)) return;
-  const missing = (ints[word + 1] as number) - Atomics.load(ints, word);
-  if (gained >= missing) {
-    if (missing > 0) Atomics.add(ints, word, missing);
-    floats[slot * 4 + 2] = nowMs;
-    return;
+  const gained = Math.max(0, Math.floor((nowMs - filledAt) * rate + EARLY_UNITS));
+  for (;;) {
+    const seen = Atomics.load(ints, word);
+    const level = Math.min(capacity, seen + gained);
+    const next = level + change < 0 ? level : Math.min(capacity, level + change);
+    if (next !== seen && Atomics.compareExchange(ints, word, seen, next) !== seen) continue;
+    if (level === capacity) floats[slot * 4 + 2] = Math.max(filledAt, nowMs);
+    else if (gained > 0) floats[slot * 4 + 2] = (filledAt + gained / rate) * NEXT_UP;
+    return level;
   }
-  Atomics.add(ints, word, gained);
-  floats[slot * 4 + 2] = (filledAt + gained / rate) * NEXT_UP;
-}
-
-/** Units left after a token was taken, or −1 when there was none. Other threads may grant and reclaim meanwhile. */
-function takeUnits(ints: Int32Array, word: number, token: number): number {
-  let level = Atomics.load(ints, word);
-  while (level >= token) {
-    const seen = Atomics.compareExchange(ints, word, level, level - token);
-    if (seen === level) return level - token;
-    level = seen;
-  }
-  return -1;
 }
 
 function wholeSecs(ms: number): number {
@@ -117,28 +110,24 @@ function wholeSecs(ms: number): number {
 /** Refills by the time passed, takes one token if it is there, and says so in `out`. */
 export function takeToken(memory: BucketMemory, slot: number, nowMs: number, out: LimitOutcome): void {
   const { ints, floats } = memory;
-  const word = slot * 8;
-  refill(memory, slot, nowMs);
-  const capacity = ints[word + 1] as number;
-  const shift = ints[word + 2] as number;
-  const left = takeUnits(ints, word, 1 << shift);
-  const level = left < 0 ? Atomics.load(ints, word) : left;
+  const shift = ints[slot * 8 + 2] as number;
+  const token = 1 << shift;
+  const level = exchangeUnits(memory, slot, nowMs, -token);
+  const isAllowed = level >= token;
+  const left = isAllowed ? level - token : level;
+  const capacity = ints[slot * 8 + 1] as number;
   const rate = floats[slot * 4 + 3] as number;
   const creditMs = nowMs - (floats[slot * 4 + 2] as number);
-  out.isAllowed = left >= 0;
+  out.isAllowed = isAllowed;
   out.limit = capacity >> shift;
-  out.remaining = level >> shift;
-  out.resetSecs = wholeSecs((capacity - level) / rate - creditMs);
-  out.retryAfterSecs = left >= 0 ? 0 : Math.max(1, wholeSecs(((1 << shift) - level) / rate - creditMs));
+  out.remaining = left >> shift;
+  out.resetSecs = wholeSecs((capacity - left) / rate - creditMs);
+  out.retryAfterSecs = isAllowed ? 0 : Math.max(1, wholeSecs((token - level) / rate - creditMs));
 }
 
 /** Puts one token back, never above the burst. */
 export function giveTokenBack(memory: BucketMemory, slot: number, nowMs: number): void {
-  const { ints } = memory;
-  const word = slot * 8;
-  refill(memory, slot, nowMs);
-  const missing = (ints[word + 1] as number) - Atomics.load(ints, word);
-  if (missing > 0) Atomics.add(ints, word, Math.min(missing, 1 << (ints[word + 2] as number)));
+  exchangeUnits(memory, slot, nowMs, 1 << (memory.ints[slot * 8 + 2] as number));
 }
 
 /** Milliseconds until the bucket is full, ≤ 0 when it is; changes nothing. */
