@@ -1,0 +1,79 @@
+import type { ConfigSnapshot, UpstreamSettings } from '../core/config.ts';
+import { VERSION } from '../core/version.ts';
+
+const MIB = 1024 * 1024;
+
+function authority(host: string, port: number): string {
+  return host.includes(':') && !host.startsWith('[') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** `http://127.0.0.1:3000`, as a client reaches it: a wildcard address is shown as it is. */
+export function listenUrl(snapshot: ConfigSnapshot, port: number): string {
+  return `${snapshot.server.tls === null ? 'http' : 'https'}://${authority(snapshot.server.host, port)}`;
+}
+
+function adminLine(snapshot: ConfigSnapshot, adminPort: number): readonly string[] {
+  const { listen } = snapshot.server.admin;
+  return listen === null ? [] : [`  admin      http://${authority(listen.host, adminPort)}`];
+}
+
+function authText({ auth, server }: ConfigSnapshot): string {
+  const parts: string[] = [];
+  if (auth.apiKeys.length > 0) parts.push(`API keys: ${auth.apiKeys.length}`);
+  if (server.admin.tokenHashes.length > 0) parts.push(`admin tokens: ${server.admin.tokenHashes.length}`);
+  if (auth.isAnonymousAllowed) parts.push('anonymous callers allowed');
+  else if (auth.apiKeys.length === 0) parts.push('no provider: every MCP request is refused');
+  return parts.join(', ');
+}
+
+function endpointsOf(upstream: UpstreamSettings, isOnly: boolean): string {
+  const paths = [...(isOnly ? ['/mcp'] : []), `/mcp/${upstream.name}`];
+  if (upstream.pathPrefix !== null && upstream.pathPrefix !== `/${upstream.name}`) paths.push(`/mcp${upstream.pathPrefix === '/' ? '' : upstream.pathPrefix}`);
+  return [...new Set(paths)].join(', ');
+}
+
+/** Names and transports only: commands, arguments and URLs may carry secrets. */
+function upstreamLines(upstreams: readonly UpstreamSettings[]): readonly string[] {
+  return upstreams.map((upstream, index) => {
+    const label = index === 0 ? 'upstreams' : '';
+    return `  ${label.padEnd(10)} ${upstream.name} (${upstream.transport}) at ${endpointsOf(upstream, upstreams.length === 1)}`;
+  });
+}
+
+function bytesText(bytes: number): string {
+  return bytes % MIB === 0 ? `${bytes / MIB} MiB` : `${bytes} bytes`;
+}
+
+function limitsText({ rateLimit, server }: ConfigSnapshot): string {
+  const body = `body ${bytesText(server.maxRequestBytes)}`;
+  if (!rateLimit.isEnabled) return `no rate limit, ${body}`;
+  const scope = server.workers > 1 ? 'per principal and worker' : 'per principal';
+  return `${rateLimit.default.perSecond} requests/s, burst ${rateLimit.default.burst} ${scope}, ${body}`;
+}
+
+function auditText({ audit }: ConfigSnapshot): string {
+  if (!audit.isEnabled) return 'off';
+  const sinks = [...(audit.file === null ? [] : [audit.file]), ...(audit.isStdout ? ['stdout'] : [])];
+  return sinks.length === 0 ? 'off: no file and no stdout' : sinks.join(', ');
+}
+
+function workersText(workers: number): string {
+  return workers === 0 ? 'none, one process' : String(workers);
+}
+
+/** What an operator sees once everything listens. Holds no secret. Ports are the bound ones. */
+export function bannerLines(snapshot: ConfigSnapshot, port: number, adminPort: number): readonly string[] {
+  const { server } = snapshot;
+  return [
+    `mcp-guard ${VERSION} (${snapshot.source})`,
+    `  listen     ${listenUrl(snapshot, port)}/mcp`,
+    ...adminLine(snapshot, adminPort),
+    `  auth       ${authText(snapshot)}`,
+    ...upstreamLines(snapshot.upstreams),
+    `  limits     ${limitsText(snapshot)}`,
+    `  audit      ${auditText(snapshot)}`,
+    '  detectors  none',
+    `  profile    ${server.profile}, engine ${server.engine}`,
+    `  workers    ${workersText(server.workers)}`,
+  ];
+}
