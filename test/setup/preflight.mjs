@@ -9,9 +9,10 @@ export function nodeProblem(version) {
     'The project carries its own Node as the npm package "node", whose install script has not run,',
     'because npm was told to ignore install scripts. Approve that one script and run the command again:',
     '',
-    '  npm install-scripts approve node && npm rebuild node --ignore-scripts=false',
+    '  npm install-scripts approve node',
+    '  npm rebuild node --ignore-scripts=false',
     '',
-    'Or put a Node 22 first on PATH.',
+    'An npm that does not know the first command does not need it. A Node 22 first on PATH will do as well.',
   ].join('\n');
 }
 

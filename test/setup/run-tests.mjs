@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from './build.mjs';
 import { requireNode } from './preflight.mjs';
-import { ensureServices } from './services.mjs';
+import { ensureServices, thisMachine } from './services.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const resultsFile = join(root, '.tmp', `test-results-${process.pid}.json`);
@@ -37,7 +37,7 @@ function countResults(status) {
 }
 
 function main() {
-  const problem = ensureServices(searchPath(), process.getuid?.() === 0);
+  const problem = ensureServices(thisMachine(searchPath()));
   if (problem !== null) throw new Error(problem);
   build();
   mkdirSync(dirname(resultsFile), { recursive: true });

@@ -12,8 +12,6 @@ export const SERVICES = [
   { command: 'ps', package: 'procps', service: null },
 ];
 
-const POLICY_FILE = '/usr/sbin/policy-rc.d';
-
 function isOnPath(command, path) {
   return path.split(':').some((folder) => {
     try {
@@ -30,38 +28,39 @@ export function missingServices(path) {
   return SERVICES.filter((service) => !isOnPath(service.command, path));
 }
 
-function apt(args) {
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  return spawnSync('apt-get', args, { stdio: ['ignore', 2, 2], env }).status === 0;
+function run(where, command, args, stdio) {
+  const env = { ...process.env, PATH: where.path, DEBIAN_FRONTEND: 'noninteractive' };
+  return spawnSync(command, args, { stdio, env }).status === 0;
 }
 
 /** Runs `work` while a policy file forbids packages to start their services; one that stands there already is left alone. */
-function withoutStarting(work) {
+function withoutStarting(policyFile, work) {
   let isOurs = false;
   try {
-    writeFileSync(POLICY_FILE, '#!/bin/sh\nexit 101\n', { mode: 0o755, flag: 'wx' });
+    writeFileSync(policyFile, '#!/bin/sh\nexit 101\n', { mode: 0o755, flag: 'wx' });
     isOurs = true;
   } catch (error) {
     if (error.code !== 'EEXIST') throw error;
   }
   try {
-    return work();
+    work();
   } finally {
-    if (isOurs) rmSync(POLICY_FILE);
+    if (isOurs) rmSync(policyFile);
   }
 }
 
 /** Keeps what was installed for tests from starting with the machine; where there is no init system there is nothing to do. */
-function disable(services) {
+function disable(where, services) {
   const names = services.flatMap(({ service }) => (service === null ? [] : [service]));
-  for (const name of names) spawnSync('update-rc.d', [name, 'disable'], { stdio: 'ignore' });
-  if (names.length > 0) spawnSync('systemctl', ['disable', '--now', ...names], { stdio: 'ignore' });
+  for (const name of names) run(where, 'update-rc.d', [name, 'disable'], 'ignore');
+  if (names.length > 0) run(where, 'systemctl', ['disable', '--now', ...names], 'ignore');
 }
 
-function install(services) {
+function install(where, services) {
   const args = ['install', '--no-install-recommends', '-y', ...services.map((service) => service.package)];
-  withoutStarting(() => apt(args) || (apt(['update']) && apt(args)));
-  disable(services);
+  const apt = (words) => run(where, 'apt-get', words, ['ignore', 2, 2]);
+  withoutStarting(where.policyFile, () => apt(args) || (apt(['update']) && apt(args)));
+  disable(where, services);
 }
 
 function instructions(services) {
@@ -77,17 +76,25 @@ function instructions(services) {
   ].join('\n');
 }
 
-/** Null when all services are there, installing them if this is root; otherwise what to do. Tests are never skipped for want of one. */
-export function ensureServices(path, isRoot) {
-  const missing = missingServices(path);
+/**
+ * Null when all services are there, installing them if this is root; otherwise what to do. Tests are never skipped for
+ * want of one. `where`: the search path, whether this is root, and the policy file that apt asks before it starts a service.
+ */
+export function ensureServices(where) {
+  const missing = missingServices(where.path);
   if (missing.length === 0) return null;
-  if (isRoot) install(missing);
-  const still = missingServices(path);
+  if (where.isRoot) install(where, missing);
+  const still = missingServices(where.path);
   return still.length === 0 ? null : instructions(still);
 }
 
+/** This machine, with the given search path. */
+export function thisMachine(path) {
+  return { path, isRoot: process.getuid?.() === 0, policyFile: '/usr/sbin/policy-rc.d' };
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const problem = ensureServices(process.env.PATH ?? '', process.getuid?.() === 0);
+  const problem = ensureServices(thisMachine(process.env.PATH ?? ''));
   if (problem !== null) {
     console.error(problem);
     process.exit(1);
