@@ -1,0 +1,24 @@
+import type { UpstreamInfo } from '../core/upstream.ts';
+import { rpcResult } from './messages.ts';
+import { negotiate } from './revisions.ts';
+
+/** Capabilities whose requests are relayed. Without their options: list changes, subscriptions and logs are not relayed. */
+const RELAYED_CAPABILITIES: readonly string[] = ['tools', 'resources', 'prompts', 'completions'];
+
+/**
+ * The answer to a client's `initialize`, given by the gateway for the upstream behind it: what the upstream said of
+ * itself, reduced to what the gateway relays. `requested` is the client's `protocolVersion`.
+ */
+export function initializeResult(info: UpstreamInfo, requested: string | null, idToken: string): string {
+  const version = JSON.stringify(negotiate(requested));
+  const instructions = info.instructions === null ? '' : `,"instructions":${JSON.stringify(info.instructions)}`;
+  return rpcResult(
+    idToken,
+    `{"protocolVersion":${version},"capabilities":${capabilitiesOf(info)},"serverInfo":${info.serverInfo}${instructions}}`,
+  );
+}
+
+function capabilitiesOf(info: UpstreamInfo): string {
+  const relayed = RELAYED_CAPABILITIES.filter((capability) => info.capabilities.has(capability));
+  return `{${relayed.map((capability) => `"${capability}":{}`).join(',')}}`;
+}

@@ -1,0 +1,59 @@
+import type { ConfigProblem, ConfigSnapshot } from '../core/config.ts';
+import { PatternError } from './glob.ts';
+import { compilePattern } from './pattern.ts';
+import { compileToolPattern } from './tool-pattern.ts';
+
+/**
+ * Every pattern of the configuration that cannot be used, with its path, and every server pattern that no configured
+ * server matches: an error in a deny list, where it would silently deny nothing, else a warning.
+ */
+export function checkPatterns(snapshot: ConfigSnapshot): ConfigProblem[] {
+  const servers = snapshot.upstreams.map((upstream) => upstream.name);
+  const { allow, deny } = snapshot.policy.tools;
+  const problems = [
+    ...checkTools(allow ?? [], 'policy.tools.allow', servers, 'warning'),
+    ...checkTools(deny, 'policy.tools.deny', servers, 'error'),
+  ];
+  snapshot.auth.apiKeys.forEach(({ grants }, index) => {
+    const path = `auth.api_keys[${index}]`;
+    problems.push(
+      ...checkTools(grants.allowedTools ?? [], `${path}.allowed_tools`, servers, 'warning'),
+      ...checkTools(grants.deniedTools, `${path}.denied_tools`, servers, 'error'),
+      ...checkServers(grants.servers ?? [], `${path}.servers`, servers),
+    );
+  });
+  return problems;
+}
+
+type Severity = ConfigProblem['severity'];
+
+function checkTools(patterns: readonly string[], path: string, servers: readonly string[], unmatched: Severity): ConfigProblem[] {
+  return patterns.flatMap((text, index) =>
+    checkPattern(text, `${path}[${index}]`, () => {
+      const { serverText, matchesServer } = compileToolPattern(text);
+      if (serverText === null || servers.some(matchesServer)) return null;
+      const message = `no configured server matches ${JSON.stringify(serverText)} in pattern ${JSON.stringify(text)} (write \\: for a colon in a tool name)`;
+      return { path: `${path}[${index}]`, message, severity: unmatched };
+    }),
+  );
+}
+
+function checkServers(patterns: readonly string[], path: string, servers: readonly string[]): ConfigProblem[] {
+  return patterns.flatMap((text, index) =>
+    checkPattern(text, `${path}[${index}]`, () => {
+      if (servers.some(compilePattern(text, 'name'))) return null;
+      return { path: `${path}[${index}]`, message: `no configured server matches ${JSON.stringify(text)}`, severity: 'warning' };
+    }),
+  );
+}
+
+/** Runs a check whose compilation may throw PatternError. */
+function checkPattern(text: string, path: string, check: () => ConfigProblem | null): ConfigProblem[] {
+  try {
+    const problem = check();
+    return problem === null ? [] : [problem];
+  } catch (error) {
+    if (!(error instanceof PatternError)) throw error;
+    return [{ path, message: `bad pattern ${JSON.stringify(text)}: ${error.message}`, severity: 'error' }];
+  }
+}

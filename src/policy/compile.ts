@@ -1,0 +1,89 @@
+import type { Access, Grants, ToolDecision } from '../core/access.ts';
+import type { PolicySettings } from '../core/config.ts';
+import { compilePattern, type Matcher } from './pattern.ts';
+import { ToolList } from './tool-list.ts';
+
+/** Longer tool names are refused unseen: MCP asks for 128 characters at most, and matching takes time per character. */
+const MAX_TOOL_LENGTH = 1024;
+/** Names worth remembering, and how many of them per server. */
+const MAX_CACHED_LENGTH = 128;
+const MAX_CACHED_TOOLS = 512;
+
+const DEFAULT_ALL: ToolDecision = Object.freeze({ isAllowed: true, rule: 'auth.default_tools "all"' });
+const DEFAULT_NONE: ToolDecision = Object.freeze({ isAllowed: false, rule: 'auth.default_tools "none"' });
+const NOT_GRANTED: ToolDecision = Object.freeze({ isAllowed: false, rule: 'no allowed_tools pattern matches' });
+const NOT_IN_POLICY: ToolDecision = Object.freeze({ isAllowed: false, rule: 'no policy.tools.allow pattern matches' });
+const SERVER_NOT_GRANTED: ToolDecision = Object.freeze({ isAllowed: false, rule: 'no servers pattern matches' });
+const BAD_NAME: ToolDecision = Object.freeze({ isAllowed: false, rule: 'tool name is empty or too long' });
+
+/**
+ * Compiles what an identity may do, together with the policy that holds for everybody. A tool is allowed when the
+ * server is granted, neither list of denials matches it, and both lists of permissions do: `policy.tools.allow` (not
+ * stated = all) and `allowed_tools` (not stated = `defaultTools`). Throws PatternError; `checkPatterns` reports the same
+ * patterns with their places.
+ */
+export function compileAccess(grants: Grants, policy: PolicySettings, defaultTools: 'all' | 'none'): Access {
+  return new CompiledAccess(grants, policy, defaultTools === 'all' ? DEFAULT_ALL : DEFAULT_NONE);
+}
+
+class CompiledAccess implements Access {
+  private readonly servers: readonly Matcher[] | null;
+  private readonly denials: readonly ToolList[];
+  private readonly policyAllow: ToolList | null;
+  private readonly granted: ToolList | null;
+  private readonly byDefault: ToolDecision;
+  /** Decisions by server and tool. Servers are configured names; tools come from clients and are bounded. */
+  private readonly decided = new Map<string, Map<string, ToolDecision>>();
+
+  constructor(grants: Grants, policy: PolicySettings, byDefault: ToolDecision) {
+    const { allow, deny } = policy.tools;
+    this.servers = grants.servers?.map((server) => compilePattern(server, 'name')) ?? null;
+    this.denials = [new ToolList(deny, 'policy.tools.deny', false), new ToolList(grants.deniedTools, 'denied_tools', false)];
+    this.policyAllow = allow === null ? null : new ToolList(allow, 'policy.tools.allow', true);
+    this.granted = grants.allowedTools === null ? null : new ToolList(grants.allowedTools, 'allowed_tools', true);
+    this.byDefault = byDefault;
+  }
+
+  mayReach(server: string): boolean {
+    return this.servers === null || this.servers.some((matches) => matches(server));
+  }
+
+  tool(server: string, tool: string): ToolDecision {
+    if (tool.length > MAX_CACHED_LENGTH) return this.decide(server, tool);
+    const decided = this.decidedFor(server);
+    const known = decided.get(tool);
+    if (known !== undefined) return known;
+    const decision = this.decide(server, tool);
+    if (decided.size >= MAX_CACHED_TOOLS) decided.clear();
+    decided.set(tool, decision);
+    return decision;
+  }
+
+  allowsAllTools(server: string): boolean {
+    if (!this.mayReach(server) || this.denials.some((list) => list.touchesServer(server))) return false;
+    const isPolicyOpen = this.policyAllow === null || this.policyAllow.coversServer(server);
+    const isGrantOpen = this.granted === null ? this.byDefault.isAllowed : this.granted.coversServer(server);
+    return isPolicyOpen && isGrantOpen;
+  }
+
+  private decidedFor(server: string): Map<string, ToolDecision> {
+    let decided = this.decided.get(server);
+    if (decided === undefined) {
+      decided = new Map();
+      this.decided.set(server, decided);
+    }
+    return decided;
+  }
+
+  private decide(server: string, tool: string): ToolDecision {
+    if (tool === '' || tool.length > MAX_TOOL_LENGTH) return BAD_NAME;
+    if (!this.mayReach(server)) return SERVER_NOT_GRANTED;
+    for (const list of this.denials) {
+      const denied = list.find(server, tool);
+      if (denied !== null) return denied;
+    }
+    if (this.policyAllow !== null && this.policyAllow.find(server, tool) === null) return NOT_IN_POLICY;
+    if (this.granted === null) return this.byDefault;
+    return this.granted.find(server, tool) ?? NOT_GRANTED;
+  }
+}
