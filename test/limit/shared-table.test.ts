@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -21,7 +23,7 @@ function countAdmitted(table: SharedTable, key: string, spec: LimitSpec, nowMs: 
 describe('SharedTable', () => {
   const spec = { perSecond: 1, burst: 3 };
 
-  it('row 136: keeps principals apart', () => {
+  it('keeps principals apart', () => {
     const table = new SharedTable({ capacity: 10, idleTtlMs: 1_000 });
     expect(countAdmitted(table, 'api_key:a', spec, 0, 10)).toBe(3);
     expect(countAdmitted(table, 'jwt:a', spec, 0, 10)).toBe(3);
@@ -43,7 +45,7 @@ describe('SharedTable', () => {
     expect(countAdmitted(table, 'slow', spec, 3_000, 10)).toBe(3);
   });
 
-  it('row 144: releases 100,000 idle principals, three times over', () => {
+  it('releases 100,000 idle principals, three times over', () => {
     const table = new SharedTable({ capacity: 131_072, idleTtlMs: 1_000 });
     for (let round = 0; round < 3; round++) {
       const nowMs = round * 1e6;
@@ -52,6 +54,22 @@ describe('SharedTable', () => {
       for (let i = 0; i < 13; i++) table.sweep(nowMs + 5_000);
       expect(table.size).toBe(0);
     }
+  });
+
+  it('gives back the memory of idle principals: the third round needs no more than the first', () => {
+    const program = fileURLToPath(new URL('idle-rounds.ts', import.meta.url));
+    const lines = execFileSync(process.execPath, ['--experimental-strip-types', '--no-warnings', program], { encoding: 'utf8' })
+      .trim()
+      .split('\n');
+    const rounds = lines.map((line) => JSON.parse(line) as { held: number; size: number; heapBytes: number; rssBytes: number });
+    expect(rounds.map(({ held, size }) => [held, size])).toEqual([
+      [100_000, 0],
+      [100_000, 0],
+      [100_000, 0],
+    ]);
+    const [first, , third] = rounds;
+    expect((third?.rssBytes ?? Infinity) / (first?.rssBytes ?? 0)).toBeLessThanOrEqual(1.05);
+    expect((third?.heapBytes ?? Infinity) / (first?.heapBytes ?? 0)).toBeLessThanOrEqual(1.05);
   });
 
   it('never holds more keys than its capacity', () => {
