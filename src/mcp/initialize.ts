@@ -1,9 +1,7 @@
 import type { UpstreamInfo } from '../core/upstream.ts';
 import { rpcResult } from './messages.ts';
+import { RELAYED_CAPABILITIES } from './methods.ts';
 import { negotiate } from './revisions.ts';
-
-/** Capabilities whose requests are relayed. Without their options: list changes, subscriptions and logs are not relayed. */
-const RELAYED_CAPABILITIES: readonly string[] = ['tools', 'resources', 'prompts', 'completions'];
 
 /**
  * The answer to a client's `initialize`, given by the gateway for the upstream behind it: what the upstream said of
@@ -18,6 +16,7 @@ export function initializeResult(info: UpstreamInfo, requested: string | null, i
   );
 }
 
+/** Without their options: list changes, subscriptions and logs are not relayed. */
 function capabilitiesOf(info: UpstreamInfo): string {
   const relayed = RELAYED_CAPABILITIES.filter((capability) => info.capabilities.has(capability));
   return `{${relayed.map((capability) => `"${capability}":{}`).join(',')}}`;

@@ -20,7 +20,8 @@ export function keyedHash(bytes: Uint8Array, from: number, to: number): number {
     const at = from + (turn << 2);
     let word = 0;
     if (at + 4 <= to) {
-      word = (bytes[at] as number) | ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24);
+      word =
+        (bytes[at] as number) | ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24);
     } else if (turn === turns - 4) {
       word = length << 24;
       if (at < to) word |= bytes[at] as number;

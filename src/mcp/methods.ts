@@ -1,8 +1,5 @@
-/** What the gateway does with a request's method. */
-export type MethodFate = 'relay' | 'answer' | 'unknown';
-
-/** What the gateway does with a client's notification. */
-export type NotificationFate = 'swallow' | 'cancel' | 'relay';
+/** What becomes of a request: two are answered by the gateway itself, `unknown` ones refused in band (METHOD_UNKNOWN). */
+export type MethodRole = 'initialize' | 'ping' | 'relayed' | 'unknown';
 
 /** Relayed requests and the upstream capability (of `initialize`) that each needs. */
 const RELAYED: ReadonlyMap<string, string> = new Map([
@@ -16,8 +13,8 @@ const RELAYED: ReadonlyMap<string, string> = new Map([
   ['completion/complete', 'completions'],
 ]);
 
-/** Answered by the gateway itself. */
-const ANSWERED: ReadonlySet<string> = new Set(['initialize', 'ping']);
+/** Capabilities whose requests are relayed, in the order of the table. */
+export const RELAYED_CAPABILITIES: readonly string[] = [...new Set(RELAYED.values())];
 
 /** Defined by a revision with `initialize` (2024-11-05 … 2025-11-25), in either direction, and not relayed. */
 const OTHER_REQUESTS: readonly string[] = [
@@ -48,23 +45,19 @@ const NOTIFICATIONS: readonly string[] = [
 ];
 
 /** About the client's own handshake, roots and answers, which upstreams know only from the gateway. */
-const SWALLOWED: ReadonlySet<string> = new Set([
-  'notifications/initialized',
-  'notifications/roots/list_changed',
-  'notifications/progress',
-]);
+const SWALLOWED: ReadonlySet<string> = new Set(['notifications/initialized', 'notifications/roots/list_changed', 'notifications/progress']);
 
-const LABELS: ReadonlySet<string> = new Set([...RELAYED.keys(), ...ANSWERED, ...OTHER_REQUESTS, ...NOTIFICATIONS]);
+const LABELS: ReadonlySet<string> = new Set(['initialize', 'ping', ...RELAYED.keys(), ...OTHER_REQUESTS, ...NOTIFICATIONS]);
 
 /** The method when the protocol knows it, else `other`: clients cannot invent metric labels. */
 export function methodLabel(method: string): string {
   return LABELS.has(method) ? method : 'other';
 }
 
-/** What becomes of a request. `unknown`: METHOD_UNKNOWN, in band. */
-export function methodFate(method: string): MethodFate {
-  if (RELAYED.has(method)) return 'relay';
-  return ANSWERED.has(method) ? 'answer' : 'unknown';
+/** What becomes of a request with this method. */
+export function roleOf(method: string): MethodRole {
+  if (method === 'initialize' || method === 'ping') return method;
+  return RELAYED.has(method) ? 'relayed' : 'unknown';
 }
 
 /** The capability an upstream must have declared to get this request; null when the method is not relayed. */
@@ -72,8 +65,10 @@ export function neededCapability(method: string): string | null {
   return RELAYED.get(method) ?? null;
 }
 
-/** What becomes of a notification (its method starts with `notifications/`, `parseMessage` saw to that). */
-export function notificationFate(method: string): NotificationFate {
-  if (SWALLOWED.has(method)) return 'swallow';
-  return method === 'notifications/cancelled' ? 'cancel' : 'relay';
+/**
+ * Whether a client's notification goes to the upstream (its method starts with `notifications/`, `parseMessage` saw to
+ * that); `notifications/cancelled` does, translated on the way. The others are accepted and end here.
+ */
+export function isRelayedNotification(method: string): boolean {
+  return !SWALLOWED.has(method);
 }

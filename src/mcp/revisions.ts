@@ -4,7 +4,7 @@ export const LEGACY_REVISIONS: readonly string[] = ['2025-11-25', '2025-06-18', 
 export const LATEST_LEGACY_REVISION: string = '2025-11-25';
 
 /** The stateless revision, without `initialize`; not served yet. */
-export const MODERN_REVISION: string = '2026-07-28';
+const MODERN_REVISION = '2026-07-28';
 
 const LEGACY: ReadonlySet<string> = new Set(LEGACY_REVISIONS);
 

@@ -9,7 +9,16 @@ for (let digit = 0; digit < 16; digit++) {
 }
 
 const SIMPLE = new Uint8Array(256);
-for (const [letter, byte] of [['"', 0x22], ['\\', 0x5c], ['/', 0x2f], ['b', 8], ['f', 12], ['n', 10], ['r', 13], ['t', 9]] as const) {
+for (const [letter, byte] of [
+  ['"', 0x22],
+  ['\\', 0x5c],
+  ['/', 0x2f],
+  ['b', 8],
+  ['f', 12],
+  ['n', 10],
+  ['r', 13],
+  ['t', 9],
+] as const) {
   SIMPLE[letter.charCodeAt(0)] = byte;
 }
 

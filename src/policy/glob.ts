@@ -35,7 +35,8 @@ function parseToken(points: readonly number[], at: number, tokens: GlobToken[]):
   const char = String.fromCodePoint(points[at] as number);
   if (char === '*') return parseStars(points, at, tokens);
   if (char === '[') return parseClass(points, at, tokens);
-  if (char === '{' || char === '}') throw new PatternError(`"${char}" has no meaning in a pattern: list the alternatives one by one, or write \\${char}`);
+  if (char === '{' || char === '}')
+    throw new PatternError(`"${char}" has no meaning in a pattern: list the alternatives one by one, or write \\${char}`);
   if (char === ']') throw new PatternError('"]" without "[": write \\] for the character itself');
   if (char === '?') {
     tokens.push({ kind: 'any' });
@@ -55,7 +56,8 @@ function parseStars(points: readonly number[], at: number, tokens: GlobToken[]):
 
 function parseClass(points: readonly number[], at: number, tokens: GlobToken[]): number {
   let p = at + 1;
-  if (points[p] === 0x5e) throw new PatternError('"[^…]" is not known: write [!…] for any other character, [\\^…] for the character itself');
+  if (points[p] === 0x5e)
+    throw new PatternError('"[^…]" is not known: write [!…] for any other character, [\\^…] for the character itself');
   const isNegated = points[p] === 0x21;
   if (isNegated) p++;
   const ranges: number[] = [];
@@ -149,10 +151,7 @@ function uriElement(token: GlobToken): string {
 
 function withoutSlash(low: number, high: number): string[] {
   if (low > 0x2f || high < 0x2f) return [rangeExpression(low, high)];
-  return [
-    ...(low < 0x2f ? [rangeExpression(low, 0x2e)] : []),
-    ...(high > 0x2f ? [rangeExpression(0x30, high)] : []),
-  ];
+  return [...(low < 0x2f ? [rangeExpression(low, 0x2e)] : []), ...(high > 0x2f ? [rangeExpression(0x30, high)] : [])];
 }
 
 function rangeExpression(low: number, high: number): string {

@@ -56,5 +56,3 @@ function parseExpression(expression: string): RE2JS {
     throw new PatternError(cause instanceof Error ? cause.message : 'not a regular expression', { cause });
   }
 }
-
-export { PatternError };
