@@ -7,7 +7,7 @@ import type { Principal } from '../../src/core/principal.ts';
 // The real function, counted.
 vi.mock('node:crypto', async (importOriginal) => {
   const real = await importOriginal<typeof import('node:crypto')>();
-  return { ...real, timingSafeEqual: vi.fn(real.timingSafeEqual) };
+  return { ...real, timingSafeEqual: vi.fn<typeof timingSafeEqual>(real.timingSafeEqual) };
 });
 
 function principalOf(id: string): Principal {

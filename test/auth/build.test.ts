@@ -178,6 +178,6 @@ describe('buildAuthSurface', () => {
   });
 
   it('does not start with a resource that is no URL', () => {
-    expect(() => buildAuthSurface({ resource: 'gw', authorizationServers: [], scopesSupported: [] })).toThrow();
+    expect(() => buildAuthSurface({ resource: 'gw', authorizationServers: [], scopesSupported: [] })).toThrow('Invalid URL');
   });
 });
