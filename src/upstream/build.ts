@@ -1,0 +1,12 @@
+import type { UpstreamSettings } from '../core/config.ts';
+import type { Upstream } from '../core/upstream.ts';
+import type { UpstreamDeps } from './deps.ts';
+import { HttpUpstream } from './http.ts';
+import { StdioUpstream } from './stdio.ts';
+
+/** An upstream that is not started yet. Throws for transports that are not available; `config/` refuses them. */
+export function buildUpstream(settings: UpstreamSettings, deps: UpstreamDeps): Upstream {
+  if (settings.transport === 'stdio' && settings.stdio !== null) return new StdioUpstream(settings, settings.stdio, deps);
+  if (settings.transport === 'http' && settings.http !== null) return new HttpUpstream(settings, settings.http, deps);
+  throw new Error(`upstream ${settings.name}: transport ${settings.transport} is not available`);
+}

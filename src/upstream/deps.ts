@@ -1,0 +1,23 @@
+import type { Clock } from '../core/clock.ts';
+import type { UpstreamEvents } from '../core/upstream.ts';
+
+/** What every upstream needs from outside. */
+export interface UpstreamDeps {
+  readonly clock: Clock;
+  readonly events: UpstreamEvents;
+  /** Version of the gateway, as it introduces itself to upstreams. */
+  readonly version: string;
+  /** The gateway's own environment, of which children see PATH, HOME and LANG. */
+  readonly baseEnv: Readonly<Record<string, string | undefined>>;
+  /** How long a child may take to end, from closing its stdin to SIGKILL. Default 2,000. */
+  readonly stopGraceMs?: number;
+}
+
+/** Nesting that an upstream's message may have. */
+export const MAX_UPSTREAM_DEPTH: number = 512;
+
+/** Requests that wait for an upstream which is about to be ready, per upstream. */
+export const MAX_HELD: number = 256;
+
+/** How long such a request waits at most. */
+export const HOLD_MS: number = 2000;

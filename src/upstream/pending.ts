@@ -1,0 +1,192 @@
+import type { Clock, Timer } from '../core/clock.ts';
+import type { Envelope } from '../core/envelope.ts';
+import type { InFlight, ReplySink } from '../core/upstream.ts';
+import type { Refusal } from '../core/refusal.ts';
+
+/** How often deadlines are looked at: one timer per table, none while it is empty. */
+export const SWEEP_MS: number = 50;
+
+/** What carries a request on the wire; the stdio child has none per request. */
+export interface Carrier {
+  /** The client reads again, or nobody listens any more. */
+  resume(): void;
+  /** The request is given up: stop reading its answer. */
+  abandon(): void;
+}
+
+/**
+ * A request that waits for its answer. `idToken` and `progressToken` are the client's own, as raw JSON, and go back
+ * into whatever is delivered; upstream they are both replaced by `id`.
+ */
+export class PendingEntry implements InFlight {
+  readonly id: number;
+  /** Empty for the gateway's own requests (initialize, ping). */
+  readonly principalKey: string;
+  readonly idToken: string;
+  readonly progressToken: string | null;
+  /** Null once the client is gone: the answer is still awaited, and dropped. */
+  sink: ReplySink | null;
+  carrier: Carrier | null = null;
+  /** `onStream` was called. */
+  isStreaming = false;
+  /** The client reads slowly: what is optional is dropped until it resumes. */
+  isSlow = false;
+  isDone = false;
+  readonly timeoutMs: number;
+  idleAtMs: number;
+  readonly hardAtMs: number;
+
+  constructor(fields: EntryFields) {
+    this.id = fields.id;
+    this.principalKey = fields.principalKey;
+    this.idToken = fields.idToken;
+    this.progressToken = fields.progressToken;
+    this.sink = fields.sink;
+    this.timeoutMs = fields.timeoutMs;
+    this.idleAtMs = fields.nowMs + fields.timeoutMs;
+    this.hardAtMs = fields.nowMs + fields.timeoutMaxMs;
+  }
+
+  get isOwn(): boolean {
+    return this.principalKey === '';
+  }
+
+  detach(): void {
+    this.sink = null;
+    this.isSlow = false;
+    this.carrier?.resume();
+  }
+
+  resume(): void {
+    this.isSlow = false;
+    this.carrier?.resume();
+  }
+}
+
+interface EntryFields {
+  readonly id: number;
+  readonly principalKey: string;
+  readonly idToken: string;
+  readonly progressToken: string | null;
+  readonly sink: ReplySink;
+  readonly nowMs: number;
+  readonly timeoutMs: number;
+  readonly timeoutMaxMs: number;
+}
+
+export interface PendingOptions {
+  readonly clock: Clock;
+  /** Client requests at once; the gateway's own are few and not counted. */
+  readonly maxEntries: number;
+  readonly timeoutMs: number;
+  readonly timeoutMaxMs: number;
+  /** The entry was removed because a deadline passed; the owner tells the sink and the upstream. */
+  onExpired(entry: PendingEntry, deadline: 'idle' | 'hard'): void;
+}
+
+/**
+ * The one table of requests that an upstream connection has in flight, keyed by ids that only the gateway knows. An
+ * answer finds its request by that id and nothing else, so that equal ids of different clients never meet.
+ */
+export class PendingTable {
+  readonly #entries = new Map<number, PendingEntry>();
+  readonly #options: PendingOptions;
+  #lastId = 0;
+  #clientEntries = 0;
+  #sweeper: Timer | null = null;
+
+  constructor(options: PendingOptions) {
+    this.#options = options;
+  }
+
+  /** Requests of clients, the detached ones included: the upstream still works on them. */
+  get size(): number {
+    return this.#clientEntries;
+  }
+
+  /** Null when the table is full. */
+  add(message: Envelope, principalKey: string, sink: ReplySink): PendingEntry | null {
+    if (this.#clientEntries >= this.#options.maxEntries) return null;
+    this.#clientEntries += 1;
+    return this.#insert({
+      principalKey,
+      idToken: message.bytes.toString('utf8', message.idStart, message.idEnd),
+      progressToken: message.tokenStart < 0 ? null : message.bytes.toString('utf8', message.tokenStart, message.tokenEnd),
+      sink,
+      timeoutMs: this.#options.timeoutMs,
+      timeoutMaxMs: this.#options.timeoutMaxMs,
+    });
+  }
+
+  /** A request of the gateway itself. */
+  addOwn(sink: ReplySink, timeoutMs: number): PendingEntry {
+    return this.#insert({ principalKey: '', idToken: '0', progressToken: null, sink, timeoutMs, timeoutMaxMs: timeoutMs });
+  }
+
+  get(id: number): PendingEntry | undefined {
+    return this.#entries.get(id);
+  }
+
+  /** Takes the entry out; false when it was no longer in. */
+  remove(entry: PendingEntry): boolean {
+    if (!this.#entries.delete(entry.id)) return false;
+    entry.isDone = true;
+    if (!entry.isOwn) this.#clientEntries -= 1;
+    return true;
+  }
+
+  /** The upstream gave a sign of life for this request. */
+  touch(entry: PendingEntry): void {
+    entry.idleAtMs = this.#options.clock.nowMs() + entry.timeoutMs;
+  }
+
+  /**
+   * The request that a principal's client knows by `idToken`. Null when there is none, and when there are several: two
+   * clients may share a credential and count alike, and then nobody can tell whose request is meant. A scan, because
+   * cancellations are rare and an index would cost every request.
+   */
+  findByClientId(principalKey: string, idToken: string): PendingEntry | null {
+    let found: PendingEntry | null = null;
+    for (const entry of this.#entries.values()) {
+      if (entry.isOwn || entry.principalKey !== principalKey || entry.idToken !== idToken) continue;
+      if (found !== null) return null;
+      found = entry;
+    }
+    return found;
+  }
+
+  /** Empties the table; every caller still there is told. */
+  failAll(refusal: Refusal, detail: string): void {
+    const entries = [...this.#entries.values()];
+    for (const entry of entries) this.remove(entry);
+    for (const entry of entries) {
+      entry.carrier?.abandon();
+      entry.sink?.onFail(refusal, detail);
+    }
+    this.#stopSweeper();
+  }
+
+  #insert(fields: Omit<EntryFields, 'id' | 'nowMs'>): PendingEntry {
+    this.#lastId += 1;
+    const entry = new PendingEntry({ ...fields, id: this.#lastId, nowMs: this.#options.clock.nowMs() });
+    this.#entries.set(entry.id, entry);
+    this.#sweeper ??= this.#options.clock.every(SWEEP_MS, () => this.#sweep());
+    return entry;
+  }
+
+  #sweep(): void {
+    if (this.#entries.size === 0) return this.#stopSweeper();
+    const nowMs = this.#options.clock.nowMs();
+    for (const entry of this.#entries.values()) {
+      const isHard = nowMs >= entry.hardAtMs;
+      if (!isHard && nowMs < entry.idleAtMs) continue;
+      this.remove(entry);
+      this.#options.onExpired(entry, isHard ? 'hard' : 'idle');
+    }
+  }
+
+  #stopSweeper(): void {
+    this.#sweeper?.cancel();
+    this.#sweeper = null;
+  }
+}

@@ -1,0 +1,51 @@
+import type { Envelope } from '../core/envelope.ts';
+import type { UpstreamMessage } from '../mcp/upstream-message.ts';
+import { splice } from '../mcp/splice.ts';
+import type { PendingEntry, PendingTable } from './pending.ts';
+
+/** Notifications of an upstream that belong to one request and are relayed; the others concern nobody in particular. */
+export const PROGRESS: string = 'notifications/progress';
+export const LOG_MESSAGE: string = 'notifications/message';
+
+/** The client's request as it goes upstream: the checked bytes with the internal id in place of its id and progress token. */
+export function toUpstream(message: Envelope, entry: PendingEntry): Buffer {
+  const text = String(entry.id);
+  const edits = [{ start: message.idStart, end: message.idEnd, text }];
+  if (message.tokenStart >= 0) edits.push({ start: message.tokenStart, end: message.tokenEnd, text });
+  return splice(message.bytes, edits.sort((one, other) => one.start - other.start));
+}
+
+/**
+ * A notification as it goes upstream. The request that `notifications/cancelled` names gets its internal id; null when
+ * nobody knows it. A progress token in another notification would name a request of the client: those are dropped too.
+ */
+export function notificationToUpstream(message: Envelope, principalKey: string, pending: PendingTable): Buffer | null {
+  if (message.method !== 'notifications/cancelled') return message.tokenStart >= 0 ? null : message.bytes;
+  if (message.requestIdStart < 0) return null;
+  const { bytes, requestIdStart: start, requestIdEnd: end } = message;
+  const entry = pending.findByClientId(principalKey, bytes.toString('utf8', start, end));
+  return entry === null ? null : splice(bytes, [{ start, end, text: String(entry.id) }]);
+}
+
+/** The upstream's answer with the client's id. */
+export function replyToClient(bytes: Buffer, message: UpstreamMessage, entry: PendingEntry): Buffer {
+  return splice(bytes, [{ start: message.idStart, end: message.idEnd, text: entry.idToken }]);
+}
+
+/** The upstream's progress notification with the client's token; null when the client gave none. */
+export function progressToClient(bytes: Buffer, message: UpstreamMessage, entry: PendingEntry): Buffer | null {
+  if (entry.progressToken === null) return null;
+  return splice(bytes, [{ start: message.tokenStart, end: message.tokenEnd, text: entry.progressToken }]);
+}
+
+/** The internal id in `bytes[start, end)`; −1 for anything that the gateway would not have written itself. */
+export function internalId(bytes: Buffer, start: number, end: number): number {
+  if (start < 0 || end - start > 15) return -1;
+  let id = 0;
+  for (let at = start; at < end; at += 1) {
+    const digit = (bytes[at] ?? 0) - 48;
+    if (digit < 0 || digit > 9 || (digit === 0 && at === start)) return -1;
+    id = id * 10 + digit;
+  }
+  return id === 0 ? -1 : id;
+}

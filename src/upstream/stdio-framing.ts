@@ -1,0 +1,71 @@
+const NEWLINE = 10;
+const RETURN = 13;
+const SPACE = 32;
+
+/** The separators U+2028 and U+2029, legal inside JSON strings, at which some line readers split. */
+const LINE_SEPARATOR = Buffer.from('\u2028');
+const PARAGRAPH_SEPARATOR = Buffer.from('\u2029');
+
+/**
+ * One JSON message as one line, a new buffer. A message may hold line breaks between its tokens: they become spaces, or a
+ * client could put a second message of its own making on the wire. Inside strings JSON has none; U+2028 and U+2029, which
+ * may stand there, are escaped.
+ */
+export function toLine(bytes: Buffer): Buffer {
+  const isSeparated = bytes.includes(LINE_SEPARATOR) || bytes.includes(PARAGRAPH_SEPARATOR);
+  const text = isSeparated ? Buffer.from(bytes.toString('utf8').replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029')) : bytes;
+  const line = Buffer.allocUnsafe(text.length + 1);
+  text.copy(line);
+  line[text.length] = SPACE;
+  blank(line, NEWLINE);
+  blank(line, RETURN);
+  line[text.length] = NEWLINE;
+  return line;
+}
+
+function blank(bytes: Buffer, byte: number): void {
+  for (let at = bytes.indexOf(byte); at >= 0; at = bytes.indexOf(byte, at + 1)) bytes[at] = SPACE;
+}
+
+/** Cuts a byte stream into lines, without their line ends; empty lines are skipped. Holds at most one unfinished line. */
+export class LineFramer {
+  readonly #maxLineBytes: number;
+  readonly #onLine: (line: Buffer) => void;
+  #parts: Buffer[] = [];
+  #partBytes = 0;
+
+  constructor(maxLineBytes: number, onLine: (line: Buffer) => void) {
+    this.#maxLineBytes = maxLineBytes;
+    this.#onLine = onLine;
+  }
+
+  /** False when a line is over the limit: nothing of it is kept, and the stream is of no use any more. */
+  push(chunk: Buffer): boolean {
+    let start = 0;
+    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
+      if (!this.#keep(chunk.subarray(start, end))) return false;
+      this.#emit();
+      start = end + 1;
+    }
+    return this.#keep(chunk.subarray(start));
+  }
+
+  #keep(part: Buffer): boolean {
+    this.#partBytes += part.length;
+    if (this.#partBytes > this.#maxLineBytes) {
+      this.#parts = [];
+      return false;
+    }
+    if (part.length > 0) this.#parts.push(part);
+    return true;
+  }
+
+  #emit(): void {
+    const [first] = this.#parts;
+    const whole = this.#parts.length === 1 && first !== undefined ? first : Buffer.concat(this.#parts);
+    this.#parts = [];
+    this.#partBytes = 0;
+    const line = whole.at(-1) === RETURN ? whole.subarray(0, -1) : whole;
+    if (line.length > 0) this.#onLine(line);
+  }
+}
