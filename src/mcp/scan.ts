@@ -294,7 +294,7 @@ export class JsonScanner {
 
   private keyHash(): number {
     const bytes = this.keyBytes;
-    let hash = 0x811c9dc5;
+    let hash = 0x811c9dc5 | 0;
     for (let p = this.keyFrom; p < this.keyTo; p++) hash = Math.imul(hash ^ (bytes[p] as number), 0x01000193);
     return hash;
   }
