@@ -2,7 +2,8 @@ import type { Refusal } from './refusal.ts';
 
 /**
  * The error catalogue. Own JSON-RPC codes are −(31000 + HTTP status); codes that JSON-RPC 2.0 or MCP define stay
- * theirs. `docs/errors.md` is generated from this table (`docs` comes from the comment text in `explain`).
+ * theirs. `docs/errors.md` is generated from this table and the notes in
+ * `test/setup/errors-doc.ts`, one for each code.
  */
 function refusal(code: string, status: number, reason: string, message: string, rpcCode: number = -(31000 + status)): Refusal {
   return Object.freeze({ code, status, rpcCode, reason, message });

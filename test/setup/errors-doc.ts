@@ -36,6 +36,7 @@ export const NOTES: Readonly<Record<string, string>> = {
   BAD_JSON: 'The body is not valid JSON in valid UTF-8.',
   JSON_TOO_DEEP: 'Nesting beyond `server.max_json_depth`.',
   JSON_TOO_MANY_KEYS: 'More object keys than `server.max_json_keys`.',
+  JSON_STRING_TOO_LONG: 'A single string beyond the limit: 1 MiB, 256 KiB in the hardened profile.',
   DUPLICATE_KEY: 'An object has a key twice, or a protocol key in another case: two readers could see two meanings.',
   BAD_MESSAGE: 'JSON, but no JSON-RPC 2.0 message.',
   BATCH_REFUSED: 'An array of messages; the revisions served here have none.',

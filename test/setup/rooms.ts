@@ -34,7 +34,19 @@ export const ROOMS = [
 /** Rooms that import `core` and `mcp` only, never each other. */
 const PLAIN = ['listener', 'auth', 'limit', 'policy', 'guard', 'upstream', 'store', 'audit', 'observe'] as const;
 
-const COMMAND_LINE = ['src/core/', 'src/config/', 'src/process/', 'src/pipeline/build.ts', 'src/auth/keys.ts', 'src/demo/'];
+/** Beside whole rooms, single files: a command does offline what the gateway does, with the very code that does it. */
+const COMMAND_LINE = [
+  'src/core/',
+  'src/config/',
+  'src/process/',
+  'src/demo/',
+  'src/pipeline/build.ts',
+  'src/pipeline/verify.ts',
+  'src/auth/keys.ts',
+  'src/listener/native.ts',
+  'src/policy/compile.ts',
+  'src/upstream/probe.ts',
+];
 
 /** In order of precedence. A file of `src/` or `workers/` that is in none of them is an error. */
 export const AREAS: readonly Area[] = [
@@ -43,7 +55,8 @@ export const AREAS: readonly Area[] = [
   { name: 'config', files: ['src/config/'], mayImport: ['src/core/'] },
   { name: 'demo', files: ['src/demo/'], mayImport: ['src/core/'] },
   ...PLAIN.map((name) => ({ name, files: [`src/${name}/`], mayImport: ['src/core/', 'src/mcp/'] })),
-  { name: 'pipeline/build.ts', files: ['src/pipeline/build.ts'], mayImport: null },
+  // The composition roots: what runs, and what judges a configuration before anything runs.
+  { name: 'pipeline/build.ts', files: ['src/pipeline/build.ts', 'src/pipeline/verify.ts'], mayImport: null },
   { name: 'pipeline', files: ['src/pipeline/'], mayImport: ['src/core/', 'src/mcp/'] },
   {
     name: 'process',
