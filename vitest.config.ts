@@ -1,9 +1,9 @@
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 /** Tests that start whole gateways: one file at a time, after the others, so that their deadlines mean something on two cores. */
 const WHOLE: string[] = ['test/e2e/**/*.test.ts', 'test/conformance/**/*.test.ts', 'test/docs/**/*.test.ts'];
 
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   test: {
     pool: 'forks',
     maxWorkers: 2,
@@ -16,3 +16,5 @@ export default defineConfig({
     ],
   },
 });
+
+export default config;

@@ -13,7 +13,17 @@ const MACHINE_PATHS = new RegExp(`(^|[\\s"'\`(=:])/(${['ho' + 'me/[a-z]', 'ro' +
 
 function textFiles(): string[] {
   const folders = ['src', 'workers', 'test', 'perf', 'native-bench', 'config', 'docs', '.ci', '.github'];
-  const top = ['README.md', 'AGENTS.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'Dockerfile', 'package.json', 'biome.json', 'knip.json'];
+  const top = [
+    'README.md',
+    'AGENTS.md',
+    'CONTRIBUTING.md',
+    'SECURITY.md',
+    'CHANGELOG.md',
+    'Dockerfile',
+    'package.json',
+    'biome.json',
+    'knip.json',
+  ];
   return [...top, ...folders.flatMap((folder) => filesBelow(folder, ''))];
 }
 
@@ -43,7 +53,9 @@ describe('the documents', () => {
 
   it('name commands that exist', () => {
     const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
-    const named = allDocuments().flatMap(({ path, text }) => [...text.matchAll(/npm run ([a-z][a-z:-]*)/g)].map((match) => ({ path, script: match[1] ?? '' })));
+    const named = allDocuments().flatMap(({ path, text }) =>
+      [...text.matchAll(/npm run ([a-z][a-z:-]*)/g)].map((match) => ({ path, script: match[1] ?? '' })),
+    );
     expect(named.filter(({ script }) => scripts[script] === undefined)).toEqual([]);
   });
 
@@ -86,7 +98,9 @@ describe('the tests', () => {
   });
 
   it('cannot skip themselves while running', () => {
-    const skipping = filesBelow('test', '.test.ts').filter((path) => /\b(ctx|context|task)\.skip\(|\(\{ skip\b/.test(readSource(path).text));
+    const skipping = filesBelow('test', '.test.ts').filter((path) =>
+      /\b(ctx|context|task)\.skip\(|\(\{ skip\b/.test(readSource(path).text),
+    );
     expect(skipping.filter((path) => path !== 'test/docs/documents.test.ts')).toEqual([]);
   });
 });

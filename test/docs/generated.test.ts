@@ -35,7 +35,13 @@ describe('the error catalogue', () => {
   });
 
   it('gives own JSON-RPC codes the HTTP status, and standard ones their meaning', () => {
-    const standard = new Set([catalogue.PARSE_ERROR, catalogue.INVALID_REQUEST, catalogue.METHOD_NOT_FOUND, catalogue.INVALID_PARAMS, -32603]);
+    const standard = new Set([
+      catalogue.PARSE_ERROR,
+      catalogue.INVALID_REQUEST,
+      catalogue.METHOD_NOT_FOUND,
+      catalogue.INVALID_PARAMS,
+      -32603,
+    ]);
     const odd = refusals().filter(({ rpcCode, status }) => !standard.has(rpcCode) && rpcCode !== -(INTERNAL_STATUS + status));
     expect(odd).toEqual([]);
   });

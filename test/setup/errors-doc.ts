@@ -4,11 +4,14 @@ import type { Refusal } from '../../src/core/refusal.ts';
 /** What the table cannot say: when each refusal happens, and what helps. One entry per code, checked both ways. */
 export const NOTES: Readonly<Record<string, string>> = {
   BAD_TARGET: 'The request target is not a plain absolute path: a dot segment, `//`, `%00`, `%2f`, `%5c`, or a character no URL may hold.',
-  BAD_HEADER: 'A header that must stand alone was repeated, is empty where it may not be, holds forbidden bytes, or shadows one of ours with `_`.',
+  BAD_HEADER:
+    'A header that must stand alone was repeated, is empty where it may not be, holds forbidden bytes, or shadows one of ours with `_`.',
   BAD_HOST: 'The `Host` header is absent, empty, repeated, or no `name[:port]`.',
-  BAD_FRAMING: 'The length of the body cannot be told for certain: conflicting, malformed or doubled `Content-Length` and `Transfer-Encoding`.',
+  BAD_FRAMING:
+    'The length of the body cannot be told for certain: conflicting, malformed or doubled `Content-Length` and `Transfer-Encoding`.',
   UNEXPECTED_BODY: 'A method other than POST declared a body.',
-  HOST_DENIED: 'The name in `Host` is not served. On a loopback address only loopback names are, unless `server.allowed_hosts` says otherwise.',
+  HOST_DENIED:
+    'The name in `Host` is not served. On a loopback address only loopback names are, unless `server.allowed_hosts` says otherwise.',
   ORIGIN_DENIED: 'A browser page of another origin made the request. List the origin in `server.allowed_origins` if that is meant.',
   LENGTH_REQUIRED: 'A POST without `Content-Length`, or a chunked one where the profile refuses them.',
   BODY_TOO_LARGE: 'The body is larger than `server.max_request_size`; declared sizes are refused before anything is read.',

@@ -70,7 +70,9 @@ describe('the services that tests need', () => {
   it('are installed after an update where the package lists are empty', () => {
     provide(...ALL.filter((command) => command !== 'haproxy'));
     const installs = `/bin/ln -s /bin/true ${join(bin, 'haproxy')}`;
-    provideApt(`if [ "$1" = update ]; then : > ${join(folder, 'lists')}; elif [ -e ${join(folder, 'lists')} ]; then ${installs}; else exit 100; fi`);
+    provideApt(
+      `if [ "$1" = update ]; then : > ${join(folder, 'lists')}; elif [ -e ${join(folder, 'lists')} ]; then ${installs}; else exit 100; fi`,
+    );
     expect(ensureServices(where(true))).toBeNull();
     expect(aptLog().map((line) => line.split(' ')[0])).toEqual(['install', 'update', 'install']);
   });

@@ -46,7 +46,8 @@ export function testCallsIn(source: Source): TestCall[] {
     if (node.type !== 'CallExpression') return;
     const callee = calleeOf(node['callee'] as Node);
     const args = node['arguments'] as readonly Node[];
-    const isTable = (node['callee'] as Node).type === 'MemberExpression' && ['each', 'for', 'skipIf', 'runIf'].includes(callee?.modifiers.at(-1) ?? '');
+    const isTable =
+      (node['callee'] as Node).type === 'MemberExpression' && ['each', 'for', 'skipIf', 'runIf'].includes(callee?.modifiers.at(-1) ?? '');
     if (callee === null || isTable) return;
     const modifiers = [...callee.modifiers, ...optionKeys(args)];
     calls.push({ path: source.path, line: lineOf(source, node), kind: callee.kind, modifiers, title: leadingText(args[0]) });
