@@ -51,3 +51,10 @@ export function warnLine(io: CliIo, line: string): void {
 export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 }
+
+const MAX_PLAIN_LENGTH = 512;
+
+/** Foreign text for a terminal: one line, no control or direction characters, cut where it gets silly. */
+export function plain(text: string): string {
+  return text.slice(0, MAX_PLAIN_LENGTH).replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '?');
+}

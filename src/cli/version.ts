@@ -10,6 +10,6 @@ export async function version(io: CliIo): Promise<number> {
   printLine(io, `${name} ${VERSION}`);
   printLine(io, `commit         ${commit ?? 'unknown'}`);
   printLine(io, `runtime        Node.js ${process.versions.node} (${process.platform} ${process.arch}, ABI ${process.versions.modules})`);
-  printLine(io, `uWebSockets.js ${native.version}, sha256 ${native.sha256}`);
+  printLine(io, `uWebSockets.js ${native.version}, sha256 ${native.sha256 === '' ? 'none for this platform' : native.sha256}`);
   return EXIT_OK;
 }

@@ -16,6 +16,12 @@ export interface Clock {
   every(periodMs: number, callback: () => void): Timer;
 }
 
+/** Keeps the process alive until cancelled: for a wait that only the clock's own timers would end. */
+export function holdProcess(): Timer {
+  const handle = setInterval(() => undefined, 0x7fffffff);
+  return { cancel: () => clearInterval(handle) };
+}
+
 /** The real clock. */
 export const systemClock: Clock = {
   nowMs: () => performance.now(),

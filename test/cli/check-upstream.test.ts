@@ -1,0 +1,60 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { isAlive, readRecord, runCli, startHttpUpstream, stdioUpstream, tempDir, waitUntil, type CliResult } from '../e2e/harness.ts';
+
+async function checkUpstream(upstream: unknown, args: readonly string[] = []): Promise<CliResult> {
+  const cwd = await tempDir();
+  await writeFile(join(cwd, 'c.json'), JSON.stringify({ auth: { allow_anonymous: true }, upstream }));
+  return await runCli(['check-upstream', '-c', 'c.json', ...args], { cwd });
+}
+
+describe('mcp-guard check-upstream', () => {
+  it('row 19: prints name and version of a stdio server, exits 0 and leaves no child', async () => {
+    const recordFile = join(await tempDir(), 'record');
+    const { code, stdout } = await checkUpstream(stdioUpstream({ name: 'my-server', recordFile }));
+    expect(code).toBe(0);
+    expect(stdout.trimEnd().split('\n')).toHaveLength(1);
+    expect(stdout).toContain('my-server');
+    expect(stdout).toContain('0.9.0');
+    const { pids } = await readRecord(recordFile);
+    expect(pids).toHaveLength(1);
+    expect(pids.filter(isAlive)).toEqual([]);
+  });
+
+  it('row 19: a missing command exits 1 and is named', async () => {
+    const { code, stdout, stderr } = await checkUpstream({ transport: 'stdio', command: 'no-such-program-here' });
+    expect(code).toBe(1);
+    expect(stdout + stderr).toContain('no-such-program-here');
+  });
+
+  it('row 19: a server that hangs exits 1 within the timeout and a second, and is gone, however stubborn', async () => {
+    const recordFile = join(await tempDir(), 'record');
+    const begin = performance.now();
+    const { code, stdout } = await checkUpstream(stdioUpstream({ silent: 'initialize', recordFile, isStubborn: true }), ['--timeout', '1']);
+    expect(performance.now() - begin).toBeLessThan(1000 + 1000 + 1500);
+    expect(code).toBe(1);
+    expect(stdout.trimEnd().split('\n')).toHaveLength(1);
+    const { pids } = await readRecord(recordFile);
+    expect(pids).toHaveLength(1);
+    await waitUntil(() => !pids.some(isAlive), { what: 'the child is gone', timeoutMs: 2000 });
+  });
+
+  it('row 21: several servers are one line each, and one failure makes exit 1', async () => {
+    const http = await startHttpUpstream();
+    const good = { name: 'a', ...stdioUpstream({ name: 'server-a' }) };
+    const remote = { name: 'b', transport: 'http', url: http.url, allow_private_networks: true };
+    const all = await checkUpstream({ servers: [good, remote] });
+    expect(all.code).toBe(0);
+    expect(all.stdout.trimEnd().split('\n')).toHaveLength(2);
+    expect(all.stdout).toContain('server-a');
+    expect(all.stdout).toContain('echo-upstream');
+    const some = await checkUpstream({ servers: [good, { name: 'c', transport: 'stdio', command: 'no-such-program-here' }, remote] });
+    expect(some.code).toBe(1);
+    const lines = some.stdout.trimEnd().split('\n');
+    expect(lines).toHaveLength(3);
+    expect(lines[0]).toContain('server-a');
+    expect(lines[1]).toContain('no-such-program-here');
+    expect(lines[2]).toContain('echo-upstream');
+  });
+});

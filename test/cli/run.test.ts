@@ -1,0 +1,102 @@
+import { readdir } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { keyEntry, makeKey, rpc, rpcRequest, runCli, runProgram, startGateway, stdioUpstream, tempDir, toolCall, toolText } from '../e2e/harness.ts';
+
+const KEY = makeKey();
+const CONFIG = { auth: { api_keys: [keyEntry('alice', KEY)] }, upstream: stdioUpstream() };
+
+describe('mcp-guard run', () => {
+  it('row 24: the banner lists URL, auth, upstreams, limits, audit and detectors on stdout, and no secret', async () => {
+    const secret = 'do-not-print-me';
+    const upstream = { servers: [{ name: 'files', ...stdioUpstream(), env: { TOKEN: secret } }, { name: 'mail', path_prefix: '/post', ...stdioUpstream() }] };
+    const gateway = await startGateway({ config: { ...CONFIG, upstream, rate_limit: { requests_per_second: 7, burst_size: 3 } } });
+    const banner = gateway.stdout();
+    expect(banner).toMatch(/listen\s+http:\/\/127\.0\.0\.1:\d+/);
+    expect(gateway.port).toBeGreaterThan(0);
+    expect(banner).toMatch(/auth\s+API keys: 1/);
+    expect(banner).toMatch(/files \(stdio\) at \/mcp\/files/);
+    expect(banner).toMatch(/mail \(stdio\) at .*\/mcp\/post/);
+    expect(banner).toMatch(/limits\s+7 requests\/s, burst 3/);
+    expect(banner).toMatch(/audit\s+.*mcp-guard-audit\.jsonl/);
+    expect(banner).toMatch(/detectors\s+none/);
+    for (const text of [secret, KEY.key, KEY.hash]) expect(banner + gateway.stderr()).not.toContain(text);
+    await gateway.stop();
+  });
+
+  it('row 27: flags beat the file, and what no flag names stays as the file says', async () => {
+    const gateway = await startGateway({
+      config: { ...CONFIG, server: { host: '127.0.0.1', port: 1, workers: 1 }, rate_limit: { burst_size: 4 } },
+      args: ['--host', '127.0.0.2', '--port', '0'],
+    });
+    expect(gateway.url).toMatch(/^http:\/\/127\.0\.0\.2:\d+$/);
+    expect(gateway.port).not.toBe(1);
+    expect(gateway.stdout()).toContain('burst 4');
+    expect((await rpc(gateway.mcp, toolCall('echo'), { key: KEY.key })).status).toBe(200);
+    await gateway.stop();
+  });
+
+  it('row 27: flags beat the environment, and the environment beats the file', async () => {
+    const gateway = await startGateway({ config: CONFIG, args: ['--port', '0'], env: { MCP_GUARD_SERVER_PORT: '1', MCP_GUARD_RATE_LIMIT_BURST_SIZE: '6' } });
+    expect(gateway.port).not.toBe(1);
+    expect(gateway.stdout()).toContain('burst 6');
+    await gateway.stop();
+  });
+
+  it.each([
+    [['-v'], 'debug', true, false],
+    [['-vv'], 'trace', true, true],
+    [['-v', '-v', '-v'], 'trace', true, true],
+    [[], 'info', false, false],
+  ])('row 30: %j logs down to %s, as JSON lines on stderr', async (flags, _level, hasDebug, hasTrace) => {
+    const gateway = await startGateway({ config: { ...CONFIG, logging: { format: 'json' } }, args: flags });
+    await rpc(gateway.mcp, toolCall('echo'), { key: KEY.key });
+    await rpc(gateway.mcp, toolCall('echo'), {});
+    await gateway.stop();
+    const records = gateway
+      .stderr()
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as { level: string | number });
+    expect(records.length).toBeGreaterThan(0);
+    const levels = new Set(records.map(({ level }) => String(level)));
+    expect(levels.has('debug') || levels.has('20')).toBe(hasDebug);
+    if (!hasTrace) expect(levels.has('trace') || levels.has('10')).toBe(false);
+  });
+
+  it('ends with one line and exit 1 for a configuration that is not there', async () => {
+    const { code, stdout, stderr } = await runCli(['run'], { cwd: await tempDir() });
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toContain('mcp-guard.toml');
+    expect(stderr).toContain('mcp-guard init');
+  });
+});
+
+describe('mcp-guard run --demo', () => {
+  it('prints two new keys that work until it ends, denies delete_file, and writes no file', async () => {
+    const dir = await tempDir();
+    const gateway = await startGateway({ dir, args: ['--demo'] });
+    const stdout = gateway.stdout();
+    const keys = [...new Set(stdout.match(/mcp_[A-Za-z0-9_-]{43}/g))];
+    expect(keys).toHaveLength(2);
+    const [key = '', adminKey = ''] = keys;
+    expect(toolText(await rpc(gateway.mcp, toolCall('echo', { message: 'hi' }), { key }))).toBe('hi');
+    expect((await rpc(gateway.mcp, toolCall('delete_file', { path: 'welcome.md' }), { key })).status).toBe(403);
+    const { json } = await rpc(gateway.mcp, rpcRequest('tools/list'), { key });
+    const tools = json?.['result']?.['tools'] as unknown as { name: string }[];
+    expect(tools.map((tool) => tool.name)).toEqual(['echo', 'add', 'slow', 'list_files', 'read_file']);
+    expect((await rpc(`${gateway.url}/routes`, '', { key })).status).not.toBe(200);
+    expect(stdout).toContain(adminKey);
+    expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+    expect(await readdir(dir)).toEqual([]);
+  });
+
+  it('prints a curl line that works when pasted', async () => {
+    const gateway = await startGateway({ args: ['--demo'] });
+    const [line = ''] = gateway.stdout().split('\n').filter((text) => text.trim().startsWith('curl '));
+    const { code, stdout } = await runProgram('/bin/sh', ['-c', line.replace(/^\s*curl/, 'curl -sS -i')]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^HTTP\/1\.1 200 /);
+    expect(stdout).toContain('"result"');
+    await gateway.stop();
+  });
+});
