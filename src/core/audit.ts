@@ -42,3 +42,22 @@ export interface AuditRecord {
 export interface AuditSink {
   write(record: AuditRecord): void;
 }
+
+/** Figures of one output of the trail. */
+export interface AuditOutputStats {
+  readonly output: 'file' | 'stdout';
+  readonly writtenLines: number;
+  readonly droppedLines: number;
+  readonly writeErrors: number;
+  readonly queuedBytes: number;
+}
+
+/** Figures of the trail as the primary keeps it. */
+export interface AuditStats {
+  /** Lines handed over by workers. */
+  readonly records: number;
+  /** Records that workers had to drop before they could hand them over. */
+  readonly workerDrops: number;
+  readonly rotations: number;
+  readonly outputs: readonly AuditOutputStats[];
+}

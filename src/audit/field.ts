@@ -1,0 +1,65 @@
+import type { Redact } from './redact.ts';
+
+/** Longest string kept of one field, in UTF-16 units, before the marker. */
+export const MAX_FIELD_CHARS: number = 1024;
+/** What is looked at of a longer one: patterns must see whole secrets, and the work stays bounded. */
+const WINDOW_CHARS = 4096;
+/** Cut off after the window as well, in case a secret begins inside and ends outside. */
+const MARGIN_CHARS = 256;
+const CACHED_CHARS = 128;
+const CACHE_ENTRIES = 1024;
+
+const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
+/** Legal in JSON, not harmless on a terminal or in a line-based viewer: C1 controls, line separators, invisible and bidi controls. */
+const UNSAFE = /[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+/** Redacts and cuts a field's text; the cut ends in `…` and never splits a surrogate pair. */
+export function cutField(value: string, redact: Redact): string {
+  if (value.length <= MAX_FIELD_CHARS) return shorten(redact(value), MAX_FIELD_CHARS, false);
+  const isWindowed = value.length > WINDOW_CHARS;
+  const text = redact(isWindowed ? value.slice(0, WINDOW_CHARS) : value);
+  const most = isWindowed ? Math.min(MAX_FIELD_CHARS, Math.max(text.length - MARGIN_CHARS, 0)) : MAX_FIELD_CHARS;
+  return shorten(text, most, isWindowed);
+}
+
+function shorten(text: string, most: number, isMarked: boolean): string {
+  if (text.length <= most && !isMarked) return text;
+  const last = text.charCodeAt(most - 1);
+  const end = last >= 0xd800 && last <= 0xdbff ? most - 1 : most;
+  return `${text.slice(0, end)}…`;
+}
+
+/** A JSON string literal, in one line whatever it holds; lone surrogates are escaped (well-formed JSON.stringify). */
+export function quote(text: string): string {
+  if (PLAIN.test(text)) return `"${text}"`;
+  return JSON.stringify(text).replaceAll(UNSAFE, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+/**
+ * Turns field values into JSON literals, redacted and cut. Values that repeat (identities, servers, tools, addresses) are
+ * worked out once; a value that held a secret is never kept. Two generations bound the memory.
+ */
+export function buildFieldEncoder(redact: Redact): (value: string) => string {
+  let young = new Map<string, string>();
+  let old = new Map<string, string>();
+  const keep = (value: string, literal: string): void => {
+    if (young.size >= CACHE_ENTRIES) {
+      old = young;
+      young = new Map();
+    }
+    young.set(value, literal);
+  };
+  return (value) => {
+    const known = young.get(value);
+    if (known !== undefined) return known;
+    const before = old.get(value);
+    if (before !== undefined) {
+      keep(value, before);
+      return before;
+    }
+    const text = cutField(value, redact);
+    const literal = quote(text);
+    if (text === value && value.length <= CACHED_CHARS) keep(value, literal);
+    return literal;
+  };
+}

@@ -1,0 +1,96 @@
+const NEWLINE = 10;
+
+interface Batch {
+  readonly bytes: Buffer;
+  readonly lines: number;
+}
+
+/** Bytes to write next, ending with a whole line. */
+export interface Chunk {
+  readonly bytes: Buffer;
+  readonly lines: number;
+}
+
+/** Lines waiting for a file, bounded in bytes. Gives them back in order and never in the middle of a line. */
+export class LineQueue {
+  readonly #maxBytes: number;
+  #batches: Batch[] = [];
+  bytes = 0;
+  lines = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** False when there is no room: nothing of it was taken. A missing last newline is added. */
+  push(text: string, lines: number): boolean {
+    if (text === '') return true;
+    const bytes = Buffer.from(text.endsWith('\n') ? text : `${text}\n`);
+    if (this.bytes + bytes.length > this.#maxBytes) return false;
+    this.#batches.push({ bytes, lines });
+    this.bytes += bytes.length;
+    this.lines += lines;
+    return true;
+  }
+
+  /** Bytes of the first line that waits, 0 when none does. */
+  get firstLineBytes(): number {
+    const first = this.#batches[0];
+    return first === undefined ? 0 : first.bytes.indexOf(NEWLINE) + 1;
+  }
+
+  /** Takes whole lines, as many as fit into `roomBytes` and at least one. Null when empty. */
+  take(roomBytes: number): Chunk | null {
+    if (this.#batches.length === 0) return null;
+    const taken: Batch[] = [];
+    let room = roomBytes;
+    for (let batch = this.#batches[0]; batch !== undefined; batch = this.#batches[0]) {
+      if (batch.bytes.length > room) {
+        const head = this.#splitFirst(batch, room, taken.length === 0);
+        if (head !== null) taken.push(head);
+        break;
+      }
+      taken.push(batch);
+      this.#batches.shift();
+      room -= batch.bytes.length;
+    }
+    return this.#leave(taken);
+  }
+
+  /** Forgets everything; returns how many lines that were. */
+  clear(): number {
+    const { lines } = this;
+    this.#batches = [];
+    this.bytes = 0;
+    this.lines = 0;
+    return lines;
+  }
+
+  #splitFirst(batch: Batch, room: number, isNeeded: boolean): Batch | null {
+    let end = room < 1 ? 0 : batch.bytes.lastIndexOf(NEWLINE, room - 1) + 1;
+    if (end === 0) {
+      if (!isNeeded) return null;
+      end = batch.bytes.indexOf(NEWLINE) + 1;
+    }
+    const head = batch.bytes.subarray(0, end);
+    const lines = countLines(head);
+    if (end === batch.bytes.length) this.#batches.shift();
+    else this.#batches[0] = { bytes: batch.bytes.subarray(end), lines: Math.max(batch.lines - lines, 0) };
+    return { bytes: head, lines };
+  }
+
+  #leave(taken: readonly Batch[]): Chunk | null {
+    const bytes = taken.length === 1 && taken[0] !== undefined ? taken[0].bytes : Buffer.concat(taken.map((batch) => batch.bytes));
+    const lines = taken.reduce((sum, batch) => sum + batch.lines, 0);
+    this.bytes -= bytes.length;
+    this.lines = Math.max(this.lines - lines, 0);
+    return { bytes, lines };
+  }
+}
+
+/** Newlines in `bytes`. */
+export function countLines(bytes: Buffer): number {
+  let lines = 0;
+  for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) lines += 1;
+  return lines;
+}

@@ -1,0 +1,63 @@
+import type { AuditRecord } from '../core/audit.ts';
+import { buildFieldEncoder, cutField, quote } from './field.ts';
+import type { Redact } from './redact.ts';
+
+/** What the writer adds to a record. */
+export interface RecordStamp {
+  /** Wall-clock milliseconds. */
+  readonly wallMs: number;
+  /** Counts the records of a worker from 1, dropped ones too: a gap is a loss. */
+  readonly seq: number;
+  readonly worker: number;
+}
+
+/** Ids that the gateway minted itself: nothing in them to redact, and they never repeat. */
+const OWN_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/**
+ * Serialises audit records: one line of JSON with its newline, fields always in the same order (`docs/audit.md`), control
+ * characters escaped, strings redacted and cut. Written by hand: 1.0 µs a record instead of 2.2 µs for redacting into an
+ * object and JSON.stringify (`native-bench/audit-record.ts`).
+ */
+export function buildRecordLine(redact: Redact): (record: AuditRecord, stamp: RecordStamp) => string {
+  const encode = buildFieldEncoder(redact);
+  const encodeId = (id: string): string => (OWN_ID.test(id) ? `"${id}"` : quote(cutField(id, redact)));
+  const time = buildTimestamp();
+  return (record, stamp) => {
+    let line = `{"timestamp":"${time(stamp.wallMs)}","event_type":"${record.event_type}","seq":${stamp.seq},"worker":${stamp.worker}`;
+    if (record.request_id !== undefined) line += `,"request_id":${encodeId(record.request_id)}`;
+    if (record.identity !== undefined) line += `,"identity":${encode(record.identity)}`;
+    if (record.provider !== undefined) line += `,"provider":${encode(record.provider)}`;
+    if (record.client_ip !== undefined) line += `,"client_ip":${encode(record.client_ip)}`;
+    if (record.server !== undefined) line += `,"server":${encode(record.server)}`;
+    if (record.method !== undefined) line += `,"method":${encode(record.method)}`;
+    if (record.tool !== undefined) line += `,"tool":${encode(record.tool)}`;
+    if (record.resource !== undefined) line += `,"resource":${encode(record.resource)}`;
+    if (record.decision !== undefined) line += `,"decision":"${record.decision}"`;
+    if (record.reason !== undefined) line += `,"reason":${encode(record.reason)}`;
+    if (record.detail !== undefined) line += `,"detail":${encode(record.detail)}`;
+    if (record.status !== undefined) line += `,"status":${finite(record.status)}`;
+    if (record.duration_ms !== undefined) line += `,"duration_ms":${finite(record.duration_ms)}`;
+    if (record.error_id !== undefined) line += `,"error_id":${encodeId(record.error_id)}`;
+    if (record.policy_version !== undefined) line += `,"policy_version":${encode(record.policy_version)}`;
+    return `${line}}\n`;
+  };
+}
+
+/** At most three decimals; JSON has no NaN or infinity. */
+function finite(value: number): number {
+  return Number.isFinite(value) ? Math.round(value * 1000) / 1000 : 0;
+}
+
+/** RFC 3339 in UTC with milliseconds; the text of the last millisecond is kept. */
+function buildTimestamp(): (wallMs: number) => string {
+  let lastMs = Number.NaN;
+  let text = '';
+  return (wallMs) => {
+    if (wallMs !== lastMs) {
+      lastMs = wallMs;
+      text = new Date(wallMs).toISOString();
+    }
+    return text;
+  };
+}

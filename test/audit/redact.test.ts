@@ -1,0 +1,119 @@
+import { describe, expect, it } from 'vitest';
+import { compileRedaction, redactObject } from '../../src/audit/redact.ts';
+
+const redact = compileRedaction([]);
+const KEY = `mcp_${'aB3_-'.repeat(8)}xyz`;
+const JWT = `eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.${'s'.repeat(43)}`;
+
+describe('compileRedaction', () => {
+  it.each([
+    ['an API key of ours', KEY],
+    ['a bearer token', 'Bearer abcdef0123456789'],
+    ['a basic credential in odd case', 'bAsIc dXNlcjpwYXNz'],
+    ['a JWT', JWT],
+    ['a JWT without its signature', 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9'],
+    ['an AWS key id', 'AKIAIOSFODNN7EXAMPLE'],
+    ['a GitHub token', `ghp_${'a'.repeat(36)}`],
+    ['a fine-grained GitHub token', `github_pat_${'a'.repeat(40)}`],
+    ['a GitLab token', `glpat-${'a'.repeat(20)}`],
+    ['an API key with the prefix sk-', `sk-proj-${'a'.repeat(30)}`],
+    ['a Slack token', 'xoxb-1234567890-abcdefghij'],
+    ['a Google API key', `AIza${'a'.repeat(35)}`],
+    ['a private key', '-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----'],
+  ])('row 203: replaces %s by the built-in patterns, with text before and after', (_, secret) => {
+    const text = redact(`before ${secret} after`);
+    expect(text).toMatch(/^before (?:Bearer )?\[redacted\] after$/);
+    expect(redact(secret)).not.toContain(secret);
+  });
+
+  it.each([
+    ['API_KEY=hunter2 rest', 'API_KEY=[redacted] rest'],
+    ["MY_DB_PASSWORD = 'two words' rest", 'MY_DB_PASSWORD = [redacted] rest'],
+    ['{"client_secret": "hunter2", "a": 1}', '{"client_secret": "[redacted]", "a": 1}'],
+    ['X-Api-Key: hunter2', 'X-Api-Key: [redacted]'],
+    ['Cookie: a=b; c=d', 'Cookie: [redacted]'],
+    ['https://user:hunter2@example.com/a', 'https://[redacted]@example.com/a'],
+    ['?access_token=hunter2&x=1', '?access_token=[redacted]&x=1'],
+  ])('hides the value in %s', (text, expected) => {
+    expect(redact(text)).toBe(expected);
+  });
+
+  it.each([
+    'read_file',
+    'mcp_filesystem_read_text_file',
+    'get_token',
+    'keyboard',
+    'basic',
+    'https://example.com/a@b',
+    'no allowed_tools pattern matches',
+  ])('leaves %s alone', (text) => {
+    expect(redact(text)).toBe(text);
+  });
+
+  it('row 203: applies configured rules after the built-in ones, with groups in the replacement', () => {
+    const own = compileRedaction([
+      { name: 'mail', pattern: '[\\w.]+@([\\w.]+)', replacement: '*@$1' },
+      { name: 'card', pattern: '\\b\\d{4} \\d{4}\\b', replacement: '####' },
+    ]);
+    expect(own('alice@example.com paid 1234 5678')).toBe('*@example.com paid ####');
+  });
+
+  it('hides the configured secrets themselves, the longest first, and not the short ones', () => {
+    const own = compileRedaction([], ['correct-horse', 'correct-horse-battery', 'dev']);
+    expect(own('a correct-horse-battery and correct-horse in dev')).toBe('a [redacted] and [redacted] in dev');
+  });
+
+  it('stays linear on texts made to be slow', () => {
+    const started = performance.now();
+    for (const evil of [
+      'eyJ'.repeat(1400),
+      'mcp_'.repeat(1000),
+      'password='.repeat(450),
+      '://a:'.repeat(800),
+      '-----BEGIN PRIVATE KEY-----'.repeat(150),
+    ])
+      redact(evil);
+    expect(performance.now() - started).toBeLessThan(500);
+  });
+});
+
+describe('redactObject', () => {
+  it('row 203: hides whatever stands under a secret-looking name, at any depth and in any spelling', () => {
+    const value = {
+      apiKey: 'k', 'X-API-Key': 'k', nested: [{ client_secret: { a: 1 }, PASSWORD: 12345, token: true, fine: 'x' }], Authorization: ['a'], cookie: null,
+    }; // biome-ignore format: one object
+    expect(redactObject(value, redact)).toEqual({
+      apiKey: '[redacted]',
+      'X-API-Key': '[redacted]',
+      nested: [{ client_secret: '[redacted]', PASSWORD: '[redacted]', token: true, fine: 'x' }],
+      Authorization: '[redacted]',
+      cookie: null,
+    });
+  });
+
+  it('redacts names and strings, and copies instead of changing', () => {
+    const value = { [`x ${KEY}`]: `y ${KEY}` };
+    expect(redactObject(value, redact)).toEqual({ 'x [redacted]': 'y [redacted]' });
+    expect(Object.keys(value)[0]).toContain(KEY);
+  });
+
+  it('survives cycles, depth, width, and values that are no data', () => {
+    const cycle: Record<string, unknown> = {
+      big: 1n,
+      act: () => 1,
+      at: new Date(0),
+      bytes: Buffer.from('abc'),
+      many: Array.from({ length: 1000 }, () => 1),
+    };
+    cycle['self'] = cycle;
+    const copy = redactObject(cycle, redact) as Record<string, unknown>;
+    expect(JSON.stringify(copy)).toContain('[too deep]');
+    expect(copy).toMatchObject({ big: '1', act: '[function]', at: '1970-01-01T00:00:00.000Z', bytes: '[3 bytes]' });
+    expect(copy['many']).toHaveLength(100);
+  });
+
+  it('cannot be made to set a prototype', () => {
+    const copy = redactObject(JSON.parse('{"__proto__":{"isAdmin":true}}'), redact) as { isAdmin?: boolean };
+    expect(copy.isAdmin).toBeUndefined();
+  });
+});

@@ -1,0 +1,118 @@
+import { describe, expect, it } from 'vitest';
+import { WorkerSink } from '../../src/audit/worker-sink.ts';
+import type { AuditRecord } from '../../src/core/audit.ts';
+import { fakeClock } from './support.ts';
+
+interface Frame {
+  readonly records: { seq: number; tool?: string; identity?: string }[];
+  readonly lines: number;
+  readonly dropped: number;
+}
+
+function harness(limits: { queueChars?: number; queueLines?: number } = {}) {
+  const clock = fakeClock();
+  const frames: Frame[] = [];
+  const state = { isOpen: true };
+  const send = (text: string, lines: number, dropped: number): boolean => {
+    if (!state.isOpen) return false;
+    const records =
+      text === ''
+        ? []
+        : text
+            .slice(0, -1)
+            .split('\n')
+            .map((line) => JSON.parse(line) as Frame['records'][number]);
+    frames.push({ records, lines, dropped });
+    return true;
+  };
+  const sink = new WorkerSink({ worker: 4, clock, redact: (text) => text, send, ...limits });
+  return { clock, frames, sink, state };
+}
+
+const call = (tool: string, identity?: string): AuditRecord => ({
+  event_type: 'tool_call',
+  tool,
+  ...(identity === undefined ? {} : { identity }),
+});
+
+describe('WorkerSink', () => {
+  it('hands over a batch after 50 ms, in order, numbered from 1, and sets no timer while idle', () => {
+    const { clock, frames, sink } = harness();
+    expect(clock.pending).toBe(0);
+    for (const tool of ['a', 'b', 'c']) sink.write(call(tool));
+    expect(frames).toHaveLength(0);
+    clock.advance(50);
+    expect(frames).toHaveLength(1);
+    expect(frames[0]).toMatchObject({
+      lines: 3,
+      dropped: 0,
+      records: [
+        { seq: 1, tool: 'a', worker: 4 },
+        { seq: 2, tool: 'b' },
+        { seq: 3, tool: 'c' },
+      ],
+    });
+    expect(clock.pending).toBe(0);
+  });
+
+  it('hands over at once when 64 KB wait', () => {
+    const { frames, sink } = harness();
+    for (let i = 0; i < 200; i++) sink.write(call('x'.repeat(900)));
+    expect(frames.length).toBeGreaterThanOrEqual(2);
+    expect(frames[0]?.records.length).toBe(frames[0]?.lines);
+  });
+
+  it('row 208: counts what finds no room, reports it with the next batch, and leaves a gap in the numbers', () => {
+    const { clock, frames, sink, state } = harness({ queueLines: 10 });
+    state.isOpen = false;
+    for (let i = 0; i < 15; i++) sink.write(call(`t${i}`, 'alice'));
+    clock.advance(50);
+    expect(sink.queuedLines).toBe(10);
+    state.isOpen = true;
+    clock.advance(50);
+    sink.write(call('later', 'alice'));
+    clock.advance(50);
+    expect(frames.map(({ lines, dropped }) => ({ lines, dropped }))).toEqual([
+      { lines: 10, dropped: 5 },
+      { lines: 1, dropped: 0 },
+    ]);
+    expect(frames[1]?.records[0]?.seq).toBe(16);
+  });
+
+  it('reports a loss although nothing follows it', () => {
+    const { frames, sink } = harness({ queueChars: 0 });
+    sink.write(call('a'));
+    sink.flush();
+    expect(frames).toEqual([{ records: [], lines: 0, dropped: 1 }]);
+  });
+
+  it('keeps room for records of principals when a flood of nobodies fills the queue', () => {
+    const { frames, sink, state } = harness({ queueLines: 100 });
+    state.isOpen = false;
+    for (let i = 0; i < 1000; i++) sink.write({ event_type: 'auth_failure' });
+    sink.write(call('the one that matters', 'alice'));
+    state.isOpen = true;
+    sink.flush();
+    expect(frames[0]).toMatchObject({ lines: 76, dropped: 925 });
+    expect(frames[0]?.records.at(-1)).toMatchObject({ tool: 'the one that matters' });
+  });
+
+  it('flush hands over everything at once and is harmless when nothing waits', () => {
+    const { clock, frames, sink } = harness();
+    sink.flush();
+    sink.write(call('a'));
+    sink.flush();
+    sink.flush();
+    clock.advance(100);
+    expect(frames).toHaveLength(1);
+  });
+
+  it('takes a send that returns nothing as taken', () => {
+    const texts: string[] = [];
+    const sink = new WorkerSink({ worker: 0, clock: fakeClock(), redact: (text) => text, send: (text) => void texts.push(text) });
+    sink.write(call('a'));
+    sink.flush();
+    sink.flush();
+    expect(texts).toHaveLength(1);
+  });
+});
