@@ -1,0 +1,65 @@
+import { resolve } from 'node:path';
+import type { HttpSettings, StdioSettings, UpstreamSettings } from '../core/config.ts';
+import type { TransportName } from '../core/upstream.ts';
+import { milliseconds } from './build-server.ts';
+import { SERVER_FIELDS } from './schema-upstream.ts';
+import type { Section } from './section.ts';
+import { normalizePrefix } from './syntax.ts';
+
+/** The tables that describe a server each: those of `servers[]`, or `[upstream]` itself. */
+export function serverSections(upstream: Section): readonly Section[] {
+  const several = upstream.sections('servers');
+  if (several.length > 0) return several;
+  return isSingleForm(upstream) ? [upstream] : [];
+}
+
+/** Whether a key of one server stands directly in `[upstream]`. */
+export function isSingleForm(upstream: Section): boolean {
+  return upstream.hasAny(Object.keys(SERVER_FIELDS));
+}
+
+/** The transport that is stated, or that the given keys imply. */
+export function transportOf(section: Section): TransportName {
+  const stated = section.maybeText('transport');
+  if (stated !== null) return section.choice('transport', ['stdio', 'http', 'sse', 'websocket']);
+  return section.isSet('url') && !section.isSet('command') ? 'http' : 'stdio';
+}
+
+export function buildUpstream(section: Section, baseDir: string): UpstreamSettings {
+  const transport = transportOf(section);
+  const prefix = section.maybeText('path_prefix');
+  return {
+    name: section.maybeText('name') ?? 'default',
+    pathPrefix: prefix === null ? null : normalizePrefix(prefix),
+    isPrefixStripped: section.flag('strip_prefix'),
+    transport,
+    isRequired: section.flag('required'),
+    timeoutMs: milliseconds(section.number('timeout_secs')),
+    timeoutMaxMs: Math.max(milliseconds(section.number('timeout_secs')), milliseconds(section.number('timeout_max_secs'))),
+    maxConcurrency: section.number('max_concurrency'),
+    maxResponseBytes: section.number('max_response_size'),
+    stdio: transport === 'stdio' ? buildStdio(section, baseDir) : null,
+    http: transport === 'http' ? buildHttp(section) : null,
+  };
+}
+
+function buildStdio(section: Section, baseDir: string): StdioSettings {
+  const cwd = section.maybeText('cwd');
+  return {
+    command: section.maybeText('command') ?? '',
+    args: section.list('args'),
+    env: Object.fromEntries(section.map('env')),
+    cwd: cwd === null ? null : resolve(baseDir, cwd),
+    isShellAllowed: section.flag('allow_shell'),
+    maxLineBytes: section.number('max_line_size'),
+  };
+}
+
+function buildHttp(section: Section): HttpSettings {
+  const headers = Array.from(section.map('headers'), ([name, value]) => [name.toLowerCase(), value]);
+  return {
+    url: section.maybeText('url') ?? '',
+    headers: Object.fromEntries(headers),
+    arePrivateNetworksAllowed: section.flag('allow_private_networks'),
+  };
+}

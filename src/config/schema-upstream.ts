@@ -1,0 +1,109 @@
+import {
+  type Fields,
+  choice,
+  flag,
+  type GroupField,
+  group,
+  groupList,
+  integer,
+  later,
+  laterAndOff,
+  number,
+  text,
+  textList,
+  textMap,
+} from './schema-types.ts';
+import {
+  checkHeaderValue,
+  checkNoNul,
+  checkPathPrefix,
+  checkServerName,
+  checkUpstreamHeader,
+  checkUpstreamUrl,
+  checkVariableName,
+} from './syntax.ts';
+
+const DAY_SECS = 86_400;
+const MIB = 1_048_576;
+
+/** The keys of one MCP server, the same in both forms. */
+export const SERVER_FIELDS: Fields = {
+  name: text(null, 'Name of the server: `/mcp/<name>` reaches it. Unique; required in `servers[]`, `default` otherwise.', {
+    check: checkServerName,
+  }),
+  path_prefix: text(null, 'Also reached under `/mcp` + this prefix; the longest match wins, `/` matches last.', { check: checkPathPrefix }),
+  strip_prefix: flag(
+    false,
+    '`http`: appends what follows the name or prefix in the request path to `url`; otherwise every request goes to `url` itself.',
+  ),
+  transport: choice(['stdio', 'http'], null, 'How the server is reached. Default: `stdio` with `command`, `http` with `url`.', [
+    'sse',
+    'websocket',
+  ]),
+  command: text(null, '`stdio`: program to start, without a shell.', { check: checkNoNul, sensitivity: 'references' }),
+  args: textList([], '`stdio`: its arguments, passed as they are.', {
+    check: checkNoNul,
+    sensitivity: 'references',
+    isEmptyItemAllowed: true,
+  }),
+  env: textMap(
+    "`stdio`: environment variables of the program; it sees nothing else of the gateway's environment but `PATH`, `HOME` and `LANG`.",
+    {
+      sensitivity: 'secret',
+      checkName: checkVariableName,
+      check: checkNoNul,
+    },
+  ),
+  cwd: text(null, '`stdio`: its working directory; relative to the configuration file.', { check: checkNoNul }),
+  allow_shell: flag(false, '`stdio`: permits a shell as `command`.'),
+  url: text(null, '`http`: URL of the MCP endpoint.', { check: checkUpstreamUrl, sensitivity: 'references' }),
+  headers: textMap("`http`: headers sent with every request. The client's own credentials are never forwarded.", {
+    sensitivity: 'secret',
+    checkName: checkUpstreamHeader,
+    check: checkHeaderValue,
+  }),
+  allow_private_networks: flag(false, '`http`: permits private and loopback addresses. Cloud metadata addresses stay refused.'),
+  timeout_secs: number(0.05, DAY_SECS, 30, 'Longest wait for an answer; progress starts it anew.', { hardened: 15 }),
+  timeout_max_secs: number(0.05, DAY_SECS, 600, 'Longest time for a request whatever its progress.', { hardened: 120 }),
+  max_concurrency: integer(0, 1_000_000, 1024, 'Requests in progress per worker; 0 = no limit.'),
+  max_response_size: integer(1024, 256 * MIB, 10 * MIB, '`http`: largest answer in bytes.', { hardened: 4 * MIB }),
+  max_line_size: integer(1024, 256 * MIB, 10 * MIB, '`stdio`: longest line in bytes.', { hardened: 4 * MIB }),
+  required: flag(true, 'Whether `/ready` is 503 while the server is down.'),
+  isolation: choice(['shared'], 'shared', 'Who shares a connection or child process.', ['principal', 'session']),
+  pool: later(
+    group('Child processes kept per server.', {
+      min: integer(0, 1000, 0, 'Kept even when idle.'),
+      max: integer(1, 1000, 1, 'Most at a time.'),
+      queue_secs: number(0, 3600, 5, 'Longest wait for a free one.'),
+      recycle_calls: integer(0, 1_000_000_000, 0, 'Replaced after this many calls; 0 = never.'),
+      recycle_mb: integer(0, 1_048_576, 0, 'Replaced at this size; 0 = never.'),
+    }),
+  ),
+  breaker: later(
+    group('Circuit breaker.', {
+      enabled: flag(true, 'Whether a failing server is left alone for a while.'),
+      failures: integer(1, 10_000, 5, 'Consecutive failures that open it.'),
+      open_secs: number(0.1, 3600, 30, 'How long it stays open.'),
+    }),
+  ),
+  tool_cache_ttl_secs: later(number(0, DAY_SECS, 300, 'How long tool lists are kept.'), [0]),
+};
+
+/** Keys of `SERVER_FIELDS` that only one transport has. */
+export const STDIO_KEYS: readonly string[] = ['command', 'args', 'env', 'cwd', 'allow_shell', 'max_line_size'];
+export const HTTP_KEYS: readonly string[] = ['url', 'headers', 'allow_private_networks', 'strip_prefix', 'max_response_size'];
+
+const AGGREGATE: GroupField = group('One endpoint that merges all servers.', {
+  enabled: flag(false, 'Whether it exists.'),
+  path: text('/', 'Its path behind `/mcp`.', { check: checkPathPrefix }),
+  separator: text('__', 'Between server and tool name.'),
+});
+
+export const UPSTREAM: GroupField = group(
+  'The MCP server behind the gateway; or several, as `upstream.servers`. One of the two forms, not both.',
+  {
+    ...SERVER_FIELDS,
+    servers: groupList('Several MCP servers, each with the keys above.', SERVER_FIELDS),
+    aggregate: laterAndOff(AGGREGATE),
+  },
+);
