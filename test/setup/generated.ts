@@ -1,3 +1,4 @@
+import { generatedFiles as configFiles } from '../../src/config/generated-files.ts';
 import { errorsDoc } from './errors-doc.ts';
 import { lintConfig } from './lint-rules.ts';
 
@@ -8,8 +9,5 @@ export interface GeneratedFile {
 }
 
 export function generatedFiles(): GeneratedFile[] {
-  return [
-    { path: 'docs/errors.md', text: errorsDoc() },
-    { path: '.oxlintrc.json', text: lintConfig() },
-  ];
+  return [...configFiles(), { path: 'docs/errors.md', text: errorsDoc() }, { path: '.oxlintrc.json', text: lintConfig() }];
 }
