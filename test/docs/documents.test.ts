@@ -9,7 +9,7 @@ import { allTestCalls } from '../setup/test-calls.ts';
 const FORBIDDEN_MODIFIERS: ReadonlySet<string> = new Set(['skip', 'only', 'todo', 'fails', 'skipIf', 'runIf']);
 /** Written in parts, so that this file does not hold them. */
 const UNFINISHED = new RegExp(`\\b(${['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X', 'HA' + 'CK', 'WI' + 'P'].join('|')})\\b`);
-const MACHINE_PATHS = new RegExp(`(^|[\\s"'\`(=:])/(${['ho' + 'me/[a-z]', 'ro' + 'ot/', 'wo' + 'rk/', 'Us' + 'ers/'].join('|')})`);
+const MACHINE_PATHS = new RegExp(`(^|[\\s"'\`(=:])/(${['ho' + 'me/[a-z]{2}', 'ro' + 'ot/', 'wo' + 'rk/', 'Us' + 'ers/'].join('|')})`);
 
 function textFiles(): string[] {
   const folders = ['src', 'workers', 'test', 'perf', 'native-bench', 'config', 'docs', '.ci', '.github'];
@@ -65,6 +65,13 @@ describe('the documents', () => {
     );
     expect(named.filter(({ file }) => !existsSync(join(ROOT, file)))).toEqual([]);
     expect(named.length).toBeGreaterThan(10);
+  });
+
+  it('have every room in their tables', () => {
+    const rooms = new Set(filesBelow('src', '.ts').flatMap((path) => (path.split('/').length > 2 ? [path.split('/')[1] ?? ''] : [])));
+    const listed = (path: string): (string | undefined)[] =>
+      [...readFileSync(join(ROOT, path), 'utf8').matchAll(/^\| `([a-z]+)\/?` \|/gm)].map((match) => match[1]);
+    for (const path of ['AGENTS.md', 'docs/architecture.md']) expect(new Set(listed(path)), path).toEqual(rooms);
   });
 
   it('give a newcomer two commands', () => {
