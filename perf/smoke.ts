@@ -85,6 +85,8 @@ async function main(): Promise<boolean> {
   }
 }
 
+// Through `exit`, which ends what was started.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 try {
   process.exitCode = (await main()) ? 0 : 1;
 } catch (error) {

@@ -17,7 +17,7 @@ export interface Program {
 
 /** Starts a program whose output is kept (the last 16 KB) and which dies with us. */
 export function start(name: string, command: string, args: readonly string[]): Program {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+  const child = spawn(command, args, { stdio: 'pipe' });
   let text = '';
   for (const stream of [child.stdout, child.stderr])
     stream?.on('data', (chunk: Buffer) => (text = (text + chunk.toString()).slice(-16_384)));

@@ -15,16 +15,12 @@ export interface Target {
   readonly program: Program;
 }
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
-const gatewayMain = join(root, 'dist/src/main.js');
+const upstreamMain = fileURLToPath(new URL('../fixtures/echo-upstream.ts', import.meta.url));
+const gatewayMain = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url));
 
 /** The bare server that all the others relay to. */
 export async function startUpstream(): Promise<Target> {
-  const program = start('the upstream', process.execPath, [
-    '--experimental-strip-types',
-    '--no-warnings',
-    join(root, 'perf/fixtures/echo-upstream.ts'),
-  ]);
+  const program = start('the upstream', process.execPath, ['--experimental-strip-types', '--no-warnings', upstreamMain]);
   await until(program, () => /^\d+\n/.test(program.output()));
   return { name: 'direct', url: `http://127.0.0.1:${Number.parseInt(program.output(), 10)}/mcp`, headers: [], program };
 }

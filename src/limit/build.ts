@@ -13,7 +13,7 @@ export function buildLimiter(settings: RateLimitSettings, options: Partial<Table
   return settings.isEnabled ? new SharedTable({ ...DEFAULTS, ...options }) : unlimited;
 }
 
-/** Requests in progress per principal; holds whether or not rates are limited. 0 = no limit. */
+/** Requests in progress per principal; holds whether or not rates are limited. */
 export function buildInFlightLimit(settings: RateLimitSettings): InFlightLimit {
-  return new InFlightLimit(settings.maxInFlight === 0 ? Number.POSITIVE_INFINITY : settings.maxInFlight);
+  return new InFlightLimit(settings.maxInFlight);
 }

@@ -8,7 +8,7 @@ export class InFlightLimit implements InFlightLimiter {
   readonly #max: number;
   readonly #counts = new Map<string, number>();
 
-  /** `max` per key, ≥ 1; Infinity for no limit. */
+  /** `max` per key, ≥ 1. */
   constructor(max: number) {
     if (!(max >= 1)) throw new RangeError('at least one request in flight must be possible');
     this.#max = max;

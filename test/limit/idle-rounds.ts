@@ -18,5 +18,6 @@ for (let round = 0; round <= 3; round++) {
     table.sweep(nowMs);
   }
   collect();
-  if (round > 0) console.log(JSON.stringify({ held, size: table.size, heapBytes: process.memoryUsage().heapUsed, rssBytes: process.memoryUsage.rss() }));
+  if (round > 0)
+    console.log(JSON.stringify({ held, size: table.size, heapBytes: process.memoryUsage().heapUsed, rssBytes: process.memoryUsage.rss() }));
 }
