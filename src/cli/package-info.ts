@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
 /** What `version` says of this build. */
 export interface PackageInfo {
@@ -32,14 +32,22 @@ function asCommit(text: string | null | undefined): string | null {
   return text !== null && text !== undefined && /^[0-9a-f]{40,64}$/.test(text) ? text : null;
 }
 
+/** Where `HEAD` is: `.git` itself, or the folder that the `.git` file of a linked work tree names. */
+function gitFolder(root: string): string {
+  const link = readText(join(root, '.git'))?.match(/^gitdir: (.+)$/)?.[1];
+  return link === undefined ? join(root, '.git') : resolve(root, link);
+}
+
 /** Follows `HEAD` of a checkout without running git: a detached hash, a loose ref, or a packed one. */
-function commitOfCheckout(root: string): string | null {
-  const head = readText(join(root, '.git', 'HEAD'));
+export function commitOfCheckout(root: string): string | null {
+  const folder = gitFolder(root);
+  const head = readText(join(folder, 'HEAD'));
   const ref = head?.match(/^ref: (refs\/[\w./-]+)$/)?.[1];
   if (ref === undefined) return asCommit(head);
-  const loose = asCommit(readText(join(root, '.git', ref)));
+  const common = resolve(folder, readText(join(folder, 'commondir')) ?? '.');
+  const loose = asCommit(readText(join(common, ref)));
   if (loose !== null) return loose;
-  const packed = readText(join(root, '.git', 'packed-refs'))?.split('\n') ?? [];
+  const packed = readText(join(common, 'packed-refs'))?.split('\n') ?? [];
   return asCommit(packed.find((line) => line.endsWith(` ${ref}`))?.split(' ')[0]);
 }
 

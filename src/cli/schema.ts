@@ -1,8 +1,8 @@
 import { generateJsonSchema } from '../config/json-schema.ts';
-import { EXIT_OK, printLine, type CliIo } from './io.ts';
+import { EXIT_OK, type CliIo } from './io.ts';
 
 /** `schema`: the JSON schema of the configuration. */
 export async function schema(io: CliIo): Promise<number> {
-  printLine(io, JSON.stringify(generateJsonSchema(), null, 2));
+  io.stdout.write(generateJsonSchema());
   return EXIT_OK;
 }

@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
+import { commitOfCheckout } from '../../src/cli/package-info.ts';
 import { REPOSITORY, runCli } from '../e2e/harness.ts';
 
 describe('mcp-guard version', () => {
@@ -7,7 +7,7 @@ describe('mcp-guard version', () => {
     const { code, stdout, stderr } = await runCli(['version']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/^mcp-guard \d+\.\d+\.\d+\n/);
-    expect(stdout).toContain(execFileSync('git', ['rev-parse', 'HEAD'], { cwd: REPOSITORY, encoding: 'utf8' }).trim());
+    expect(stdout).toContain(`commit         ${commitOfCheckout(REPOSITORY) ?? 'unknown'}\n`);
     expect(stdout).toContain(process.versions.node);
     expect(stdout).toMatch(/uWebSockets\.js \S+, sha256 [0-9a-f]{64}/);
     expect(stdout).not.toMatch(/licen[sc]e|tier|enterprise|edition/i);
