@@ -22,7 +22,8 @@ function exitsWith(command: Promise<number>): Promise<void> {
 function integer(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!/^\d{1,10}$/.test(text) || value < min || value > max) throw new InvalidArgumentError(`Must be a whole number from ${min} to ${max}.`);
+    if (!/^\d{1,10}$/.test(text) || value < min || value > max)
+      throw new InvalidArgumentError(`Must be a whole number from ${min} to ${max}.`);
     return value;
   };
 }
@@ -41,7 +42,11 @@ function list(text: string): readonly string[] {
 
 program
   .description('A security gateway for Model Context Protocol servers')
-  .option('-c, --config <file>', 'configuration file; its extension tells TOML, YAML or JSON (also MCP_GUARD_CONFIG)', configFromEnv || 'mcp-guard.toml')
+  .option(
+    '-c, --config <file>',
+    'configuration file; its extension tells TOML, YAML or JSON (also MCP_GUARD_CONFIG)',
+    configFromEnv || 'mcp-guard.toml',
+  )
   .option('-v, --verbose', 'log more: -v debug, -vv trace', (_text, count: number) => count + 1, 0)
   .helpOption('-h, --help', 'show help')
   .exitOverride();
@@ -85,7 +90,9 @@ program
   .option('--port <port>', 'port to listen on instead of server.port; 0 picks a free one', integer(0, 65_535))
   .option('--demo', 'no configuration file: the bundled demo server behind new keys', false)
   .action((options: { host?: string; port?: number; demo: boolean }) =>
-    exitsWith(import('./cli/run.ts').then(({ run }) => run(io, globals(), { host: options.host, port: options.port, isDemo: options.demo }))),
+    exitsWith(
+      import('./cli/run.ts').then(({ run }) => run(io, globals(), { host: options.host, port: options.port, isDemo: options.demo })),
+    ),
   );
 
 program

@@ -28,7 +28,8 @@ function authText({ auth, server }: ConfigSnapshot): string {
 
 function endpointsOf(upstream: UpstreamSettings, isOnly: boolean): string {
   const paths = [...(isOnly ? ['/mcp'] : []), `/mcp/${upstream.name}`];
-  if (upstream.pathPrefix !== null && upstream.pathPrefix !== `/${upstream.name}`) paths.push(`/mcp${upstream.pathPrefix === '/' ? '' : upstream.pathPrefix}`);
+  if (upstream.pathPrefix !== null && upstream.pathPrefix !== `/${upstream.name}`)
+    paths.push(`/mcp${upstream.pathPrefix === '/' ? '' : upstream.pathPrefix}`);
   return [...new Set(paths)].join(', ');
 }
 

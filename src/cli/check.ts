@@ -39,7 +39,8 @@ function remainingOf({ rateLimit }: ConfigSnapshot, own: LimitSpec | null | unde
 
 /** `check`: the decision that a running gateway would take, with its rule. Nothing is sent. */
 export async function check(io: CliIo, options: CheckOptions): Promise<number> {
-  if (options.prompt !== undefined || options.resource !== undefined) throw new CliError('--prompt and --resource are not available yet: only tools can be checked');
+  if (options.prompt !== undefined || options.resource !== undefined)
+    throw new CliError('--prompt and --resource are not available yet: only tools can be checked');
   if (options.tool === undefined) throw new CliError('nothing to check: name a tool with --tool');
   const { snapshot } = loadSnapshot(io, options.policy);
   const server = serverOf(snapshot, options.server);

@@ -28,7 +28,12 @@ export async function init(io: CliIo, { format, isForced }: InitOptions): Promis
   const name = `mcp-guard.${format}`;
   const key = generateKey();
   const { command, args } = demoServerCommand();
-  await write(join(io.cwd, name), name, initTemplate(format, { keyId: KEY_ID, keyHash: hashKey(key), command: [command, ...args] }), isForced);
+  await write(
+    join(io.cwd, name),
+    name,
+    initTemplate(format, { keyId: KEY_ID, keyHash: hashKey(key), command: [command, ...args] }),
+    isForced,
+  );
   printLine(io, `Wrote ${name}: the bundled demo server behind one API key.`);
   printLine(io, '');
   printLine(io, `  key  ${key}`);

@@ -43,7 +43,8 @@ export async function editFile(path: string, edit: (text: string) => string): Pr
 async function throughSibling(target: string, produce: (handle: FileHandle) => Promise<string>): Promise<void> {
   const sibling = join(dirname(target), `.${basename(target)}.new`);
   const handle = await open(sibling, 'wx', OWNER_ONLY).catch((error: unknown) => {
-    if (codeOf(error) === 'EEXIST') throw new CliError(`${sibling} exists: another command is editing, or was cut short; then remove it`, { cause: error });
+    if (codeOf(error) === 'EEXIST')
+      throw new CliError(`${sibling} exists: another command is editing, or was cut short; then remove it`, { cause: error });
     throw error;
   });
   try {

@@ -27,7 +27,8 @@ export interface SampleFolder {
 }
 
 function segmentsOf(path: string): readonly string[] {
-  if (path.length > MAX_PATH_LENGTH || path.includes('\0') || path.includes('\\')) throw new SampleFolderError('not a path of the sample folder');
+  if (path.length > MAX_PATH_LENGTH || path.includes('\0') || path.includes('\\'))
+    throw new SampleFolderError('not a path of the sample folder');
   if (path.startsWith('/')) throw new SampleFolderError('the path must be relative to the sample folder');
   const segments = path.split('/').filter((segment) => segment !== '' && segment !== '.');
   if (segments.includes('..')) throw new SampleFolderError('the path must stay inside the sample folder');

@@ -90,7 +90,8 @@ class DemoConversation {
   async #single(message: unknown): Promise<JsonObject | null> {
     if (!isObject(message) || message['jsonrpc'] !== '2.0') return failure(null, INVALID_REQUEST, 'Invalid Request');
     const { id, method } = message;
-    if (typeof method !== 'string') return 'result' in message || 'error' in message ? null : failure(null, INVALID_REQUEST, 'Invalid Request');
+    if (typeof method !== 'string')
+      return 'result' in message || 'error' in message ? null : failure(null, INVALID_REQUEST, 'Invalid Request');
     if (id === undefined) {
       this.#notified(method, message);
       return null;

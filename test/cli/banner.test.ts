@@ -44,7 +44,9 @@ describe('bannerLines', () => {
   });
 
   it('shows limits and audit as they are, also when they are off', () => {
-    const off = bannerLines(snapshotOf({ rate_limit: { enabled: false }, audit: { enabled: false }, server: { workers: 0 } }), 1, 0).join('\n');
+    const off = bannerLines(snapshotOf({ rate_limit: { enabled: false }, audit: { enabled: false }, server: { workers: 0 } }), 1, 0).join(
+      '\n',
+    );
     expect(off).toMatch(/limits +no rate limit, body 1 MiB/);
     expect(off).toMatch(/audit +off/);
     expect(off).toMatch(/workers +none, one process/);

@@ -22,12 +22,15 @@ describe('the mcp-guard executable', () => {
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=\n' });
   });
 
-  it.each(['20.20.2', '22.17.1', '23.5.0', '24.11.0', '26.0.0'])('hands over to the carried Node from Node %s, with arguments, stdin and exit code', async (version) => {
-    const flags = await preload(version);
-    const hashed = await runProgram(CARRIED, [...flags, BIN, 'hash-key', '-'], { input: 'abc' });
-    expect(hashed).toMatchObject({ code: 0, stdout: 'ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=\n', stderr: '' });
-    expect((await runProgram(CARRIED, [...flags, BIN, 'fly'])).code).toBe(2);
-  });
+  it.each(['20.20.2', '22.17.1', '23.5.0', '24.11.0', '26.0.0'])(
+    'hands over to the carried Node from Node %s, with arguments, stdin and exit code',
+    async (version) => {
+      const flags = await preload(version);
+      const hashed = await runProgram(CARRIED, [...flags, BIN, 'hash-key', '-'], { input: 'abc' });
+      expect(hashed).toMatchObject({ code: 0, stdout: 'ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=\n', stderr: '' });
+      expect((await runProgram(CARRIED, [...flags, BIN, 'fly'])).code).toBe(2);
+    },
+  );
 
   it.runIf(existsSync('/usr/bin/node'))('loads on the system Node, whatever that is', async () => {
     const { code, stdout } = await runProgram('/usr/bin/node', [BIN, 'hash-key', 'abc']);
@@ -48,7 +51,10 @@ describe('the mcp-guard executable', () => {
   });
 
   it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('forwards %s and ends as the program did', async (signal) => {
-    const child = spawn(CARRIED, [...(await preload('24.1.0')), BIN, 'demo-server'], { env: cleanEnv(), stdio: ['pipe', 'pipe', 'inherit'] });
+    const child = spawn(CARRIED, [...(await preload('24.1.0')), BIN, 'demo-server'], {
+      env: cleanEnv(),
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     let stdout = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
     child.stdin.write('{"jsonrpc":"2.0","id":1,"method":"ping"}\n');

@@ -44,7 +44,11 @@ describe('configuration by environment', () => {
   }
 
   it('row 11: a variable beats the file', async () => {
-    const { code, stdout } = await show({ MCP_GUARD_SERVER_PORT: '4567', MCP_GUARD_RATE_LIMIT_ENABLED: 'false', MCP_GUARD_LOGGING_LEVEL: 'warn' });
+    const { code, stdout } = await show({
+      MCP_GUARD_SERVER_PORT: '4567',
+      MCP_GUARD_RATE_LIMIT_ENABLED: 'false',
+      MCP_GUARD_LOGGING_LEVEL: 'warn',
+    });
     expect(code).toBe(0);
     expect(stdout).toContain('4567');
     expect(stdout).not.toContain('4000');
@@ -62,7 +66,8 @@ describe('configuration by environment', () => {
     const { stderr } = await runCli(['validate'], { cwd, env: Object.fromEntries(names.map((name) => [name, '\u0001'])) });
     const unknown = names.filter((name) => new RegExp(`unknown.*${name}\\b|${name}\\b.*unknown`, 'i').test(stderr));
     expect(unknown).toEqual([]);
-    for (const path of ['server.port', 'server.workers', 'rate_limit.burst_size', 'logging.level', 'audit.enabled']) expect(stderr).toContain(path);
+    for (const path of ['server.port', 'server.workers', 'rate_limit.burst_size', 'logging.level', 'audit.enabled'])
+      expect(stderr).toContain(path);
   });
 
   it('row 11: ${VAR} and ${VAR:-default} are resolved in strings', async () => {

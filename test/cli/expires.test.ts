@@ -9,7 +9,10 @@ describe('resolveExpiry', () => {
     expect(resolveExpiry('12h', NOW)).toBe('2026-01-31T22:20:30Z');
   });
 
-  it.each(['2030-01-01', '2030-01-01T00:00:00Z', '30', '0d', '-1d', '1.5d', '30 d', 'd', '9999999d', ''])('leaves %j to the configuration', (text) => {
-    expect(resolveExpiry(text, NOW)).toBe(text);
-  });
+  it.each(['2030-01-01', '2030-01-01T00:00:00Z', '30', '0d', '-1d', '1.5d', '30 d', 'd', '9999999d', ''])(
+    'leaves %j to the configuration',
+    (text) => {
+      expect(resolveExpiry(text, NOW)).toBe(text);
+    },
+  );
 });

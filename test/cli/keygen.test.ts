@@ -49,7 +49,10 @@ describe('mcp-guard keygen', () => {
     ['mcp-guard.yaml', YAML],
   ])('row 14: --apply-to-config appends to %s and keeps its comments and mode', async (name, text) => {
     const cwd = await folderWith(name, text);
-    const result = await runCli(['keygen', '-c', name, '--user-id', 'second', '--rate-limit', '5', '--tools', 'echo,read_*', '--apply-to-config'], { cwd });
+    const result = await runCli(
+      ['keygen', '-c', name, '--user-id', 'second', '--rate-limit', '5', '--tools', 'echo,read_*', '--apply-to-config'],
+      { cwd },
+    );
     expect(result.stderr).toBe('');
     expect(result.code).toBe(0);
     const edited = await readFile(join(cwd, name), 'utf8');

@@ -1,6 +1,18 @@
 import { readdir } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { keyEntry, makeKey, rpc, rpcRequest, runCli, runProgram, startGateway, stdioUpstream, tempDir, toolCall, toolText } from '../e2e/harness.ts';
+import {
+  keyEntry,
+  makeKey,
+  rpc,
+  rpcRequest,
+  runCli,
+  runProgram,
+  startGateway,
+  stdioUpstream,
+  tempDir,
+  toolCall,
+  toolText,
+} from '../e2e/harness.ts';
 
 const KEY = makeKey();
 const CONFIG = { auth: { api_keys: [keyEntry('alice', KEY)] }, upstream: stdioUpstream() };
@@ -8,7 +20,12 @@ const CONFIG = { auth: { api_keys: [keyEntry('alice', KEY)] }, upstream: stdioUp
 describe('mcp-guard run', () => {
   it('row 24: the banner lists URL, auth, upstreams, limits, audit and detectors on stdout, and no secret', async () => {
     const secret = 'do-not-print-me';
-    const upstream = { servers: [{ name: 'files', ...stdioUpstream(), env: { TOKEN: secret } }, { name: 'mail', path_prefix: '/post', ...stdioUpstream() }] };
+    const upstream = {
+      servers: [
+        { name: 'files', ...stdioUpstream(), env: { TOKEN: secret } },
+        { name: 'mail', path_prefix: '/post', ...stdioUpstream() },
+      ],
+    };
     const gateway = await startGateway({ config: { ...CONFIG, upstream, rate_limit: { requests_per_second: 7, burst_size: 3 } } });
     const banner = gateway.stdout();
     expect(banner).toMatch(/listen\s+http:\/\/127\.0\.0\.1:\d+/);
@@ -36,7 +53,11 @@ describe('mcp-guard run', () => {
   });
 
   it('row 27: flags beat the environment, and the environment beats the file', async () => {
-    const gateway = await startGateway({ config: CONFIG, args: ['--port', '0'], env: { MCP_GUARD_SERVER_PORT: '1', MCP_GUARD_RATE_LIMIT_BURST_SIZE: '6' } });
+    const gateway = await startGateway({
+      config: CONFIG,
+      args: ['--port', '0'],
+      env: { MCP_GUARD_SERVER_PORT: '1', MCP_GUARD_RATE_LIMIT_BURST_SIZE: '6' },
+    });
     expect(gateway.port).not.toBe(1);
     expect(gateway.stdout()).toContain('burst 6');
     await gateway.stop();
@@ -92,7 +113,10 @@ describe('mcp-guard run --demo', () => {
 
   it('prints a curl line that works when pasted', async () => {
     const gateway = await startGateway({ args: ['--demo'] });
-    const [line = ''] = gateway.stdout().split('\n').filter((text) => text.trim().startsWith('curl '));
+    const [line = ''] = gateway
+      .stdout()
+      .split('\n')
+      .filter((text) => text.trim().startsWith('curl '));
     const { code, stdout } = await runProgram('/bin/sh', ['-c', line.replace(/^\s*curl/, 'curl -sS -i')]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^HTTP\/1\.1 200 /);

@@ -33,13 +33,20 @@ describe('openSampleFolder', () => {
     ]);
   });
 
-  it.each(['link.txt', 'linked/secret.txt', 'pipe', '../sample/inner/a.txt', 'inner/..', '/etc/passwd', 'inner\\a.txt', 'in\0ner', 'x'.repeat(600)])(
-    'refuses %j',
-    async (path) => {
-      await expect(folder.read(path)).rejects.toThrow(SampleFolderError);
-      await expect(folder.assertExists(path)).rejects.toThrow(SampleFolderError);
-    },
-  );
+  it.each([
+    'link.txt',
+    'linked/secret.txt',
+    'pipe',
+    '../sample/inner/a.txt',
+    'inner/..',
+    '/etc/passwd',
+    'inner\\a.txt',
+    'in\0ner',
+    'x'.repeat(600),
+  ])('refuses %j', async (path) => {
+    await expect(folder.read(path)).rejects.toThrow(SampleFolderError);
+    await expect(folder.assertExists(path)).rejects.toThrow(SampleFolderError);
+  });
 
   it('refuses a file over the size limit', async () => {
     await expect(folder.read('big.bin')).rejects.toThrow('larger than');

@@ -128,7 +128,10 @@ describe('the demo server on the wire', () => {
 
   it('answers a batch with an array and stays silent on a batch of notifications', async () => {
     const answers = await answersTo(
-      [{ jsonrpc: '2.0', id: 1, method: 'ping' }, { jsonrpc: '2.0', method: 'notifications/initialized' }],
+      [
+        { jsonrpc: '2.0', id: 1, method: 'ping' },
+        { jsonrpc: '2.0', method: 'notifications/initialized' },
+      ],
       [{ jsonrpc: '2.0', method: 'notifications/initialized' }],
       [],
     );
@@ -138,20 +141,27 @@ describe('the demo server on the wire', () => {
   });
 
   it('sends no answer to a cancelled call, and ends at once when stdin closes while a call waits', async () => {
-    const slow = (id: number): unknown => ({ jsonrpc: '2.0', id, method: 'tools/call', params: { name: 'slow', arguments: { ms: 60_000 } } });
+    const slow = (id: number): unknown => ({
+      jsonrpc: '2.0',
+      id,
+      method: 'tools/call',
+      params: { name: 'slow', arguments: { ms: 60_000 } },
+    });
     const begin = performance.now();
-    const answers = await answersTo(
-      slow(1),
-      { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 1 } },
-      slow(2),
-      { jsonrpc: '2.0', id: 3, method: 'ping' },
-    );
+    const answers = await answersTo(slow(1), { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 1 } }, slow(2), {
+      jsonrpc: '2.0',
+      id: 3,
+      method: 'ping',
+    });
     expect(answers).toEqual([{ jsonrpc: '2.0', id: 3, result: {} }]);
     expect(performance.now() - begin).toBeLessThan(10_000);
   });
 
   it('refuses an oversized line without keeping it and reads on', async () => {
     const answers = await answersTo(`"${'x'.repeat(5 * 1024 * 1024)}"`, { jsonrpc: '2.0', id: 9, method: 'ping' });
-    expect(answers).toMatchObject([{ id: null, error: { code: -32600 } }, { id: 9, result: {} }]);
+    expect(answers).toMatchObject([
+      { id: null, error: { code: -32600 } },
+      { id: 9, result: {} },
+    ]);
   });
 });

@@ -4,8 +4,25 @@
  */
 export { REPOSITORY, MAIN, cleanEnv, runCli, runProgram, tempDir, type CliOptions, type CliResult } from './cli.ts';
 export { startGateway, type ExitStatus, type Gateway, type GatewayOptions } from './gateway.ts';
-export { http, rawExchange, rpc, rpcRequest, sseData, toolCall, toolText, type HttpAnswer, type JsonValue, type RpcOptions } from './http.ts';
-export { startHttpUpstream, type HttpUpstream, type HttpUpstreamOptions, type UpstreamAnswer, type UpstreamRequest } from './http-upstream.ts';
+export {
+  http,
+  rawExchange,
+  rpc,
+  rpcRequest,
+  sseData,
+  toolCall,
+  toolText,
+  type HttpAnswer,
+  type JsonValue,
+  type RpcOptions,
+} from './http.ts';
+export {
+  startHttpUpstream,
+  type HttpUpstream,
+  type HttpUpstreamOptions,
+  type UpstreamAnswer,
+  type UpstreamRequest,
+} from './http-upstream.ts';
 export { keyEntry, makeKey, type TestKey } from './keys.ts';
 export { isAlive, readRecord, stdioUpstream, type StdioBehaviour } from './stdio-upstream.ts';
 export { sleep, waitUntil, within } from './wait.ts';

@@ -125,7 +125,9 @@ export async function rawExchange(
     socket.setTimeout(options.quietMs ?? QUIET_MS, () => finish(false));
     socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     socket.on('close', () => finish(true));
-    socket.on('error', (error: NodeJS.ErrnoException) => (error.code === 'ECONNRESET' || error.code === 'EPIPE' ? finish(true) : reject(error)));
+    socket.on('error', (error: NodeJS.ErrnoException) =>
+      error.code === 'ECONNRESET' || error.code === 'EPIPE' ? finish(true) : reject(error),
+    );
     socket.on('connect', () => {
       pieces.forEach((piece, index) => setTimeout(() => socket.writable && socket.write(piece), index * (options.gapMs ?? 5)));
     });

@@ -24,7 +24,11 @@ export interface StdioBehaviour {
 const FIXTURE = join(import.meta.dirname, 'fixtures', 'stdio-upstream.ts');
 
 /** `command` and `args` of an upstream that behaves so. */
-export function stdioUpstream(behaviour: StdioBehaviour = {}): { readonly transport: 'stdio'; readonly command: string; readonly args: string[] } {
+export function stdioUpstream(behaviour: StdioBehaviour = {}): {
+  readonly transport: 'stdio';
+  readonly command: string;
+  readonly args: string[];
+} {
   return {
     transport: 'stdio',
     command: process.execPath,
@@ -33,7 +37,9 @@ export function stdioUpstream(behaviour: StdioBehaviour = {}): { readonly transp
 }
 
 /** What the fixture wrote to its `recordFile`: process ids it ran as, and the messages it received. */
-export async function readRecord(path: string): Promise<{ readonly pids: readonly number[]; readonly messages: readonly Readonly<Record<string, unknown>>[] }> {
+export async function readRecord(
+  path: string,
+): Promise<{ readonly pids: readonly number[]; readonly messages: readonly Readonly<Record<string, unknown>>[] }> {
   const lines = (await readFile(path, 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
   const starts = lines.filter((line) => line.startsWith('start '));
   return {
