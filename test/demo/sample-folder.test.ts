@@ -1,12 +1,15 @@
-import { execFileSync } from 'node:child_process';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSampleFolder, SampleFolderError, type SampleFolder } from '../../src/demo/sample-folder.ts';
 import { tempDir } from '../e2e/harness.ts';
 
 describe('openSampleFolder', () => {
   let folder: SampleFolder;
+  let stopSocket = (): unknown => undefined;
+
+  afterAll(() => void stopSocket());
 
   beforeAll(async () => {
     const outside = await tempDir();
@@ -17,7 +20,9 @@ describe('openSampleFolder', () => {
     await writeFile(join(root, 'big.bin'), Buffer.alloc(256 * 1024 + 1));
     await symlink(join(outside, 'secret.txt'), join(root, 'link.txt'));
     await symlink(outside, join(root, 'linked'));
-    execFileSync('mkfifo', [join(root, 'pipe')]);
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(join(root, 'socket'), resolve));
+    stopSocket = () => server.close();
     folder = openSampleFolder(root);
   });
 
@@ -26,7 +31,7 @@ describe('openSampleFolder', () => {
     expect(await folder.read('./inner//a.txt')).toBe('inside');
   });
 
-  it('lists files and folders only, never links or pipes', async () => {
+  it('lists files and folders only, never links or sockets', async () => {
     expect(await folder.list('')).toEqual([
       { name: 'big.bin', kind: 'file' },
       { name: 'inner', kind: 'folder' },
@@ -36,7 +41,7 @@ describe('openSampleFolder', () => {
   it.each([
     'link.txt',
     'linked/secret.txt',
-    'pipe',
+    'socket',
     '../sample/inner/a.txt',
     'inner/..',
     '/etc/passwd',

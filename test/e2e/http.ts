@@ -10,6 +10,7 @@ export interface RpcOptions {
   readonly key?: string;
   /** An undefined value removes a default header. */
   readonly headers?: Readonly<Record<string, string | undefined>>;
+  /** Default: a connection of its own, so that no test depends on when an idle one is closed. */
   readonly agent?: Agent;
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
@@ -75,12 +76,16 @@ export async function http(
   }
   const request = url.startsWith('https:') ? httpsRequest : httpRequest;
   return await new Promise((resolve, reject) => {
-    const sent = request(url, { method, headers, agent: options.agent, signal: options.signal, rejectUnauthorized: false }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('error', reject);
-      response.on('end', () => resolve(toAnswer(response.statusCode ?? 0, response.headers, Buffer.concat(chunks).toString('utf8'))));
-    });
+    const sent = request(
+      url,
+      { method, headers, agent: options.agent ?? false, signal: options.signal, rejectUnauthorized: false },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('error', reject);
+        response.on('end', () => resolve(toAnswer(response.statusCode ?? 0, response.headers, Buffer.concat(chunks).toString('utf8'))));
+      },
+    );
     sent.setTimeout(options.timeoutMs ?? HTTP_TIMEOUT_MS, () => sent.destroy(new Error(`${method} ${url}: no answer in time`)));
     sent.on('error', reject);
     sent.end(options.body);
