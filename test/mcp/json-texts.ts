@@ -9,7 +9,13 @@ const WHITE = fc.constantFrom('', '', '', ' ', '\n', '\r\n', '\t ');
 export const trees: fc.Arbitrary<Tree> = fc.letrec<{ tree: Tree }>((tie) => ({
   tree: fc.oneof(
     { depthSize: 'small', withCrossShrink: true },
-    fc.oneof(fc.constant(null), fc.boolean(), fc.integer(), fc.double({ noNaN: true, noDefaultInfinity: true }), fc.string({ unit: 'grapheme' })),
+    fc.oneof(
+      fc.constant(null),
+      fc.boolean(),
+      fc.integer(),
+      fc.double({ noNaN: true, noDefaultInfinity: true }),
+      fc.string({ unit: 'grapheme' }),
+    ),
     fc.array(tie('tree'), { maxLength: 5 }),
     fc.record({ members: fc.array(fc.tuple(fc.constantFrom('a', 'b', 'id', 'é', '', '😀', 'a/b'), tie('tree')), { maxLength: 4 }) }),
   ),
@@ -100,4 +106,15 @@ export function shortestMs(runs: number, work: () => void): number {
     shortest = Math.min(shortest, performance.now() - start);
   }
   return shortest;
+}
+
+/** Sixteen times the input: 16 when the work is linear, 256 when it is quadratic. Between them, with room for a busy machine. */
+export const LINEAR_GROWTH = 100;
+
+/** How many times longer the work on an input sixteen times as large takes. `prepare` gets a size and returns the work. */
+export function growthOf(prepare: (size: number) => () => void, size: number): number {
+  const [small, large] = [prepare(size), prepare(size * 16)];
+  small();
+  large();
+  return shortestMs(7, large) / shortestMs(7, small);
 }
