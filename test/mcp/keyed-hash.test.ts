@@ -17,7 +17,7 @@ describe('keyedHash', () => {
   });
 
   it('spreads similar keys evenly over few buckets', () => {
-    const buckets = new Array<number>(64).fill(0);
+    const buckets = Array.from({ length: 64 }, () => 0);
     for (let n = 0; n < 6400; n++) {
       const key = Buffer.from(`key${n}`);
       const bucket = keyedHash(key, 0, key.length) & 63;

@@ -114,7 +114,7 @@ describe('parseMessage', () => {
     const text = call('{"name":"é","arguments":{"n":-1.5e3,"t":[true,null]}}');
     const bytes = Buffer.from(text);
     for (let length = 1; length < bytes.length; length++) {
-      expect(verdict(bytes.subarray(0, length)), text.slice(0, length)).toMatch(/^BAD_JSON /);
+      expect(verdict(bytes.subarray(0, length))).toMatch(/^BAD_JSON /);
     }
     expect(verdict(bytes)).toBe('accepted');
   });

@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import type { Grants } from '../../src/core/access.ts';
+import type { ConfigSnapshot } from '../../src/core/config.ts';
+import { checkPatterns } from '../../src/policy/check.ts';
+
+/** The parts of a configuration that hold patterns. */
+function problems(grants: Partial<Grants>, tools: Partial<ConfigSnapshot['policy']['tools']> = {}): string[] {
+  const keys = [{}, grants].map((own) => ({ grants: { allowedTools: null, deniedTools: [], servers: null, ...own } }));
+  const snapshot = {
+    auth: { apiKeys: keys },
+    policy: { tools: { allow: null, deny: [], ...tools } },
+    upstreams: [{ name: 'fs' }, { name: 'db' }],
+  };
+  return checkPatterns(snapshot as unknown as ConfigSnapshot).map(({ path, severity, message }) => `${severity} ${path}: ${message}`);
+}
+
+describe('checkPatterns', () => {
+  it('finds nothing in sound patterns', () => {
+    expect(
+      problems(
+        { allowedTools: ['*', 'fs:read_*', 're:a.*', '[ab]?'], deniedTools: ['db:x', '*:y'], servers: ['f*'] },
+        { allow: ['a'], deny: ['b'] },
+      ),
+    ).toEqual([]);
+  });
+
+  it('reports every bad pattern with its path, all at once', () => {
+    const found = problems(
+      { allowedTools: ['ok', '[a'], deniedTools: ['re:('], servers: ['fs', ''] },
+      { allow: ['a}'], deny: ['x', '', ':t'] },
+    );
+    expect(found).toEqual([
+      expect.stringMatching(/^error policy\.tools\.allow\[0\]: bad pattern "a}": /),
+      expect.stringMatching(/^error policy\.tools\.deny\[1\]: bad pattern "": empty pattern$/),
+      expect.stringMatching(/^error policy\.tools\.deny\[2\]: bad pattern ":t": no server before ":"$/),
+      expect.stringMatching(/^error auth\.api_keys\[1\]\.allowed_tools\[1\]: bad pattern "\[a": "\[" is not closed$/),
+      expect.stringMatching(/^error auth\.api_keys\[1\]\.denied_tools\[0\]: bad pattern "re:\(": .*missing closing \)/),
+      expect.stringMatching(/^error auth\.api_keys\[1\]\.servers\[1\]: bad pattern "": empty pattern$/),
+    ]);
+  });
+
+  it('refuses a denial for a server that does not exist, and warns of a permission for one', () => {
+    const found = problems({ allowedTools: ['web:read'], deniedTools: ['ns:delete', 'd*:delete'], servers: ['web'] });
+    expect(found).toEqual([
+      expect.stringMatching(/^warning auth\.api_keys\[1\]\.allowed_tools\[0\]: no configured server matches "web"/),
+      expect.stringMatching(/^error auth\.api_keys\[1\]\.denied_tools\[0\]: no configured server matches "ns" .*write \\: for a colon/),
+      expect.stringMatching(/^warning auth\.api_keys\[1\]\.servers\[0\]: no configured server matches "web"$/),
+    ]);
+  });
+});
