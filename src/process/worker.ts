@@ -68,14 +68,14 @@ export class Worker {
         fleet: this.#fleet,
         worker: message.worker,
         verbosity: message.verbosity,
+        baseEnv: process.env,
         sendAudit: (text, lines, dropped) => this.#link.send({ type: 'audit', text, lines, dropped }),
         onUpstreamChange: () => this.#reportUpstreams(),
       });
       this.#gateway = gateway;
-      gateway.start();
       this.#reportUpstreams();
       systemClock.every(SWEEP_MS, () => gateway.sweep());
-      this.#listeners = await startListeners(message.config, message.port, message.adminPort, gateway);
+      this.#listeners = await startListeners(message.config, { main: message.port, admin: message.adminPort }, gateway, systemClock);
       const [main, admin] = this.#listeners;
       this.#link.send({ type: 'listening', port: main?.port ?? 0, adminPort: admin?.port ?? 0 });
     } catch (error) {

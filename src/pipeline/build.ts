@@ -1,0 +1,155 @@
+import { compileRedaction } from '../audit/redact.ts';
+import { WorkerSink } from '../audit/worker-sink.ts';
+import { buildAuthenticator, buildAuthSurface } from '../auth/build.ts';
+import type { Clock } from '../core/clock.ts';
+import type { ConfigSnapshot } from '../core/config.ts';
+import type { Events } from '../core/events.ts';
+import type { Application, Listener } from '../core/exchange.ts';
+import type { Fleet } from '../core/fleet.ts';
+import type { MetricsDump, UpstreamStatus } from '../core/messages.ts';
+import { VERSION } from '../core/version.ts';
+import { buildInFlightLimit, buildLimiter } from '../limit/build.ts';
+import { startListener } from '../listener/build.ts';
+import { listenerSettings } from '../listener/settings.ts';
+import { dumpMetrics } from '../observe/aggregate.ts';
+import { buildEvents } from '../observe/events.ts';
+import { createLog } from '../observe/log.ts';
+import { Metrics } from '../observe/metrics.ts';
+import { compileAccess } from '../policy/compile.ts';
+import { buildRegistry, type Registry } from '../upstream/registry.ts';
+import { createApplication } from './application.ts';
+import type { Load, Parts, PathSettings } from './parts.ts';
+
+/** What a gateway needs from the process it runs in. */
+export interface GatewayDeps {
+  readonly clock: Clock;
+  readonly fleet: Fleet;
+  /** Number of this worker. */
+  readonly worker: number;
+  /** Number of `-v` flags. */
+  readonly verbosity: number;
+  /** Of which upstream children see PATH, HOME and LANG. */
+  readonly baseEnv: Readonly<Record<string, string | undefined>>;
+  /** Hands complete audit lines to the primary. */
+  sendAudit(text: string, lines: number, dropped: number): void;
+  /** The state of an upstream changed. */
+  onUpstreamChange(): void;
+}
+
+/** One worker's rooms, composed. */
+export interface Gateway {
+  readonly application: Application;
+  readonly load: Load;
+  readonly events: Events;
+  /** Frees idle budgets; about once a second. */
+  sweep(): void;
+  statuses(): readonly UpstreamStatus[];
+  /** `connections`: of all listeners of this worker. */
+  dumpMetrics(connections: number): Promise<MetricsDump>;
+  flushAudit(): void;
+  /** Fails what is in flight and ends the upstreams. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * The composition root: turns a configuration into running rooms. Upstreams begin to connect here; nothing listens yet.
+ * @throws for a configuration that cannot run; nothing is left running then
+ */
+export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway {
+  const { clock } = deps;
+  const redact = compileRedaction(config.audit.redactionRules);
+  const log = createLog(config.logging, { redact, verbosity: deps.verbosity }).child({ worker: deps.worker });
+  const metrics = new Metrics(clock);
+  const audit = config.audit.isEnabled ? new WorkerSink({ worker: deps.worker, clock, redact, send: deps.sendAudit }) : null;
+  const observed = buildEvents({ metrics, audit, log, clock, redact, policyVersion: config.version });
+  const events: Events = {
+    ...observed,
+    stateChanged: (upstream) => {
+      observed.stateChanged(upstream);
+      deps.onUpstreamChange();
+    },
+  };
+  const limiter = buildLimiter(config.rateLimit);
+  const registry = buildRegistry(config.upstreams, { clock, events, version: VERSION, baseEnv: deps.baseEnv });
+  const load: Load = { active: 0, isDraining: false, isClosing: false, onIdle: null };
+  const parts: Parts = {
+    settings: pathSettings(config),
+    clock,
+    events,
+    auth: buildAuthenticator({
+      settings: config.auth,
+      adminTokenHashes: config.server.admin.tokenHashes,
+      makeAccess: (grants) => compileAccess(grants, config.policy, config.auth.defaultTools),
+      defaultLimit: config.rateLimit.default,
+    }),
+    authSurface: buildAuthSurface(config.auth.resourceMetadata),
+    limiter,
+    inFlight: buildInFlightLimit(config.rateLimit),
+    routes: registry.router,
+    fleet: deps.fleet,
+    outcome: { isAllowed: false, limit: -1, remaining: 0, resetSecs: 0, retryAfterSecs: 0 },
+    load,
+  };
+  metrics.sources.activeIdentities = () => limiter.size;
+  metrics.sources.requestsInFlight = () => load.active;
+  return {
+    application: createApplication(parts),
+    load,
+    events,
+    sweep: () => limiter.sweep(clock.nowMs()),
+    statuses: () => statuses(config, registry),
+    dumpMetrics: (connections) => {
+      metrics.sources.connections = () => connections;
+      return dumpMetrics(metrics);
+    },
+    flushAudit: () => audit?.flush(),
+    close: () => registry.close(),
+  };
+}
+
+/** Binds the main listener and, when configured, the admin one; both or none. */
+export async function startListeners(
+  config: ConfigSnapshot,
+  ports: { readonly main: number; readonly admin: number },
+  gateway: Gateway,
+  clock: Clock,
+): Promise<readonly Listener[]> {
+  const main = await startListener(listenerSettings(config.server, 'main', { port: ports.main }), gateway.application, clock);
+  if (config.server.admin.listen === null) return [main];
+  try {
+    return [main, await startListener(listenerSettings(config.server, 'admin', { port: ports.admin }), gateway.application, clock)];
+  } catch (error) {
+    main.close();
+    throw error;
+  }
+}
+
+/** Largest string in a client's message; a body is no larger than its limit anyway. */
+const MAX_STRING_BYTES = 1_048_576;
+const MAX_STRING_BYTES_HARDENED = 262_144;
+
+function pathSettings(config: ConfigSnapshot): PathSettings {
+  const { server } = config;
+  const maxStringBytes = server.profile === 'hardened' ? MAX_STRING_BYTES_HARDENED : Math.max(MAX_STRING_BYTES, server.maxRequestBytes);
+  return {
+    maxRequestBytes: server.maxRequestBytes,
+    jsonLimits: { maxDepth: server.maxJsonDepth, maxKeys: server.maxJsonKeys, maxStringBytes },
+    isAcceptStrict: server.isAcceptStrict,
+    isDeniedCounted: config.rateLimit.isDeniedCounted,
+    cors: server.cors,
+    hasAdminListener: server.admin.listen !== null,
+    isAdminListenerGuarded: server.admin.tokenHashes.length > 0,
+  };
+}
+
+function statuses(config: ConfigSnapshot, registry: Registry): UpstreamStatus[] {
+  return registry.list.map((upstream, index) => ({
+    server: upstream.name,
+    transport: upstream.transport,
+    pathPrefix: config.upstreams[index]?.pathPrefix ?? null,
+    isRequired: upstream.isRequired,
+    state: upstream.state,
+    detail: upstream.detail,
+    pid: upstream.pid,
+  }));
+}
