@@ -7,8 +7,15 @@ const LEAST_FILES = 60;
 const MOST_LINES = 400;
 const MOST_WORKER_LINES = 60;
 
-/** Where the environment is read or set: the configuration, the entries, and the library that takes a setting from there while it loads. */
-const ENVIRONMENT = ['src/config/', 'src/main.ts', 'src/bin.ts', 'src/process/worker-entry.ts', 'src/listener/native.ts'];
+/** Where the environment is read or set: the configuration, the entries, the worker that hands it to stdio servers' PATH, and the library that takes a setting from there while it loads. */
+const ENVIRONMENT = [
+  'src/config/',
+  'src/main.ts',
+  'src/bin.ts',
+  'src/process/worker-entry.ts',
+  'src/process/worker.ts',
+  'src/listener/native.ts',
+];
 /** Loads a library by a name held in a constant, after it has verified the file behind it. */
 const COMPUTED_IMPORTS = ['src/listener/native.ts'];
 const TIME = ['src/core/clock.ts', 'src/process/'];

@@ -11,12 +11,16 @@ interface Pattern {
 }
 
 /** Tests take contracts apart that are written as methods, expect inside generated cases, and print what they do not know. */
-const RELAXED_IN_TESTS: Readonly<Record<string, string>> = {
+const RELAXED_IN_TESTS: Readonly<Record<string, unknown>> = {
+  'vitest/valid-expect': ['error', { maxArgs: 2 }],
   'typescript/unbound-method': 'off',
   'typescript/no-base-to-string': 'off',
   'typescript/no-misused-spread': 'off',
   'typescript/restrict-template-expressions': 'off',
+  'typescript/require-array-sort-compare': 'off',
   'vitest/no-conditional-expect': 'off',
+  // vitest itself fails a test that asserted nothing, wherever the assertion stands.
+  'vitest/expect-expect': 'off',
 };
 
 function isBelow(path: string, prefixes: readonly string[]): boolean {
