@@ -1,5 +1,4 @@
-/** What stands in place of a secret. */
-export const REDACTED: string = '[redacted]';
+import { REDACTED } from '../core/secret-names.ts';
 
 /** A pattern in RE2 syntax and what replaces its matches (`$1` = first group). */
 export interface RedactionPattern {
@@ -43,11 +42,3 @@ export const BUILT_IN: readonly RedactionPattern[] = [
   // user information of a URL
   { pattern: '(://)[^\\s/?#@:]*:[^\\s/?#@]+@', replacement: `$1${REDACTED}@` },
 ];
-
-const SECRET_KEY =
-  /authorization|password|passwd|passphrase|secret|token|apikey|accesskey|privatekey|credential|cookie|sessionid|signature|bearer|jwt|^auth$|^pwd$|^pass$/;
-
-/** Whether a field of this name holds a secret, however it is spelt (`apiKey`, `X-API-Key`, `client_secret`). */
-export function isSecretName(name: string): boolean {
-  return SECRET_KEY.test(name.toLowerCase().replaceAll(/[^a-z0-9]/g, ''));
-}

@@ -1,5 +1,5 @@
 import type { ConfigSnapshot } from '../core/config.ts';
-import { isSecretName } from './patterns.ts';
+import { isSecretName } from '../core/secret-names.ts';
 
 /** A value of `Bearer xyz` gives `xyz` too: the scheme may be gone where the secret turns up. */
 function partsOf(value: string): string[] {

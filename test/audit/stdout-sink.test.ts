@@ -29,11 +29,12 @@ interface Report {
 }
 
 const ROOT = join(import.meta.dirname, '../..');
-const COMMAND = [process.execPath, '--input-type=module', '-e', PROGRAM, ROOT];
+const ARGUMENTS = ['--input-type=module', '-e', PROGRAM, ROOT];
 
 /** As a child whose stdout is a socket (what node gives), or as the left side of a shell pipe. */
 function start(kind: 'socket' | 'pipe', closeMs: number) {
-  const [node = '', ...args] = [...COMMAND, String(closeMs)];
+  const node = process.execPath;
+  const args = [...ARGUMENTS, String(closeMs)];
   const stdio: ['ignore', 'pipe', 'pipe'] = ['ignore', 'pipe', 'pipe'];
   if (kind === 'socket') return spawn(node, args, { stdio });
   return spawn('sh', ['-c', '{ "$0" "$@"; echo "code $?" >&2; } | { sleep 2; cat; }', node, ...args], { stdio });

@@ -56,7 +56,9 @@ export function recordingLog(): Log & { readonly lines: LoggedLine[] } {
 }
 
 /** A clock that stands until it is moved; timers due are called by `advance`. */
-export function fakeClock(startWallMs: number = Date.UTC(2026, 10, 20, 10, 15)): Clock & { advance(ms: number): void; readonly pending: number } {
+export function fakeClock(
+  startWallMs: number = Date.UTC(2026, 10, 20, 10, 15),
+): Clock & { advance(ms: number): void; readonly pending: number } {
   let elapsedMs = 1000;
   const timers = new Set<{ atMs: number; periodMs: number; callback: () => void }>();
   const add = (delayMs: number, periodMs: number, callback: () => void): { cancel(): void } => {
@@ -74,7 +76,7 @@ export function fakeClock(startWallMs: number = Date.UTC(2026, 10, 20, 10, 15)):
     },
     advance(ms: number): void {
       elapsedMs += ms;
-      for (const timer of [...timers]) {
+      for (const timer of Array.from(timers)) {
         if (timer.atMs > elapsedMs) continue;
         if (timer.periodMs === 0) timers.delete(timer);
         else timer.atMs = elapsedMs + timer.periodMs;

@@ -1,0 +1,74 @@
+import type { Events } from '../core/events.ts';
+import type { Upstream } from '../core/upstream.ts';
+import { BurstGate } from './burst-gate.ts';
+import { RequestEvents, type RequestEventsDeps } from './request-events.ts';
+import { StderrLines } from './stderr-lines.ts';
+
+const FAULTS_PER_SECOND = 20;
+const FAULTS_BURST = 50;
+
+export interface EventsDeps extends RequestEventsDeps {
+  /** Replaces secrets in a text. */
+  readonly redact: (text: string) => string;
+}
+
+/** The events, and what operators may ask of them. */
+export interface ObservedEvents extends Events {
+  /** The last 100 lines that a server's child wrote to stderr, redacted. */
+  stderrTail(server: string): string[];
+}
+
+/** What happens, told once: counter, audit record and log line together. */
+export function buildEvents(deps: EventsDeps): ObservedEvents {
+  const { clock, log, metrics } = deps;
+  const requests = new RequestEvents(deps);
+  const stderr = new StderrLines(deps);
+  const faults = new BurstGate({
+    clock,
+    perSecond: FAULTS_PER_SECOND,
+    burst: FAULTS_BURST,
+    onSuppressed: (count) => {
+      metrics.logSuppressed.value += count;
+    },
+  });
+  const fault = (where: string, error: unknown): void => {
+    metrics.internalErrors.child(where).value += 1;
+    if (faults.pass()) log.error({ where, err: error }, 'internal error');
+  };
+  /** An event that cannot be told is a fault of ours, and never one of the request that it belongs to. */
+  const safely =
+    <Arguments extends unknown[]>(where: string, tell: (...args: Arguments) => void) =>
+    (...args: Arguments): void => {
+      try {
+        tell(...args);
+      } catch (error) {
+        fault(where, error);
+      }
+    };
+  return {
+    authenticated: safely('event_authenticated', (context) => requests.authenticated(context)),
+    limited: safely('event_limited', (_, isAllowed) => requests.limited(isAllowed)),
+    toolCalled: safely('event_tool_called', (context) => requests.toolCalled(context)),
+    settled: safely('event_settled', (context) => requests.settled(context)),
+    internalError: fault,
+    stateChanged: safely('event_state_changed', (upstream) => upstreamChanged(deps, upstream)),
+    stderrLine: safely('event_stderr_line', (server, line) => stderr.add(server, line)),
+    noise: safely('event_noise', (server, kind) => {
+      metrics.upstreams.noise.child(server, kind).value += 1;
+      if (log.isDebug) log.debug({ server, kind }, 'upstream noise dropped');
+    }),
+    restarted: safely('event_restarted', (server, attempt) => {
+      metrics.upstreams.restarts.child(server).value += 1;
+      log.warn({ server, attempt }, 'upstream restarted');
+    }),
+    stderrTail: (server) => stderr.tail(server),
+  };
+}
+
+function upstreamChanged({ log, metrics }: EventsDeps, upstream: Upstream): void {
+  const { name, transport, state, detail } = upstream;
+  metrics.upstreams.up(name, transport, state === 'ready');
+  const fields = { server: name, transport, state, detail: detail ?? undefined };
+  if (state === 'down') log.warn(fields, 'upstream is down');
+  else log.info(fields, `upstream is ${state}`);
+}

@@ -1,0 +1,103 @@
+import type { Registry } from 'prom-client';
+import type { Clock } from '../core/clock.ts';
+import { VERSION } from '../core/version.ts';
+import { type Cell, CellFamily, type Collected, ReadFamily } from './families.ts';
+import { measureProcess } from './process-figures.ts';
+import { registryOf } from './registry.ts';
+import { RequestCounts } from './request-counts.ts';
+import { ToolCounts } from './tool-counts.ts';
+import { UpstreamCounts } from './upstream-counts.ts';
+
+/** Figures that other rooms hold; read at a scrape. Set after building, and again after a reload. */
+export interface MetricSources {
+  connections: () => number;
+  requestsInFlight: () => number;
+  activeIdentities: () => number;
+}
+
+const MAX_REASONS = 200;
+
+/** The metrics of one worker; `docs/metrics.md` lists them. Whoever counts holds the cell: nothing is looked up by label strings. */
+export class Metrics {
+  readonly requests: RequestCounts = new RequestCounts();
+  readonly upstreams: UpstreamCounts = new UpstreamCounts();
+  readonly tools: ToolCounts = new ToolCounts();
+  readonly sources: MetricSources = { connections: () => 0, requestsInFlight: () => 0, activeIdentities: () => 0 };
+  readonly auth: CellFamily = new CellFamily({
+    name: 'mcp_guard_auth_total',
+    help: 'Decisions about credentials.',
+    labels: ['provider', 'result'],
+  });
+  readonly rateLimit: { readonly allowed: Cell; readonly refused: Cell };
+  readonly refusals: CellFamily = new CellFamily({
+    name: 'mcp_guard_refusals_total',
+    help: 'Requests that were refused or failed, by reason of the error catalogue.',
+    labels: ['reason'],
+    limit: MAX_REASONS,
+  });
+  readonly blocked: Cell;
+  readonly logSuppressed: Cell;
+  readonly internalErrors: CellFamily = new CellFamily({
+    name: 'mcp_guard_internal_errors_total',
+    help: 'Faults of the gateway itself, by place.',
+    labels: ['where'],
+    limit: MAX_REASONS,
+  });
+  readonly registry: Registry;
+  readonly #close: () => void;
+
+  constructor(clock: Clock) {
+    const rateLimit = new CellFamily({
+      name: 'mcp_guard_rate_limit_total',
+      help: 'Decisions of the identity budgets.',
+      labels: ['allowed'],
+    });
+    const blocked = new CellFamily({ name: 'mcp_guard_blocked_total', help: 'Requests that policy refused.' });
+    const suppressed = new CellFamily({ name: 'mcp_guard_log_suppressed_total', help: 'Log lines left out because there were too many.' });
+    this.rateLimit = { allowed: rateLimit.child('true'), refused: rateLimit.child('false') };
+    this.blocked = blocked.child();
+    this.logSuppressed = suppressed.child();
+    const measured = measureProcess();
+    this.#close = () => measured.close();
+    const own = [this.auth, rateLimit, this.refusals, blocked, this.internalErrors, suppressed, this.tools];
+    this.registry = registryOf([
+      ...this.requests.families,
+      ...own,
+      ...this.upstreams.families,
+      ...this.#gauges(clock),
+      ...measured.families,
+    ]);
+  }
+
+  /** Stops measuring; the counters stay readable. */
+  close(): void {
+    this.#close();
+  }
+
+  #gauges(clock: Clock): Collected[] {
+    const { sources } = this;
+    const startMs = clock.nowMs();
+    const gauge = (name: string, help: string, read: () => number): Collected =>
+      new ReadFamily({ name, help, type: 'gauge', aggregator: 'sum' }, read);
+    return [
+      gauge('mcp_guard_connections', 'Open client connections.', () => sources.connections()),
+      gauge('mcp_guard_requests_in_flight', 'Requests between arrival and the end of their answer.', () => sources.requestsInFlight()),
+      gauge('mcp_guard_active_identities', 'Identities with a budget in use; one that reaches several workers counts in each.', () =>
+        sources.activeIdentities(),
+      ),
+      new ReadFamily(
+        {
+          name: 'mcp_guard_uptime_seconds',
+          help: 'Time since the oldest process of the gateway started.',
+          type: 'gauge',
+          aggregator: 'max',
+        },
+        () => (clock.nowMs() - startMs) / 1000,
+      ),
+      new ReadFamily(
+        { name: 'mcp_guard_build_info', help: 'Always 1; the labels say what runs.', type: 'gauge', aggregator: 'max' },
+        () => [{ labels: { version: VERSION, node: process.versions.node }, value: 1 }],
+      ),
+    ];
+  }
+}

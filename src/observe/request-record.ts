@@ -1,0 +1,40 @@
+import type { AuditEventType, AuditRecord } from '../core/audit.ts';
+import type { RequestContext } from '../core/context.ts';
+import { CLIENT_GONE, isUpstreamFailure } from './outcome.ts';
+
+type Draft = { -readonly [Field in keyof AuditRecord]: AuditRecord[Field] };
+
+/** What is known of a request at any time. The fields of one record always come in the same order from the writer. */
+export function requestRecord(event: AuditEventType, context: RequestContext, policyVersion: string): Draft {
+  const { principal } = context;
+  const record: Draft = {
+    event_type: event,
+    request_id: context.requestId,
+    client_ip: context.exchange.head.clientIp,
+    policy_version: policyVersion,
+  };
+  if (principal !== null) {
+    record.identity = principal.id;
+    record.provider = principal.provider;
+  }
+  if (context.server !== '') record.server = context.server;
+  record.method = context.method === '' ? context.methodLabel : context.method;
+  if (context.tool !== '') record.tool = context.tool;
+  if (context.resource !== '') record.resource = context.resource;
+  if (context.detail !== '') record.detail = context.detail;
+  return record;
+}
+
+/** The record that closes a request. An upstream that fails was still allowed to be asked. */
+export function closingRecord(event: AuditEventType, context: RequestContext, policyVersion: string, durationMs: number): AuditRecord {
+  const record = requestRecord(event, context, policyVersion);
+  const { refusal, status } = context;
+  record.status = status;
+  record.duration_ms = durationMs;
+  record.decision = refusal === null || isUpstreamFailure(refusal) ? 'allow' : 'deny';
+  if (refusal !== null) record.reason = refusal.reason;
+  else if (status === CLIENT_GONE) record.reason = 'client_gone';
+  else if (context.upstreamErrorCode !== 0) record.reason = `upstream_answered_error_${context.upstreamErrorCode}`;
+  if (context.errorId !== '') record.error_id = context.errorId;
+  return record;
+}
