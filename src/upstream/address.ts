@@ -100,7 +100,10 @@ function groupsOf(address: string): number[] | null {
  * and of the well-known NAT64 prefix (RFC 6052). Null for other addresses.
  */
 function embeddedV4(groups: readonly number[]): string | null {
-  const upper = groups.slice(0, 6).map((group) => group.toString(16)).join(':');
+  const upper = groups
+    .slice(0, 6)
+    .map((group) => group.toString(16))
+    .join(':');
   const embeds = upper === '0:0:0:0:0:0' || upper === '0:0:0:0:0:ffff' || upper === '0:0:0:0:ffff:0' || upper === '64:ff9b:0:0:0:0';
   return embeds ? lastV4(groups) : null;
 }

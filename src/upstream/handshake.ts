@@ -34,7 +34,8 @@ export function readInitializeReply(bytes: Buffer): UpstreamInfo | string {
   if (!isObject(result)) return 'answered initialize with an error';
   const protocolVersion = field(result, 'protocolVersion');
   if (typeof protocolVersion !== 'string') return 'answered initialize without a protocol version';
-  if (!LEGACY_REVISIONS.includes(protocolVersion)) return `speaks protocol version ${JSON.stringify(protocolVersion.slice(0, 40))}, which is not supported`;
+  if (!LEGACY_REVISIONS.includes(protocolVersion))
+    return `speaks protocol version ${JSON.stringify(protocolVersion.slice(0, 40))}, which is not supported`;
   return readServer(result, protocolVersion);
 }
 

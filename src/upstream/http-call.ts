@@ -10,6 +10,7 @@ import type { HttpControl, HttpReceiver } from './http-client.ts';
 import type { HttpSession } from './http-session.ts';
 import type { Carrier, PendingEntry } from './pending.ts';
 import { internalId } from './rewrite.ts';
+import { SSRF_REFUSED } from './ssrf.ts';
 
 /** What is left of a response after its outcome is known may take as long and be as large; then its connection closes. */
 const LINGER_MS = 1000;
@@ -95,7 +96,8 @@ export class HttpCall implements HttpReceiver, Carrier {
     this.status = status;
     this.sessionHeader = headers['mcp-session-id'];
     if (status === 404 && this.session !== null && this.session.id !== null) return this.#over(() => this.#listener.onSessionLost(this));
-    if (status >= 300 && status < 400) return this.#fail(UPSTREAM_FAILED, `answered with a redirect (HTTP ${status}), which is not followed`);
+    if (status >= 300 && status < 400)
+      return this.#fail(UPSTREAM_FAILED, `answered with a redirect (HTTP ${status}), which is not followed`);
     if (status >= 400) return this.#fail(UPSTREAM_FAILED, `answered HTTP ${status}`);
     if (status !== 200) return this.#fail(UPSTREAM_INVALID, `answered HTTP ${status} to a request`);
     const coding = headers['content-encoding'];
@@ -150,7 +152,8 @@ export class HttpCall implements HttpReceiver, Carrier {
   #onJson(bytes: Buffer): void {
     const message = scanUpstreamMessage(bytes, { maxDepth: MAX_UPSTREAM_DEPTH });
     if (message === null) return this.#fail(UPSTREAM_INVALID, 'answered with something that is no JSON-RPC message');
-    if (message.kind !== 'response' || !this.#isMine(bytes, message)) return this.#fail(UPSTREAM_INVALID, 'answered with a message that is no answer to the request');
+    if (message.kind !== 'response' || !this.#isMine(bytes, message))
+      return this.#fail(UPSTREAM_INVALID, 'answered with a message that is no answer to the request');
     this.#over(() => this.#listener.onReply(this, bytes, message));
   }
 
@@ -197,5 +200,5 @@ function mediaType(header: string | undefined): string {
 
 /** What the SSRF guard says is for operators and names the remedy; other messages add nothing to their code. */
 function reasonOf(error: Error, code: string): string {
-  return code === 'ERR_SSRF_REFUSED' ? error.message : code;
+  return code === SSRF_REFUSED ? error.message : code;
 }

@@ -19,7 +19,12 @@ const UNPROVEN_MS = 5000;
 /** What the link needs of its upstream. */
 export interface LinkHost {
   /** Sends a request of the gateway itself. */
-  sendOwn(build: (id: number) => Buffer, session: HttpSession | null, timeoutMs: number, done: (call: HttpCall, outcome: OwnOutcome) => void): void;
+  sendOwn(
+    build: (id: number) => Buffer,
+    session: HttpSession | null,
+    timeoutMs: number,
+    done: (call: HttpCall, outcome: OwnOutcome) => void,
+  ): void;
   /** Sends `notifications/initialized`; `done` gets the HTTP status, 0 for none. */
   sendInitialized(session: HttpSession, done: (status: number) => void): void;
   /** No request of a client is under way. */
@@ -109,7 +114,12 @@ export class HttpLink {
     const { gatewayVersion, timeoutMs } = this.#options;
     this.#phase = 'connecting';
     this.#session = null;
-    this.#host.sendOwn((id) => initializeRequest(id, gatewayVersion), null, timeoutMs, (call, outcome) => this.#onInitialized(call, outcome));
+    this.#host.sendOwn(
+      (id) => initializeRequest(id, gatewayVersion),
+      null,
+      timeoutMs,
+      (call, outcome) => this.#onInitialized(call, outcome),
+    );
   }
 
   #onInitialized(call: HttpCall, outcome: OwnOutcome): void {
@@ -126,7 +136,8 @@ export class HttpLink {
 
   #onAcknowledged(session: HttpSession, status: number): void {
     if (this.#phase !== 'connecting') return;
-    if (status < 200 || status > 299) return this.#down(`answered ${status === 0 ? 'nothing' : `HTTP ${status}`} to notifications/initialized`);
+    if (status < 200 || status > 299)
+      return this.#down(`answered ${status === 0 ? 'nothing' : `HTTP ${status}`} to notifications/initialized`);
     this.#session = session;
     this.#up();
   }
@@ -168,8 +179,9 @@ export class HttpLink {
 
   #onPinged(session: HttpSession, call: HttpCall, outcome: OwnOutcome): void {
     if (outcome.bytes !== null) return this.#onAlive();
-    // 404 is the standard's answer for a forgotten session, 400 that of many servers.
-    if ((call.status === 404 || call.status === 400) && this.#isRenewable(session)) return this.#connect();
+    // 404 is the standard's answer for a forgotten session, 400 that of many servers. While down, the back-off paces this.
+    const isForgotten = call.status === 404 || call.status === 400;
+    if (isForgotten && session.id !== null && (this.#phase === 'down' || this.#isRenewable(session))) return this.#connect();
     if (this.#phase === 'down' || this.#isFatal(call)) this.#down(outcome.detail);
   }
 

@@ -28,7 +28,10 @@ export class HttpPoster {
       done(status);
     });
     const control = this.#client.send(request, posting);
-    posting.begin(control, this.#clock.after(timeoutMs, () => posting.giveUp()));
+    posting.begin(
+      control,
+      this.#clock.after(timeoutMs, () => posting.giveUp()),
+    );
     return true;
   }
 }

@@ -14,11 +14,7 @@ export interface HttpSession {
 
 /** Headers of `initialize`, and the common part of the others. `configured` has been checked (`checkHeaders`). */
 export function commonHeaders(configured: Readonly<Record<string, string>>, gatewayVersion: string): string[] {
-  const own = [
-    ...['content-type', 'application/json'],
-    ...['accept', 'application/json, text/event-stream'],
-    ...['accept-encoding', 'identity'],
-  ];
+  const own = ['content-type', 'application/json', 'accept', 'application/json, text/event-stream', 'accept-encoding', 'identity'];
   const names = new Set(Object.keys(configured).map((name) => name.toLowerCase()));
   if (!names.has('user-agent')) own.push('user-agent', `mcp-guard/${gatewayVersion}`);
   return [...own, ...Object.entries(configured).flat()];

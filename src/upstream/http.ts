@@ -151,7 +151,12 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
 
   // LinkHost
 
-  sendOwn(build: (id: number) => Buffer, session: HttpSession | null, timeoutMs: number, done: (call: HttpCall, outcome: OwnOutcome) => void): void {
+  sendOwn(
+    build: (id: number) => Buffer,
+    session: HttpSession | null,
+    timeoutMs: number,
+    done: (call: HttpCall, outcome: OwnOutcome) => void,
+  ): void {
     const entry = this.#pending.addOwn(new OwnCall((outcome) => done(call, outcome)), timeoutMs);
     const call = new HttpCall(entry, build(entry.id), this.#pathTo(''), this.#callOptions, this);
     this.#send(call, session);

@@ -2,7 +2,9 @@ import type { Refusal } from '../core/refusal.ts';
 import type { ReplySink } from '../core/upstream.ts';
 
 /** What came of a request of the gateway itself. */
-export type OwnOutcome = { readonly bytes: Buffer; readonly refusal: null } | { readonly bytes: null; readonly refusal: Refusal; readonly detail: string };
+export type OwnOutcome =
+  | { readonly bytes: Buffer; readonly refusal: null }
+  | { readonly bytes: null; readonly refusal: Refusal; readonly detail: string };
 
 /** The sink of the gateway's own requests: `initialize` and `ping`. */
 export class OwnCall implements ReplySink {

@@ -12,7 +12,10 @@ export function toUpstream(message: Envelope, entry: PendingEntry): Buffer {
   const text = String(entry.id);
   const edits = [{ start: message.idStart, end: message.idEnd, text }];
   if (message.tokenStart >= 0) edits.push({ start: message.tokenStart, end: message.tokenEnd, text });
-  return splice(message.bytes, edits.sort((one, other) => one.start - other.start));
+  return splice(
+    message.bytes,
+    edits.sort((one, other) => one.start - other.start),
+  );
 }
 
 /**

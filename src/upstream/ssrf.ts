@@ -47,7 +47,8 @@ export function checkHost(host: string, options: SsrfOptions): string | null {
   const name = host.toLowerCase().replace(/\.+$/, '');
   if (name === '') return 'has no host';
   if (isIP(name) !== 0) return checkAddress(name, options);
-  if (METADATA_NAMES.has(name) || name.endsWith('.metadata.google.internal')) return `${name} is a cloud metadata service, which is never reached`;
+  if (METADATA_NAMES.has(name) || name.endsWith('.metadata.google.internal'))
+    return `${name} is a cloud metadata service, which is never reached`;
   const isLoopback = name === 'localhost' || name.endsWith('.localhost');
   return isLoopback && !options.arePrivateNetworksAllowed ? needsSwitch(name, 'is loopback') : null;
 }

@@ -22,7 +22,7 @@ export interface ChildListener {
   onGone(reason: string): void;
 }
 
-/** Bytes that may wait in front of a child that does not read; the largest request fits. */
+/** Bytes that may wait in front of a child that does not read, beside one message of any size. */
 const MAX_STDIN_BYTES = 4 * 1024 * 1024;
 
 /** After its exit a child's last output is read for as long at most: a grandchild may hold the pipe open. */
@@ -74,7 +74,8 @@ export class StdioProcess {
   /** False when the child does not read what it was sent before: nothing was sent. */
   write(line: Buffer): boolean {
     const { stdin } = this.#child;
-    if (this.#isGone || !stdin.writable || stdin.writableLength + line.length > MAX_STDIN_BYTES) return false;
+    if (this.#isGone || !stdin.writable) return false;
+    if (stdin.writableLength > 0 && stdin.writableLength + line.length > MAX_STDIN_BYTES) return false;
     stdin.write(line);
     return true;
   }

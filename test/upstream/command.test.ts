@@ -14,13 +14,20 @@ afterAll(() => rmSync(folder, { recursive: true }));
 describe('childEnv', () => {
   it('row 159: holds PATH, HOME and LANG of the gateway and what is configured, nothing else', () => {
     const base = { PATH: '/bin', HOME: '/home/x', LANG: 'C', AWS_SECRET_ACCESS_KEY: 'secret', NODE_OPTIONS: '--x', MCP_GUARD_X: 'y' };
-    expect(childEnv(stdioSettings({ env: { TOKEN: 't', HOME: '/srv' } }).stdio, base)).toEqual({ PATH: '/bin', HOME: '/srv', LANG: 'C', TOKEN: 't' });
+    expect(childEnv(stdioSettings({ env: { TOKEN: 't', HOME: '/srv' } }).stdio, base)).toEqual({
+      PATH: '/bin',
+      HOME: '/srv',
+      LANG: 'C',
+      TOKEN: 't',
+    });
   });
 });
 
 describe('resolveCommand', () => {
   it('searches the PATH that the child will have', () => {
-    expect(resolveCommand(stdioSettings({ command: 'tool', env: { PATH: `/nonexistent:${folder}` } }).stdio, {})).toBe(join(folder, 'tool'));
+    expect(resolveCommand(stdioSettings({ command: 'tool', env: { PATH: `/nonexistent:${folder}` } }).stdio, {})).toBe(
+      join(folder, 'tool'),
+    );
     expect(resolveCommand(stdioSettings({ command: 'tool' }).stdio, { PATH: folder })).toBe(join(folder, 'tool'));
     expect(resolveCommand(stdioSettings({ command: 'tool', env: { PATH: '/nonexistent' } }).stdio, { PATH: folder })).toBeNull();
   });

@@ -68,7 +68,8 @@ describe('replyToClient and progressToClient', () => {
 });
 
 describe('notificationToUpstream', () => {
-  const cancel = (requestId: unknown): string => JSON.stringify({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId, reason: 'r' } });
+  const cancel = (requestId: unknown): string =>
+    JSON.stringify({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId, reason: 'r' } });
 
   it('translates the request of a cancellation for its owner only', () => {
     const pending = table();

@@ -133,7 +133,12 @@ function resolvingTo(...answers: readonly string[][]): { resolve: Resolve; asked
   return { resolve, asked: () => asked };
 }
 
-function lookUp(resolve: Resolve, hostname: string, all: boolean, options = CLOSED): Promise<{ code: string | undefined; message: string; found: unknown }> {
+function lookUp(
+  resolve: Resolve,
+  hostname: string,
+  all: boolean,
+  options = CLOSED,
+): Promise<{ code: string | undefined; message: string; found: unknown }> {
   return new Promise((done) => {
     guardedLookup(options, resolve)(hostname, { all }, (error, found) => done({ code: error?.code, message: error?.message ?? '', found }));
   });

@@ -5,11 +5,28 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { StdioSettings, UpstreamSettings } from '../../src/core/config.ts';
 import { UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED, UPSTREAM_TIMEOUT } from '../../src/core/errors.ts';
 import { StdioUpstream } from '../../src/upstream/stdio.ts';
-import { ask, begin, call, deps, envelope, FIXTURE, isAlive, ready, RecordedEvents, resultOf, Sink, stdioSettings, until } from './support.ts';
+import {
+  ask,
+  begin,
+  call,
+  deps,
+  envelope,
+  FIXTURE,
+  isAlive,
+  ready,
+  RecordedEvents,
+  resultOf,
+  Sink,
+  stdioSettings,
+  until,
+} from './support.ts';
 
 const opened: StdioUpstream[] = [];
 
-function open(stdio: Partial<StdioSettings> = {}, more: Partial<UpstreamSettings> = {}): { upstream: StdioUpstream; events: RecordedEvents } {
+function open(
+  stdio: Partial<StdioSettings> = {},
+  more: Partial<UpstreamSettings> = {},
+): { upstream: StdioUpstream; events: RecordedEvents } {
   const settings = stdioSettings(stdio, more);
   const events = new RecordedEvents();
   const upstream = new StdioUpstream(settings, settings.stdio, deps(events));
@@ -45,9 +62,15 @@ describe('StdioUpstream: the child', () => {
   it('introduces itself, learns who it is and lets the first callers wait for it', async () => {
     const { upstream } = open();
     expect(upstream.state).toBe('starting');
-    const [, received] = await Promise.all([resultOf(upstream, call('echo', { early: true })), resultOf(upstream, call('received', {}, 2))]);
+    const [, received] = await Promise.all([
+      resultOf(upstream, call('echo', { early: true })),
+      resultOf(upstream, call('received', {}, 2)),
+    ]);
     expect(received).toMatchObject([
-      { method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'mcp-guard', version: '0.0.0' } } },
+      {
+        method: 'initialize',
+        params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'mcp-guard', version: '0.0.0' } },
+      },
       { method: 'notifications/initialized' },
       { method: 'echo' },
       { method: 'received' },
@@ -172,7 +195,9 @@ describe('StdioUpstream: requests', () => {
   it('answers pings of the server and refuses everything else it asks for', async () => {
     const { upstream, events } = open();
     await ready(upstream);
-    expect(await resultOf(upstream, call('ask', { methods: ['ping', 'sampling/createMessage', 'elicitation/create', 'roots/list'] }))).toMatchObject([
+    expect(
+      await resultOf(upstream, call('ask', { methods: ['ping', 'sampling/createMessage', 'elicitation/create', 'roots/list'] })),
+    ).toMatchObject([
       { id: 'ask-ping', result: {} },
       { id: 'ask-sampling/createMessage', error: { code: -32601 } },
       { id: 'ask-elicitation/create', error: { code: -32601 } },
@@ -246,7 +271,9 @@ describe('StdioUpstream: limits', () => {
     await ready(upstream);
     await resultOf(upstream, call('deaf'));
     const text = 'x'.repeat(512 * 1024);
-    const outcomes = Array.from({ length: 20 }, () => upstream.request(call('echo', { text }), { restPath: '', principalKey: 'p' }, new Sink()));
+    const outcomes = Array.from({ length: 20 }, () =>
+      upstream.request(call('echo', { text }), { restPath: '', principalKey: 'p' }, new Sink()),
+    );
     expect(outcomes.at(-1)).toBe(UPSTREAM_BUSY);
     expect(upstream.inFlight).toBeLessThan(20);
   });
@@ -319,7 +346,9 @@ describe('StdioUpstream: close', () => {
     await Promise.all([upstream.close(), upstream.close()]);
     expect((await pending).refusal).toBe(UPSTREAM_DOWN);
     expect((await ask(upstream, call('echo'))).refusal).toBe(UPSTREAM_DOWN);
-    expect(upstream.notify(envelope({ jsonrpc: '2.0', method: 'notifications/x' }), { restPath: '', principalKey: 'p' })).toBe(UPSTREAM_DOWN);
+    expect(upstream.notify(envelope({ jsonrpc: '2.0', method: 'notifications/x' }), { restPath: '', principalKey: 'p' })).toBe(
+      UPSTREAM_DOWN,
+    );
   });
 
   it('works while the child is starting, after a failed start, and before any start', async () => {

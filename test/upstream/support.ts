@@ -51,7 +51,13 @@ export class RecordedEvents implements UpstreamEvents {
 }
 
 export function deps(events: UpstreamEvents = new RecordedEvents(), clock: Clock = systemClock): UpstreamDeps {
-  return { clock, events, version: '0.0.0', baseEnv: { PATH: process.env['PATH'], HOME: '/nonexistent', SECRET: 'of the gateway' }, stopGraceMs: 900 };
+  return {
+    clock,
+    events,
+    version: '0.0.0',
+    baseEnv: { PATH: process.env['PATH'], HOME: '/nonexistent', SECRET: 'of the gateway' },
+    stopGraceMs: 900,
+  };
 }
 
 /** What a request came to. */
@@ -100,7 +106,12 @@ export class Sink implements ReplySink {
 }
 
 /** Sends and waits for the outcome; a refusal counts as one. */
-export async function ask(upstream: Upstream, message: Envelope, principalKey = 'api_key:alice', sink: Sink = new Sink()): Promise<Outcome> {
+export async function ask(
+  upstream: Upstream,
+  message: Envelope,
+  principalKey = 'api_key:alice',
+  sink: Sink = new Sink(),
+): Promise<Outcome> {
   const flight = upstream.request(message, { restPath: '', principalKey }, sink);
   if (isRefusal(flight)) return { reply: null, isError: false, refusal: flight, detail: 'refused' };
   return sink.outcome;
@@ -133,7 +144,8 @@ export async function until(condition: () => boolean, what: string): Promise<voi
   }
 }
 
-export const ready = (upstream: Upstream): Promise<void> => until(() => upstream.state === 'ready', `${upstream.name} is ready (${upstream.detail})`);
+export const ready = (upstream: Upstream): Promise<void> =>
+  until(() => upstream.state === 'ready', `${upstream.name} is ready (${upstream.detail})`);
 
 const COMMON = {
   name: 'one',
@@ -146,12 +158,19 @@ const COMMON = {
   maxResponseBytes: 1024 * 1024,
 };
 
-export function stdioSettings(stdio: Partial<StdioSettings> = {}, more: Partial<UpstreamSettings> = {}): UpstreamSettings & { stdio: StdioSettings } {
+export function stdioSettings(
+  stdio: Partial<StdioSettings> = {},
+  more: Partial<UpstreamSettings> = {},
+): UpstreamSettings & { stdio: StdioSettings } {
   const defaults = { command: process.execPath, args: [FIXTURE], env: {}, cwd: null, isShellAllowed: false, maxLineBytes: 1024 * 1024 };
   return { ...COMMON, ...more, transport: 'stdio', stdio: { ...defaults, ...stdio }, http: null };
 }
 
-export function httpSettings(url: string, more: Partial<UpstreamSettings> = {}, http: Partial<HttpSettings> = {}): UpstreamSettings & { http: HttpSettings } {
+export function httpSettings(
+  url: string,
+  more: Partial<UpstreamSettings> = {},
+  http: Partial<HttpSettings> = {},
+): UpstreamSettings & { http: HttpSettings } {
   return { ...COMMON, ...more, transport: 'http', stdio: null, http: { url, headers: {}, arePrivateNetworksAllowed: true, ...http } };
 }
 
