@@ -40,6 +40,32 @@ describe('mcp-guard check-upstream', () => {
     await waitUntil(() => !pids.some(isAlive), { what: 'the child is gone', timeoutMs: 2000 });
   });
 
+  it('row 20: an HTTP server is asked for a real initialize: 200 with MCP exits 0', async () => {
+    const http = await startHttpUpstream();
+    const { code, stdout } = await checkUpstream({ transport: 'http', url: http.url, allow_private_networks: true });
+    expect(code).toBe(0);
+    expect(stdout).toContain('echo-upstream 1.2.3');
+    expect(http.of('initialize')).toHaveLength(1);
+  });
+
+  it.each([
+    ['404', { status: 404, body: 'not here' }],
+    ['500', { status: 500, body: '' }],
+    ['200 that is no MCP', { status: 200, body: 'welcome', headers: { 'content-type': 'text/html' } }],
+    ['a dropped connection', { isDropped: true }],
+  ])('row 20: an HTTP server that answers %s exits 1', async (_what, answer) => {
+    const http = await startHttpUpstream({ answer: () => answer });
+    const { code, stdout } = await checkUpstream({ transport: 'http', url: http.url, allow_private_networks: true }, ['--timeout', '2']);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^default \(http\): FAILED: .+\n$/);
+  });
+
+  it('a name that carries escape sequences reaches the terminal without them', async () => {
+    const { code, stdout } = await checkUpstream(stdioUpstream({ name: 'a\u001b[2Jb\u202ec' }));
+    expect(code).toBe(0);
+    expect(stdout).toContain('a?[2Jb?c');
+  });
+
   it('row 21: several servers are one line each, and one failure makes exit 1', async () => {
     const http = await startHttpUpstream();
     const good = { name: 'a', ...stdioUpstream({ name: 'server-a' }) };

@@ -63,7 +63,7 @@ describe('mcp-guard validate', () => {
     ['policy glob', 'policy.tools', `[policy.tools]\ndeny = ["re:(("]\n${AUTH}${UPSTREAM}`],
     ['CIDR', 'server.trusted_proxies', `[server]\ntrusted_proxies = ["10.0.0.0/33"]\n${AUTH}${UPSTREAM}`],
     ['OAuth provider', 'auth.oauth', `[[auth.oauth]]\nprovider = "custom"\nclient_id = "x"\n${UPSTREAM}`],
-    ['TLS file', 'no-such.pem', `[server.tls]\ncert_path = "no-such.pem"\nkey_path = "no-such.key"\n${AUTH}${UPSTREAM}`],
+    ['TLS file', 'server.tls.cert_path', `[server.tls]\ncert_path = "no-such.pem"\nkey_path = "no-such.key"\n${AUTH}${UPSTREAM}`],
     ['shell', 'command', `${AUTH}[upstream]\ncommand = "bash"\nargs = ["-c", "true"]\n`],
     ['metadata address', 'url', `${AUTH}[upstream]\ntransport = "http"\nurl = "http://169.254.169.254/mcp"\n`],
   ])('row 9: a bad %s is found by validate and refused by run alike', async (_what, named, config) => {
