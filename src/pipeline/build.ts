@@ -7,6 +7,7 @@ import type { Events } from '../core/events.ts';
 import type { Application, Listener } from '../core/exchange.ts';
 import type { Fleet } from '../core/fleet.ts';
 import type { MetricsDump, UpstreamStatus } from '../core/messages.ts';
+import type { UpstreamEvents } from '../core/upstream.ts';
 import { VERSION } from '../core/version.ts';
 import { buildInFlightLimit, buildLimiter } from '../limit/build.ts';
 import { startListener } from '../listener/build.ts';
@@ -61,16 +62,14 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
   const log = createLog(config.logging, { redact, verbosity: deps.verbosity }).child({ worker: deps.worker });
   const metrics = new Metrics(clock);
   const audit = config.audit.isEnabled ? new WorkerSink({ worker: deps.worker, clock, redact, send: deps.sendAudit }) : null;
-  const observed = buildEvents({ metrics, audit, log, clock, redact, policyVersion: config.version });
-  const events: Events = {
-    ...observed,
-    stateChanged: (upstream) => {
-      observed.stateChanged(upstream);
-      deps.onUpstreamChange();
-    },
-  };
+  const events = buildEvents({ metrics, audit, log, clock, redact, policyVersion: config.version });
   const limiter = buildLimiter(config.rateLimit);
-  const registry = buildRegistry(config.upstreams, { clock, events, version: VERSION, baseEnv: deps.baseEnv });
+  const registry = buildRegistry(config.upstreams, {
+    clock,
+    events: upstreamEvents(events, deps),
+    version: VERSION,
+    baseEnv: deps.baseEnv,
+  });
   const load: Load = { active: 0, isDraining: false, isClosing: false, onIdle: null };
   const parts: Parts = {
     settings: pathSettings(config),
@@ -104,6 +103,19 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     },
     flushAudit: () => audit?.flush(),
     close: () => registry.close(),
+  };
+}
+
+/** What upstreams report is told to operators, and a change of state to the primary as well. */
+function upstreamEvents(events: Events, deps: GatewayDeps): UpstreamEvents {
+  return {
+    stateChanged: (upstream) => {
+      events.stateChanged(upstream);
+      deps.onUpstreamChange();
+    },
+    stderrLine: (server, line) => events.stderrLine(server, line),
+    noise: (server, kind) => events.noise(server, kind),
+    restarted: (server, attempt) => events.restarted(server, attempt),
   };
 }
 
