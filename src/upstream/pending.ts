@@ -20,7 +20,8 @@ export interface Carrier {
  */
 export class PendingEntry implements InFlight {
   readonly id: number;
-  /** Empty for the gateway's own requests (initialize, ping). */
+  /** A request of the gateway itself (initialize, ping). */
+  readonly isOwn: boolean;
   readonly principalKey: string;
   readonly idToken: string;
   readonly progressToken: string | null;
@@ -38,6 +39,7 @@ export class PendingEntry implements InFlight {
 
   constructor(fields: EntryFields) {
     this.id = fields.id;
+    this.isOwn = fields.isOwn;
     this.principalKey = fields.principalKey;
     this.idToken = fields.idToken;
     this.progressToken = fields.progressToken;
@@ -45,10 +47,6 @@ export class PendingEntry implements InFlight {
     this.timeoutMs = fields.timeoutMs;
     this.idleAtMs = fields.nowMs + fields.timeoutMs;
     this.hardAtMs = fields.nowMs + fields.timeoutMaxMs;
-  }
-
-  get isOwn(): boolean {
-    return this.principalKey === '';
   }
 
   detach(): void {
@@ -65,6 +63,7 @@ export class PendingEntry implements InFlight {
 
 interface EntryFields {
   readonly id: number;
+  readonly isOwn: boolean;
   readonly principalKey: string;
   readonly idToken: string;
   readonly progressToken: string | null;
@@ -109,6 +108,7 @@ export class PendingTable {
     if (this.#clientEntries >= this.#options.maxEntries) return null;
     this.#clientEntries += 1;
     return this.#insert({
+      isOwn: false,
       principalKey,
       idToken: message.bytes.toString('utf8', message.idStart, message.idEnd),
       progressToken: message.tokenStart < 0 ? null : message.bytes.toString('utf8', message.tokenStart, message.tokenEnd),
@@ -120,7 +120,7 @@ export class PendingTable {
 
   /** A request of the gateway itself. */
   addOwn(sink: ReplySink, timeoutMs: number): PendingEntry {
-    return this.#insert({ principalKey: '', idToken: '0', progressToken: null, sink, timeoutMs, timeoutMaxMs: timeoutMs });
+    return this.#insert({ isOwn: true, principalKey: '', idToken: '0', progressToken: null, sink, timeoutMs, timeoutMaxMs: timeoutMs });
   }
 
   get(id: number): PendingEntry | undefined {

@@ -12,7 +12,7 @@ symlinkSync('/bin/sh', join(folder, 'innocent'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('childEnv', () => {
-  it('row 159: holds PATH, HOME and LANG of the gateway and what is configured, nothing else', () => {
+  it('holds PATH, HOME and LANG of the gateway and what is configured, nothing else', () => {
     const base = { PATH: '/bin', HOME: '/home/x', LANG: 'C', AWS_SECRET_ACCESS_KEY: 'secret', NODE_OPTIONS: '--x', MCP_GUARD_X: 'y' };
     expect(childEnv(stdioSettings({ env: { TOKEN: 't', HOME: '/srv' } }).stdio, base)).toEqual({
       PATH: '/bin',
@@ -44,12 +44,12 @@ describe('resolveCommand', () => {
 });
 
 describe('refuseCommand', () => {
-  it('row 157: names the shell and the switch', () => {
+  it('names the shell and the switch', () => {
     expect(refuseCommand(stdioSettings({ command: 'bash' }).stdio, null)).toMatch(/bash.*allow_shell/);
     expect(refuseCommand(stdioSettings({ command: 'bash', isShellAllowed: true }).stdio, null)).toBeNull();
   });
 
-  it('row 157: sees a shell behind another name', () => {
+  it('sees a shell behind another name', () => {
     const { stdio } = stdioSettings({ command: join(folder, 'innocent') });
     expect(refuseCommand(stdio, resolveCommand(stdio, {}))).toContain('allow_shell');
   });

@@ -57,7 +57,7 @@ afterEach(async () => {
 });
 
 describe('HttpUpstream: what it sends', () => {
-  it('row 163: posts with both types, the version this upstream negotiated and its session', async () => {
+  it('posts with both types, the version this upstream negotiated and its session', async () => {
     const { upstream, server } = await open({ sessions: true, protocolVersion: '2025-03-26' });
     expect(await resultOf(upstream, call('x', { a: 1 }, 'q'))).toEqual({ a: 1 });
     const [initialize, initialized, request] = server.seen;
@@ -79,7 +79,7 @@ describe('HttpUpstream: what it sends', () => {
     });
   });
 
-  it('row 164: adds the configured headers to every request, and nothing else that could be of a client', async () => {
+  it('adds the configured headers to every request, and nothing else that could be of a client', async () => {
     const { upstream, server } = await open({ sessions: true }, {}, { headers: { Authorization: 'Bearer static', 'X-Team': 'a' } });
     await resultOf(upstream, call('x'));
     upstream.notify(envelope({ jsonrpc: '2.0', method: 'notifications/x' }), { restPath: '', principalKey: 'p' });
@@ -104,14 +104,14 @@ describe('HttpUpstream: what it sends', () => {
     ]);
   });
 
-  it('row 169: uses its connection again', async () => {
+  it('uses its connection again', async () => {
     const { upstream, server } = await open();
     for (let count = 0; count < 20; count += 1) await resultOf(upstream, call('x'));
     expect(server.seen.length).toBe(22);
     expect(server.connections).toBeLessThanOrEqual(2);
   });
 
-  it('row 172: appends the rest of the path, before the query', async () => {
+  it('appends the rest of the path, before the query', async () => {
     const { upstream, server } = await open({}, {}, {}, '/?k=v');
     await ready(upstream);
     const sink = new Sink();
@@ -365,7 +365,7 @@ describe('HttpUpstream: hostile answers', () => {
     expect(await resultOf(upstream, call('y', { next: true }))).toEqual({ next: true });
   });
 
-  it('row 165: does not follow a redirect, wherever it leads', async () => {
+  it('does not follow a redirect, wherever it leads', async () => {
     const trap = await new McpHttpServer().listen();
     servers.push(trap);
     for (const status of [301, 302, 303, 307, 308]) {
@@ -377,7 +377,7 @@ describe('HttpUpstream: hostile answers', () => {
     expect(trap.connections).toBe(0);
   });
 
-  it('row 150: times out an upstream that accepts and never answers, closes the connection and says so', async () => {
+  it('times out an upstream that accepts and never answers, closes the connection and says so', async () => {
     let closed = 0;
     const x: Handler = (response) => void response.on('close', () => (closed += 1));
     const { upstream, server } = await open(handlers(x), { timeoutMs: 300 });
@@ -387,7 +387,7 @@ describe('HttpUpstream: hostile answers', () => {
     expect(server.calls('notifications/cancelled')[0]?.message.params?.['requestId']).toBe(server.calls('x')[0]?.message.id);
   });
 
-  it('row 150: does not cut a stream while events flow, and ends it at its hard deadline', async () => {
+  it('does not cut a stream while events flow, and ends it at its hard deadline', async () => {
     const x: Handler = (response, { id, params }) => {
       const send = stream(response);
       let step = 0;
@@ -433,7 +433,7 @@ describe('HttpUpstream: hostile answers', () => {
 });
 
 describe('HttpUpstream: where it connects', () => {
-  it('row 166: stays down with the remedy when the address needs the switch', async () => {
+  it('stays down with the remedy when the address needs the switch', async () => {
     const { upstream, server } = await open({}, {}, { arePrivateNetworksAllowed: false });
     expect(upstream.state).toBe('down');
     expect(upstream.detail).toContain('allow_private_networks');

@@ -10,7 +10,7 @@ afterEach(async () => {
 });
 
 describe('buildRegistry', () => {
-  it('row 176: starts the good servers beside bad ones', async () => {
+  it('starts the good servers beside bad ones', async () => {
     const settings = [
       stdioSettings({ command: 'no-such-program-anywhere' }, { name: 'missing' }),
       httpSettings('http://169.254.169.254/', { name: 'metadata' }),

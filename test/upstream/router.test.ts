@@ -25,7 +25,7 @@ describe('Router', () => {
     );
   });
 
-  it('row 173: serves /mcp with several servers only through the catch-all, which comes last', () => {
+  it('serves /mcp with several servers only through the catch-all, which comes last', () => {
     expect(router({ name: 'a' }, { name: 'b' })('/mcp')).toBeNull();
     const match = router({ name: 'all', pathPrefix: '/' }, { name: 'a', pathPrefix: '/a' });
     expect(['/mcp', '/mcp/', '/mcp/a', '/mcp/a/x', '/mcp/ax', '/mcp/all', '/mcp/what/ever'].map(match)).toEqual([
@@ -39,12 +39,12 @@ describe('Router', () => {
     ]);
   });
 
-  it('row 170: prefers the exact name to any prefix', () => {
+  it('prefers the exact name to any prefix', () => {
     const match = router({ name: 'one', pathPrefix: '/two' }, { name: 'two', pathPrefix: '/one' });
     expect(['/mcp/one', '/mcp/two', '/mcp/one/x'].map(match)).toEqual(['one', 'two', 'one']);
   });
 
-  it('row 171: takes the longest prefix, on a segment boundary', () => {
+  it('takes the longest prefix, on a segment boundary', () => {
     const match = router({ name: 'n1', pathPrefix: '/api' }, { name: 'n2', pathPrefix: '/api/v2' }, { name: 'n3', pathPrefix: '/fs/' });
     expect(['/mcp/api', '/mcp/api/v1', '/mcp/api/v2', '/mcp/api/v2/x', '/mcp/api/v22', '/mcp/fs', '/mcp/fs/x'].map(match)).toEqual([
       'n1',
@@ -58,7 +58,7 @@ describe('Router', () => {
     expect(['/mcp/fsx', '/mcp/apiv2', '/mcp/ap'].map(match)).toEqual([null, null, null]);
   });
 
-  it('row 172: tells the rest of the path only with strip_prefix', () => {
+  it('tells the rest of the path only with strip_prefix', () => {
     const servers = [
       { name: 'strips', pathPrefix: '/s', isPrefixStripped: true },
       { name: 'keeps', pathPrefix: '/k' },

@@ -57,11 +57,11 @@ const PROGRAMS: readonly (readonly [string, ...string[]])[] = [
 ];
 
 describe('findShell', () => {
-  it.each(SHELLS)('row 157: finds the shell in %s %s %s', (command, ...args) => {
+  it.each(SHELLS)('finds the shell in %s %s %s', (command, ...args) => {
     expect(findShell(command, args)).toEqual(expect.any(String));
   });
 
-  it.each(PROGRAMS)('row 157: finds none in %s %s %s', (command, ...args) => {
+  it.each(PROGRAMS)('finds none in %s %s %s', (command, ...args) => {
     expect(findShell(command, args)).toBeNull();
   });
 });

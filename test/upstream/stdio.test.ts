@@ -44,14 +44,14 @@ afterEach(async () => {
 });
 
 describe('StdioUpstream: the child', () => {
-  it('row 156: passes arguments intact, without a shell', async () => {
+  it('passes arguments intact, without a shell', async () => {
     const args = ['a & b', '$HOME', '{"json": "\'quoted\'"}', '; touch x', '*', '', 'ü 😀'];
     const { upstream } = open({ args: [FIXTURE, '{}', ...args] });
     await ready(upstream);
     expect(await resultOf(upstream, call('argv'))).toEqual(['{}', ...args]);
   });
 
-  it('row 159: shows the child only listed variables, and the configured folder', async () => {
+  it('shows the child only listed variables, and the configured folder', async () => {
     const cwd = realpathSync(tmpdir());
     const { upstream } = open({ env: { TOKEN: 'mine' }, cwd });
     await ready(upstream);
@@ -79,14 +79,14 @@ describe('StdioUpstream: the child', () => {
     expect(upstream.info?.capabilities).toEqual(new Set(['tools']));
   });
 
-  it('row 157: refuses to start a shell and stays down', async () => {
+  it('refuses to start a shell and stays down', async () => {
     const { upstream } = open({ command: '/bin/sh', args: ['-c', 'exit 0'] });
     expect([upstream.state, upstream.pid]).toEqual(['down', null]);
     expect(upstream.detail).toContain('allow_shell');
     expect((await ask(upstream, call('echo'))).refusal).toBe(UPSTREAM_DOWN);
   });
 
-  it('row 158: marks a missing command down and names it', () => {
+  it('marks a missing command down and names it', () => {
     const { upstream } = open({ command: 'no-such-program-anywhere' });
     expect(upstream.state).toBe('down');
     expect(upstream.detail).toContain('no-such-program-anywhere');
@@ -185,7 +185,7 @@ describe('StdioUpstream: requests', () => {
     expect([bystander.messages.length, events.count('unmatched')]).toEqual([0, 4]);
   });
 
-  it('row 162: skips and counts lines that are no JSON-RPC', async () => {
+  it('skips and counts lines that are no JSON-RPC', async () => {
     const { upstream, events } = open();
     await ready(upstream);
     expect(await resultOf(upstream, call('noise', { ok: true }))).toEqual({ ok: true });
@@ -206,7 +206,7 @@ describe('StdioUpstream: requests', () => {
     expect(events.count('server_request')).toBe(4);
   });
 
-  it('row 160: hands on stderr line by line, cut where it is too long', async () => {
+  it('hands on stderr line by line, cut where it is too long', async () => {
     const { upstream, events } = open();
     await ready(upstream);
     await resultOf(upstream, call('complain', { lines: ['one', '', 'zwei ü', 'z'.repeat(10_000), 'end\n'] }));
@@ -240,7 +240,7 @@ describe('StdioUpstream: requests', () => {
 });
 
 describe('StdioUpstream: limits', () => {
-  it('row 150: times a request out, tells the child, and lets progress extend the deadline', async () => {
+  it('times a request out, tells the child, and lets progress extend the deadline', async () => {
     const { upstream } = open({}, { timeoutMs: 400 });
     await ready(upstream);
     const lively = ask(upstream, call('progress', { steps: 10, everyMs: 100, _meta: { progressToken: 1 } }));
@@ -251,7 +251,7 @@ describe('StdioUpstream: limits', () => {
     expect(received.filter(({ method }) => method === 'notifications/cancelled')).toHaveLength(1);
   });
 
-  it('row 150: ends a request that only makes progress at its hard deadline', async () => {
+  it('ends a request that only makes progress at its hard deadline', async () => {
     const { upstream } = open({}, { timeoutMs: 400, timeoutMaxMs: 900 });
     await ready(upstream);
     const { refusal, detail } = await ask(upstream, call('progress', { steps: 1000, everyMs: 50, _meta: { progressToken: 1 } }));
@@ -278,7 +278,7 @@ describe('StdioUpstream: limits', () => {
     expect(upstream.inFlight).toBeLessThan(20);
   });
 
-  it('row 161: kills a child whose line is over the limit without keeping it, and serves the next', async () => {
+  it('kills a child whose line is over the limit without keeping it, and serves the next', async () => {
     const { upstream, events } = open({ maxLineBytes: 100_000 });
     await ready(upstream);
     expect(await resultOf(upstream, call('huge', { bytes: 90_000 }))).toHaveLength(90_000);
@@ -290,7 +290,7 @@ describe('StdioUpstream: limits', () => {
 });
 
 describe('StdioUpstream: death and restart', () => {
-  it('row 152: answers every caller of a killed child at once and serves the next request soon', async () => {
+  it('answers every caller of a killed child at once and serves the next request soon', async () => {
     const { upstream, events } = open();
     await ready(upstream);
     const pending = [ask(upstream, call('hang')), ask(upstream, call('hang')), ask(upstream, call('hang'))];
