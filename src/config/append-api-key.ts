@@ -2,6 +2,7 @@ import { type ApiKeyEntry, entryMembers, isSameData } from './api-key-entry.ts';
 import { editJson } from './edit-json.ts';
 import { editToml } from './edit-toml.ts';
 import { editYaml } from './edit-yaml.ts';
+import { escapeReferences } from './interpolate.ts';
 import { type ConfigFormat, parseConfigText } from './parse.ts';
 import { checkKeyId } from './syntax.ts';
 import { find, type MapNode, toPlain } from './tree.ts';
@@ -26,17 +27,16 @@ export function appendApiKey(text: string, format: ConfigFormat, entry: ApiKeyEn
   if (idFault !== null) return { refused: `the id ${idFault}` };
   if (idsOf(before.root).includes(entry.id)) return { refused: `an API key with the id ${JSON.stringify(entry.id)} exists already` };
   const mark = text.startsWith('\uFEFF') ? '\uFEFF' : '';
-  const edited = EDITORS[format](text.slice(mark.length), escapeReferences(entry));
+  const edited = EDITORS[format](text.slice(mark.length), escaped(entry));
   if (typeof edited !== 'string') return edited;
-  return isExactly(edited, format, before.root, escapeReferences(entry))
+  return isExactly(edited, format, before.root, escaped(entry))
     ? mark + edited
     : { refused: 'the entry cannot be added without changing something else' };
 }
 
 /** An id may hold `${`; in the file that would be a reference. */
-function escapeReferences(entry: ApiKeyEntry): ApiKeyEntry {
-  const escaped = (text: string): string => text.replaceAll('${', '$${');
-  return { ...entry, id: escaped(entry.id), allowedTools: entry.allowedTools?.map(escaped) ?? null };
+function escaped(entry: ApiKeyEntry): ApiKeyEntry {
+  return { ...entry, id: escapeReferences(entry.id), allowedTools: entry.allowedTools?.map(escapeReferences) ?? null };
 }
 
 function idsOf(root: MapNode): readonly unknown[] {

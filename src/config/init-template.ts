@@ -1,4 +1,5 @@
 import { literal, quoted } from './api-key-entry.ts';
+import { escapeReferences } from './interpolate.ts';
 import type { ConfigFormat } from './parse.ts';
 
 /** What differs between two files that `init` writes. */
@@ -31,8 +32,8 @@ interface Texts {
 
 /** Texts quoted for the file; what looks like a reference is escaped. */
 function textsOf(parts: TemplateParts): Texts {
-  const [command = '', ...args] = parts.command.map((part) => part.replaceAll('${', '$${'));
-  return { id: quoted(parts.keyId.replaceAll('${', '$${')), hash: quoted(parts.keyHash), command: quoted(command), args: literal(args) };
+  const [command = '', ...args] = parts.command.map(escapeReferences);
+  return { id: quoted(escapeReferences(parts.keyId)), hash: quoted(parts.keyHash), command: quoted(command), args: literal(args) };
 }
 
 function tomlTemplate(parts: TemplateParts): string {
@@ -110,14 +111,14 @@ auth:
 }
 
 function jsonTemplate(parts: TemplateParts): string {
-  const [command = '', ...args] = parts.command.map((part) => part.replaceAll('${', '$${'));
+  const [command = '', ...args] = parts.command.map(escapeReferences);
   const config = {
     server: { host: '127.0.0.1', port: 3000 },
     upstream: { command, args },
     rate_limit: { requests_per_second: 25, burst_size: 10 },
     policy: { tools: { deny: ['delete_file'] } },
     audit: { file: 'mcp-guard-audit.jsonl' },
-    auth: { api_keys: [{ id: parts.keyId.replaceAll('${', '$${'), key_hash: parts.keyHash, allowed_tools: ['*'] }] },
+    auth: { api_keys: [{ id: escapeReferences(parts.keyId), key_hash: parts.keyHash, allowed_tools: ['*'] }] },
   };
   return `${JSON.stringify(config, null, 2)}\n`;
 }

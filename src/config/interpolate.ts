@@ -33,6 +33,12 @@ export function interpolate(text: string, env: Environment, used: Set<string>): 
   return { value, masked: replaceWith(MASK), hasReferences, faults };
 }
 
+/** Writes a text so that `interpolate` gives it back: for programs that write configuration files. */
+export function escapeReferences(text: string): string {
+  // A function, because in a replacement text `$$` stands for one dollar.
+  return text.replaceAll('${', () => '$${');
+}
+
 function resolve(body: string | undefined, env: Environment, used: Set<string>, faults: string[]): string {
   const match = body === undefined ? null : BODY.exec(body);
   const name = match?.[1];

@@ -26,6 +26,8 @@ class YamlReader {
   readonly #document: Document.Parsed;
   readonly #lines: LineCounter;
   readonly #faults: SyntaxFault[] = [];
+  /** The library searches the whole document for each alias. */
+  readonly #targets = new Map<Node, Node>();
   #nodes = 0;
 
   constructor(document: Document.Parsed, lines: LineCounter) {
@@ -46,7 +48,7 @@ class YamlReader {
 
   /** The library's messages may quote the file, and the file may hold secrets: what follows a quote is dropped. */
   #asFault(error: YAMLError): SyntaxFault {
-    const message = error.message.split(/:?\s*["'`]/)[0] ?? error.code;
+    const message = error.message.split(/:|\s*["'`]/)[0] ?? error.code;
     return { message: `${message} (${error.code})`, at: at(this.#lines, error.pos[0]) };
   }
 
@@ -64,8 +66,10 @@ class YamlReader {
   }
 
   #alias(node: Node & { source: string }, parents: readonly Node[], place: Position | null): TreeNode {
-    const target = isAlias(node) ? node.resolve(this.#document) : undefined;
+    const known = this.#targets.get(node);
+    const target = known ?? (isAlias(node) ? node.resolve(this.#document) : undefined);
     if (target === undefined || parents.includes(target)) return this.#refuse('alias that leads nowhere or to itself', place);
+    this.#targets.set(node, target as Node);
     return this.#node(target as Node, parents);
   }
 

@@ -18,8 +18,10 @@ export class Problems {
     this.#found.push({ path: '', message, severity: 'error', ...at });
   }
 
+  /** Takes over what another room found, but for keys that are known to be faulty: there it saw a default. */
   add(problems: readonly ConfigProblem[]): void {
-    this.#found.push(...problems);
+    const faulty = new Set(this.#found.filter((problem) => problem.severity === 'error').map((problem) => problem.path));
+    this.#found.push(...problems.filter((problem) => !faulty.has(problem.path)));
   }
 
   get hasErrors(): boolean {

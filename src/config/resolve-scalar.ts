@@ -61,7 +61,8 @@ function checked(
 ): ScalarResult {
   const fault = faultOf(field, value);
   if (fault === null) return { value: field.kind === 'integer' && value === field.word ? null : value, masked: null, isFaulty: false };
-  const isShown = !isHidden && (field.kind !== 'text' || (field.sensitivity === 'plain' && typeof value !== 'string'));
+  const isNamedAlready = field.kind === 'choice' && typeof value === 'string' && field.laterChoices.includes(value);
+  const isShown = !isHidden && !isNamedAlready && (field.kind !== 'text' || (field.sensitivity === 'plain' && typeof value !== 'string'));
   return fail(context, path, isShown ? `${fault}, not ${shown(value)}` : fault);
 }
 

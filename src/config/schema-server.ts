@@ -6,18 +6,6 @@ const MAX_BODY_BYTES = 256 * 1024 * 1024;
 const DAY_SECS = 86_400;
 
 const CORS_METHODS = ['POST', 'GET', 'DELETE', 'OPTIONS'];
-const CORS_HEADERS = [
-  'Authorization',
-  'Content-Type',
-  'Accept',
-  'Mcp-Session-Id',
-  'MCP-Protocol-Version',
-  'Mcp-Method',
-  'Mcp-Name',
-  'Last-Event-ID',
-  'X-Request-ID',
-];
-
 const CORS: GroupField = group(
   'Cross-origin access for browsers. MCP clients send `Authorization`, so origins and headers are always listed by name.',
   {
@@ -25,8 +13,8 @@ const CORS: GroupField = group(
     allowed_origins: textList([], 'Origins that may call, such as `https://app.example`; `*` is refused.', { check: checkOrigin }),
     allowed_methods: textList(CORS_METHODS, 'Methods named in preflight answers.', { check: checkMethod }),
     allowed_headers: textList(
-      CORS_HEADERS,
-      'Request headers named in preflight answers; `*` is refused, it does not cover `Authorization`.',
+      [],
+      'Request headers that are allowed beside those of MCP; `*` is refused, it does not cover `Authorization`.',
       { check: checkToken },
     ),
     max_age: integer(0, DAY_SECS, 600, 'Seconds for which browsers keep a preflight answer.'),

@@ -45,6 +45,7 @@ export function checkOrigin(text: string): string | null {
   if (text === '*') return 'must list origins: "*" would let any web page use the caller\'s credentials';
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^https?:$/.test(url.protocol)) return 'must be an origin such as https://app.example';
+  if (checkHost(url.hostname) !== null) return 'must name one host: wildcards are not understood';
   return url.origin === text.toLowerCase() ? null : `must be the bare origin ${url.origin}`;
 }
 
