@@ -1,16 +1,11 @@
 import type { Events } from '../core/events.ts';
 import type { Upstream } from '../core/upstream.ts';
 import { BurstGate } from './burst-gate.ts';
-import { RequestEvents, type RequestEventsDeps } from './request-events.ts';
+import { RequestEvents, type RequestEventsDeps as EventsDeps } from './request-events.ts';
 import { StderrLines } from './stderr-lines.ts';
 
 const FAULTS_PER_SECOND = 20;
 const FAULTS_BURST = 50;
-
-export interface EventsDeps extends RequestEventsDeps {
-  /** Replaces secrets in a text. */
-  readonly redact: (text: string) => string;
-}
 
 /** The events, and what operators may ask of them. */
 export interface ObservedEvents extends Events {

@@ -32,7 +32,13 @@ export function createLog(settings: LoggingSettings, options: LogOptions): Log {
   const stream = options.destination ?? stderrDestination();
   const level = levelOf(settings, options.verbosity);
   const logger = pino(
-    { level, base: { pid: process.pid }, timestamp: stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
+    {
+      level,
+      base: { pid: process.pid },
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: (clean: unknown) => clean },
+    },
     isPretty ? prettyDestination(stream, isTerminal) : stream,
   );
   return new PinoLog(logger, options.redact, {});

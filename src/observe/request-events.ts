@@ -22,6 +22,8 @@ export interface RequestEventsDeps {
   readonly log: Log;
   readonly clock: Clock;
   readonly policyVersion: string;
+  /** Replaces secrets in a text. */
+  readonly redact: (text: string) => string;
 }
 
 /** The events of a request's life. */
@@ -30,9 +32,11 @@ export class RequestEvents {
   readonly #logins: RecentSet;
   readonly #gate: BurstGate;
   readonly #authCells = new Map<string, Cell>();
+  readonly #isShowable: (tool: string) => boolean;
 
   constructor(deps: RequestEventsDeps) {
     this.#deps = deps;
+    this.#isShowable = (tool) => deps.redact(tool) === tool;
     this.#logins = new RecentSet(deps.clock, LOGIN_TTL_MS, LOGINS);
     this.#gate = new BurstGate({
       clock: deps.clock,
@@ -96,7 +100,8 @@ export class RequestEvents {
     if (result === null) return;
     const isAwaited = context.sentMs > 0 && !context.isNotification;
     metrics.upstreams.ended(context.server, context.transport, result, isAwaited ? nowMs - context.sentMs : -1);
-    if (context.method === 'tools/call' && context.sentMs > 0) metrics.tools.count(context.server, context.tool, result === 'success');
+    if (context.method === 'tools/call' && context.sentMs > 0)
+      metrics.tools.count(context.server, context.tool, result === 'success', this.#isShowable);
   }
 
   /** Refused requests carry the same `error_id` as the answer and the audit record; served ones are debug lines. */

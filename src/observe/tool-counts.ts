@@ -19,8 +19,9 @@ export class ToolCounts implements Collected {
   readonly name: string = 'mcp_guard_tool_calls_total';
   readonly #servers = new Map<string, ServerCounts>();
 
-  count(server: string, tool: string, isAnswered: boolean): void {
-    this.#cell(this.#server(server), tool, isAnswered).value += 1;
+  /** @param isShowable asked once, before a name becomes a label: a credential sent as a tool name must not */
+  count(server: string, tool: string, isAnswered: boolean, isShowable: (tool: string) => boolean): void {
+    this.#cell(this.#server(server), tool, isAnswered, isShowable).value += 1;
   }
 
   get(): ExposedMetric {
@@ -41,10 +42,10 @@ export class ToolCounts implements Collected {
     return counts;
   }
 
-  #cell({ tools, other }: ServerCounts, tool: string, isAnswered: boolean): Cell {
+  #cell({ tools, other }: ServerCounts, tool: string, isAnswered: boolean, isShowable: (tool: string) => boolean): Cell {
     const known = tools.get(tool);
     if (known !== undefined) return known;
-    if (!isAnswered || tools.size >= MAX_TOOLS || tool === OTHER || !SHOWN.test(tool)) return other;
+    if (!isAnswered || tools.size >= MAX_TOOLS || tool === OTHER || !SHOWN.test(tool) || !isShowable(tool)) return other;
     const cell = new Cell();
     tools.set(tool, cell);
     return cell;

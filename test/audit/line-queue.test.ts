@@ -52,4 +52,14 @@ describe('LineQueue', () => {
     expect(queue.clear()).toBe(1);
     expect(queue.firstLineBytes).toBe(0);
   });
+
+  it('takes from a long queue as fast as from a short one', () => {
+    const queue = new LineQueue(100_000_000);
+    for (let i = 0; i < 200_000; i++) queue.push('line\n', 1);
+    const before = process.cpuUsage();
+    while (queue.take(100) !== null);
+    const { user, system } = process.cpuUsage(before);
+    expect((user + system) / 1000).toBeLessThan(1000);
+    expect(queue.lines).toBe(0);
+  });
 });

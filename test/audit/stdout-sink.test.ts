@@ -13,11 +13,16 @@ const { systemClock } = await import(process.argv[1] + '/src/core/clock.ts');
 const log = { error() {}, warn() {}, info() {}, debug() {}, trace() {}, child: () => log, isDebug: false };
 const sink = openStdoutSink({ clock: systemClock, log, queueBytes: 50e6 });
 for (let i = 0; i < 20000; i++) sink.write(JSON.stringify({ i, pad: 'x'.repeat(90) }) + '\\n', 1);
-let slowest = 0, last = performance.now();
-const timer = setInterval(() => { slowest = Math.max(slowest, performance.now() - last); last = performance.now(); }, 5);
+// Processor time of one turn of the loop: what this program does, not what the machine does beside it.
+let slowestMs = 0, last = process.cpuUsage();
+const timer = setInterval(() => {
+  const { user, system } = process.cpuUsage(last);
+  slowestMs = Math.max(slowestMs, (user + system) / 1000);
+  last = process.cpuUsage();
+}, 5);
 await sink.close(Number(process.argv[2]));
 clearInterval(timer);
-console.error(JSON.stringify({ ...sink.stats(), slowest }));
+console.error(JSON.stringify({ ...sink.stats(), slowestMs }));
 process.exit(0);
 `;
 
@@ -25,7 +30,7 @@ interface Report {
   readonly writtenLines: number;
   readonly droppedLines: number;
   readonly writeErrors: number;
-  readonly slowest: number;
+  readonly slowestMs: number;
 }
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -57,7 +62,7 @@ describe('openStdoutSink', () => {
       expect(lines.map((line) => (JSON.parse(line) as { i: number }).i)).toEqual(Array.from({ length: 20_000 }, (_, i) => i));
       const stats = JSON.parse(report.split('\n')[0] ?? '') as Report;
       expect(stats).toMatchObject({ writtenLines: 20_000, droppedLines: 0, writeErrors: 0 });
-      expect(stats.slowest).toBeLessThan(500);
+      expect(stats.slowestMs).toBeLessThan(60);
     },
   );
 

@@ -5,6 +5,7 @@ import { Metrics } from '../../src/observe/metrics.ts';
 import { parseExposition, valueOf } from './support.ts';
 
 const open: Metrics[] = [];
+const showable = (): boolean => true;
 afterEach(() => {
   for (const metrics of open.splice(0)) metrics.close();
 });
@@ -25,7 +26,7 @@ describe('Metrics', () => {
       metrics.requests.count(evil, 200, 1);
       metrics.refusals.child(evil).value += 1;
       metrics.upstreams.ended(evil, 'stdio', 'success', 2);
-      metrics.tools.count('fs', evil, true);
+      metrics.tools.count('fs', evil, true, showable);
     }
     const families = await scrape(metrics);
     expect(valueOf(families, 'mcp_guard_requests_total', { method: 'a\nb{} 1', status: '200' })).toBe(1);
@@ -38,7 +39,7 @@ describe('Metrics', () => {
     metrics.auth.child('api_key', 'success').value += 1;
     metrics.rateLimit.allowed.value += 1;
     metrics.upstreams.ended('fs', 'stdio', 'success', 3);
-    metrics.tools.count('fs', 'read_file', true);
+    metrics.tools.count('fs', 'read_file', true, showable);
     metrics.sources.activeIdentities = () => 3;
     const families = await scrape(metrics);
     const types = Object.fromEntries(Array.from(families, ([name, { type }]) => [name, type]));
@@ -94,8 +95,8 @@ describe('Metrics', () => {
     const metrics = build();
     for (let i = 0; i < 3000; i++) {
       metrics.requests.count(`m${i}`, 100 + (i % 1000), 1);
-      metrics.tools.count('fs', `t${i}`, true);
-      metrics.tools.count(`s${i}`, 't', true);
+      metrics.tools.count('fs', `t${i}`, true, showable);
+      metrics.tools.count(`s${i}`, 't', true, showable);
       metrics.refusals.child(`r${i}`).value += 1;
       metrics.upstreams.ended(`s${i}`, 'http', 'success', 1);
     }
@@ -114,17 +115,18 @@ describe('Metrics', () => {
 
   it('row 216: names that callers invent do not take the places of tools that exist', async () => {
     const metrics = build();
-    for (let i = 0; i < 500; i++) metrics.tools.count('fs', `invented-${i}`, false);
-    metrics.tools.count('fs', 'x'.repeat(129), true);
-    metrics.tools.count('fs', 'with space', true);
-    metrics.tools.count('fs', 'other', true);
-    metrics.tools.count('fs', 'read_file', true);
-    metrics.tools.count('fs', 'read_file', false);
+    for (let i = 0; i < 500; i++) metrics.tools.count('fs', `invented-${i}`, false, showable);
+    metrics.tools.count('fs', 'x'.repeat(129), true, showable);
+    metrics.tools.count('fs', 'with space', true, showable);
+    metrics.tools.count('fs', 'other', true, showable);
+    metrics.tools.count('fs', 'secret', true, () => false);
+    metrics.tools.count('fs', 'read_file', true, showable);
+    metrics.tools.count('fs', 'read_file', false, showable);
     const families = await scrape(metrics);
     const samples = families.get('mcp_guard_tool_calls_total')?.samples.map(({ labels, value }) => [labels['tool'], value]);
     expect(samples).toEqual([
       ['read_file', 2],
-      ['other', 503],
+      ['other', 504],
     ]);
   });
 
