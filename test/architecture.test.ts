@@ -13,6 +13,7 @@ const ENVIRONMENT = [
   'src/main.ts',
   'src/bin.ts',
   'src/process/worker-entry.ts',
+  'src/process/run.ts',
   'src/process/worker.ts',
   'src/listener/native.ts',
 ];

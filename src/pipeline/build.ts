@@ -17,6 +17,7 @@ import { buildEvents } from '../observe/events.ts';
 import { createLog } from '../observe/log.ts';
 import { Metrics } from '../observe/metrics.ts';
 import { compileAccess } from '../policy/compile.ts';
+import { commandExists } from '../upstream/command.ts';
 import { buildRegistry, type Registry } from '../upstream/registry.ts';
 import { createApplication } from './application.ts';
 import type { Load, Parts, PathSettings } from './parts.ts';
@@ -35,6 +36,16 @@ export interface GatewayDeps {
   sendAudit(text: string, lines: number, dropped: number): void;
   /** The state of an upstream changed. */
   onUpstreamChange(): void;
+}
+
+/**
+ * What makes a start pointless, found before anything is started: with the single `[upstream]` form a command that does
+ * not exist. One of several servers is marked down instead, so that the others are served.
+ */
+export function startFault(config: ConfigSnapshot, baseEnv: GatewayDeps['baseEnv']): string | null {
+  const [only] = config.upstreams;
+  if (!config.isSingleUpstream || only?.stdio == null || commandExists(only.stdio, baseEnv)) return null;
+  return `upstream command not found: ${only.stdio.command} (set upstream.command to a program that exists)`;
 }
 
 /** One worker's rooms, composed. */

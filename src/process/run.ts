@@ -1,5 +1,6 @@
 import type { ConfigProblem, ConfigSnapshot } from '../core/config.ts';
-import { lockAddress, probePort } from './ports.ts';
+import { startFault } from '../pipeline/build.ts';
+import { lockAddress, probePort, StartError } from './ports.ts';
 import { type Addresses, Primary } from './primary.ts';
 import { buildServices } from './services.ts';
 
@@ -24,6 +25,8 @@ const FORCED_EXIT = 130;
 export async function runGateway(options: RunOptions): Promise<number> {
   const { snapshot } = options;
   const { host } = snapshot.server;
+  const fault = startFault(snapshot, process.env);
+  if (fault !== null) throw new StartError(fault);
   const stop = listenForSignals();
   const addresses = await chooseAddresses(snapshot);
   const locks = await Promise.all([lockAddress(host, addresses.port), adminLock(snapshot, addresses)]);
