@@ -1,4 +1,4 @@
-import { type Interpolated, interpolate } from './interpolate.ts';
+import { type Interpolated, interpolate, MASK } from './interpolate.ts';
 import type { ResolveContext } from './resolve.ts';
 import type { ChoiceField, FlagField, NumberField, ScalarField, Sensitivity, TextCheck } from './schema-types.ts';
 import type { ScalarNode, TreeNode } from './tree.ts';
@@ -39,8 +39,11 @@ function textOf(node: ScalarNode, text: string, path: string, context: ResolveCo
 }
 
 export function maskText(sensitivity: Sensitivity, text: Interpolated): string | null {
-  if (sensitivity === 'secret') return '***';
-  return sensitivity === 'references' && text.hasReferences ? text.masked : null;
+  if (sensitivity === 'secret') return MASK;
+  if (sensitivity === 'plain') return null;
+  // The query of a URL is where tokens stand that are not in a header.
+  const masked = text.masked.replace(/^([A-Za-z][A-Za-z0-9+.-]*:\/\/[^?\s]*\?).+$/s, `$1${MASK}`);
+  return masked === text.value ? null : masked;
 }
 
 /** Environment values are text: `8080` and `true` become what the key wants. */

@@ -11,7 +11,7 @@ interface FieldBase {
   readonly inert: readonly unknown[];
 }
 
-/** What `config show` may print: everything, everything but referenced environment values, or nothing. */
+/** What `config show` may print: everything, everything but referenced environment values and URL queries, or nothing. */
 export type Sensitivity = 'plain' | 'references' | 'secret';
 
 /** Says what is wrong with a text, in words that follow the key's name (`must be …`), or null when it is fine. */

@@ -24,7 +24,7 @@ args = ["--token=\${CANARY}", "plain"]
 env = { TOKEN = "canary-1", NAME = "\${CANARY}" }
 [[upstream.servers]]
 name = "web"
-url = "https://x.example/\${CANARY}"
+url = "https://x.example/\${CANARY}?key=canary-4"
 headers = { Authorization = "Bearer canary-2" }
 headers_file = { X-Key = "header" }
 `;
@@ -47,7 +47,7 @@ describe('renderConfig (row 12)', () => {
       for (const secret of ['canary', HASH, Buffer.alloc(32, 5).toString('base64'), Buffer.alloc(32, 6).toString('base64')])
         expect(text).not.toContain(secret);
       expect(text).toContain('--token=***');
-      expect(text).toContain('https://x.example/***');
+      expect(text).toContain('https://x.example/***?***');
     }
     expect(effective).toMatchObject({
       server: { admin: { tokens: ['***'] } },
