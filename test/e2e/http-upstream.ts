@@ -40,6 +40,8 @@ export interface HttpUpstreamOptions {
   /** Names for `tools/list`; default `echo`, `read_file`, `write_file`, `delete_file`. */
   readonly tools?: readonly string[];
   readonly capabilities?: Readonly<Record<string, unknown>>;
+  /** Default: a free one. */
+  readonly port?: number;
 }
 
 export interface HttpUpstream {
@@ -137,7 +139,7 @@ export async function startHttpUpstream(options: HttpUpstreamOptions = {}): Prom
     handle().catch(() => response.destroy());
   });
   server.on('connection', (socket: Socket) => numbers.set(socket, ++connections));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve));
   open.add(server);
   const { port } = server.address() as AddressInfo;
   return {

@@ -4,7 +4,10 @@ import { join } from 'node:path';
 /** How the stdio fixture behaves; everything is optional. */
 export interface StdioBehaviour {
   readonly name?: string;
-  /** Names for `tools/list`; default all that it has: `echo`, `env`, `whoami`, `sleep`, `progress`, `crash`, `raw`. */
+  /**
+   * Names for `tools/list`; default all that it has: `echo` (after its argument `delayMs`), `env`, `whoami`, `sleep`, `progress`,
+   * `crash`, `raw`, `null` (a result of null).
+   */
   readonly tools?: readonly string[];
   /** Every line it receives is appended to this file, and `start PID` when it starts. */
   readonly recordFile?: string;
@@ -16,6 +19,8 @@ export interface StdioBehaviour {
   readonly stderr?: readonly string[];
   /** Exit with this code at once. */
   readonly exitCode?: number;
+  /** Exit with code 1 at once as long as this file exists. */
+  readonly exitIfFile?: string;
   readonly startDelayMs?: number;
   /** Ignore SIGTERM and the end of stdin: only SIGKILL ends it. */
   readonly isStubborn?: boolean;
