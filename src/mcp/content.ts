@@ -38,14 +38,31 @@ function unquoted(value: string): string | null {
   return inner.includes('"') || inner.includes('\\') ? null : inner;
 }
 
+/** What the ranges of an `Accept` header say of one type; the closest range decides. */
+interface Judgement {
+  closeness: number;
+  isAllowed: boolean;
+}
+
 /**
  * What the media ranges of an `Accept` header allow: `q=0` refuses, the most specific range wins. No header (empty)
  * allows both; malformed ranges allow nothing.
  */
 export function acceptsOf(accept: string): Accepts {
   if (accept === '') return { json: true, sse: true };
-  const json = { closeness: 0, isAllowed: false };
-  const sse = { closeness: 0, isAllowed: false };
+  const { json, sse } = judge(accept);
+  return { json: json.isAllowed, sse: sse.isAllowed };
+}
+
+/** Whether an `Accept` header names both types, not by wildcards: what clients must send (2025-11-25, Transports). */
+export function namesBothTypes(accept: string): boolean {
+  const { json, sse } = judge(accept);
+  return [json, sse].every(({ closeness, isAllowed }) => closeness === EXACT && isAllowed);
+}
+
+function judge(accept: string): { readonly json: Judgement; readonly sse: Judgement } {
+  const json: Judgement = { closeness: 0, isAllowed: false };
+  const sse: Judgement = { closeness: 0, isAllowed: false };
   for (const range of splitOutsideQuotes(accept, ',') ?? []) {
     const parts = splitOutsideQuotes(range, ';');
     if (parts === null) continue;
@@ -53,10 +70,10 @@ export function acceptsOf(accept: string): Accepts {
     consider(json, closenessTo(parts[0] as string, 'application', 'json'), isAllowed);
     consider(sse, closenessTo(parts[0] as string, 'text', 'event-stream'), isAllowed);
   }
-  return { json: json.isAllowed, sse: sse.isAllowed };
+  return { json, sse };
 }
 
-function consider(best: { closeness: number; isAllowed: boolean }, closeness: number, isAllowed: boolean): void {
+function consider(best: Judgement, closeness: number, isAllowed: boolean): void {
   if (closeness === 0 || closeness < best.closeness) return;
   best.isAllowed = closeness === best.closeness ? best.isAllowed || isAllowed : isAllowed;
   best.closeness = closeness;

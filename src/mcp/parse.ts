@@ -309,7 +309,11 @@ function judgeCall(draft: Draft): Refusal | null {
   return null;
 }
 
-/** A repeated id is no id: the answer must not depend on which one counts. */
-function idTokenOf({ message, idsSeen }: Draft): string {
-  return idsSeen === 1 && message.idStart !== -1 ? message.bytes.toString('utf8', message.idStart, message.idEnd) : 'null';
+/**
+ * A repeated id is no id: the answer must not depend on which one counts. Nor has a text that is no JSON one (JSON-RPC
+ * 2.0, section 5.1): its first half may look like another request's.
+ */
+function idTokenOf({ message, idsSeen, refusal }: Draft): string {
+  const isKnown = refusal !== BAD_JSON && idsSeen === 1 && message.idStart !== -1;
+  return isKnown ? message.bytes.toString('utf8', message.idStart, message.idEnd) : 'null';
 }

@@ -5,7 +5,7 @@ import type { Exchange } from '../core/exchange.ts';
 import type { Principal } from '../core/principal.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { Route } from '../core/upstream.ts';
-import { acceptsOf, isJsonContentType } from '../mcp/content.ts';
+import { acceptsOf, isJsonContentType, namesBothTypes } from '../mcp/content.ts';
 import { isRelayedNotification, methodLabel, roleOf } from '../mcp/methods.ts';
 import { isFailure, parseMessage } from '../mcp/parse.ts';
 import { versionHeaderVerdict } from '../mcp/revisions.ts';
@@ -125,9 +125,9 @@ function authenticate(parts: Parts, context: RequestContext): Principal | Refusa
 function checkMedia(parts: Parts, context: RequestContext): Refusal | null {
   const { head } = context.exchange;
   if (!isJsonContentType(head.contentType)) return errors.BAD_CONTENT_TYPE;
+  if (parts.settings.isAcceptStrict) return namesBothTypes(head.accept) ? null : errors.NOT_ACCEPTABLE;
   const accepts = acceptsOf(head.accept);
-  const isServable = parts.settings.isAcceptStrict ? accepts.json && accepts.sse : accepts.json || accepts.sse;
-  return isServable ? null : errors.NOT_ACCEPTABLE;
+  return accepts.json || accepts.sse ? null : errors.NOT_ACCEPTABLE;
 }
 
 /** How much may they do? Takes a token and an in-flight place; `settle` gives the place back. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { acceptsOf, isJsonContentType } from '../../src/mcp/content.ts';
+import { acceptsOf, isJsonContentType, namesBothTypes } from '../../src/mcp/content.ts';
 import { growthOf, LINEAR_GROWTH } from './json-texts.ts';
 
 describe('isJsonContentType', () => {
@@ -78,5 +78,27 @@ describe('acceptsOf', () => {
       };
       expect(growthOf(prepare, 2000)).toBeLessThan(LINEAR_GROWTH);
     }
+  });
+});
+
+describe('namesBothTypes', () => {
+  it.each([
+    'application/json, text/event-stream',
+    'Text/Event-Stream;q=0.1,APPLICATION/JSON',
+    '*/*;q=0, application/json, text/event-stream',
+  ])('takes %s', (accept) => {
+    expect(namesBothTypes(accept)).toBe(true);
+  });
+
+  it.each([
+    '',
+    '*/*',
+    'application/*, text/*',
+    'application/json',
+    'application/json, */*',
+    'application/json;q=0, text/event-stream',
+    'application/json, "text/event-stream',
+  ])('refuses %j', (accept) => {
+    expect(namesBothTypes(accept)).toBe(false);
   });
 });

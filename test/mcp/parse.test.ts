@@ -122,9 +122,10 @@ describe('parseMessage', () => {
   it.each([
     ['an empty body', '', 'EMPTY_BODY null'],
     ['white space only', ' \n', 'BAD_JSON null'],
+    ['an id that only looks like one', '{"jsonrpc":"2.0","id":01,"method":"ping"}', 'BAD_JSON null'],
     ['no JSON', 'hello', 'BAD_JSON null'],
-    ['a trailing NUL', '{"jsonrpc":"2.0","id":1,"method":"ping"}\u0000', 'BAD_JSON 1'],
-    ['a second message', '{"jsonrpc":"2.0","id":1,"method":"ping"}{"jsonrpc":"2.0","id":2,"method":"ping"}', 'BAD_JSON 1'],
+    ['a trailing NUL', '{"jsonrpc":"2.0","id":1,"method":"ping"}\u0000', 'BAD_JSON null'],
+    ['a second message', '{"jsonrpc":"2.0","id":1,"method":"ping"}{"jsonrpc":"2.0","id":2,"method":"ping"}', 'BAD_JSON null'],
     ['a byte order mark', '\ufeff{"jsonrpc":"2.0","id":1,"method":"ping"}', 'BAD_JSON null'],
     ['a batch', '[{"jsonrpc":"2.0","id":1,"method":"ping"}]', 'BATCH_REFUSED null'],
     ['an empty batch', '[]', 'BATCH_REFUSED null'],
