@@ -1,5 +1,6 @@
 import { generateKey, hashKey } from '../auth/keys.ts';
 import type { Override } from '../config/environment.ts';
+import { escapeReferences } from '../config/interpolate.ts';
 import { loadConfigText } from '../config/load.ts';
 import type { ConfigSnapshot } from '../core/config.ts';
 import { verifySnapshot } from '../pipeline/verify.ts';
@@ -16,11 +17,6 @@ export interface DemoConfig {
   lines(snapshot: ConfigSnapshot, port: number): readonly string[];
 }
 
-/** A path is not a template: what looks like a reference in it stays as it is. */
-function literal(text: string): string {
-  return text.replaceAll('${', '$${');
-}
-
 function configText(keyHash: string, adminHash: string): string {
   const keys = [
     { id: 'demo', key_hash: keyHash, allowed_tools: ['*'] },
@@ -31,7 +27,7 @@ function configText(keyHash: string, adminHash: string): string {
     auth: { api_keys: keys },
     policy: { tools: { deny: ['delete_file'] } },
     audit: { enabled: false },
-    upstream: { name: 'demo', transport: 'stdio', command: literal(command), args: args.map(literal) },
+    upstream: { name: 'demo', transport: 'stdio', command: escapeReferences(command), args: args.map(escapeReferences) },
   });
 }
 
