@@ -1,5 +1,4 @@
 import type { ConfigSnapshot } from '../core/config.ts';
-import { normalizeKeyHash } from './key-hash.ts';
 import type { Problems } from './problems.ts';
 import { refuseRepeated } from './refuse-repeated.ts';
 import type { Section } from './section.ts';
@@ -8,7 +7,6 @@ import type { Section } from './section.ts';
 export function checkAuth(section: Section, snapshot: ConfigSnapshot, nowMs: number, problems: Problems): void {
   const keys = section.sections('api_keys');
   refuseRepeated(keys, 'id', problems);
-  refuseRepeated(keys, 'key_hash', problems, normalizeKeyHash);
   for (const [index, key] of keys.entries()) checkApiKey(key, snapshot, index, nowMs, problems);
   if (keys.length === 0 && !section.flag('allow_anonymous')) {
     problems.warn(section.path, 'has no api_keys and allow_anonymous is false: every MCP request will be answered 401');

@@ -2,6 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { ConfigSnapshot } from '../core/config.ts';
 import { checkAuth } from './check-auth.ts';
+import { checkDigests } from './check-digests.ts';
 import { checkServer } from './check-server.ts';
 import { checkUpstreams } from './check-upstream.ts';
 import type { Problems } from './problems.ts';
@@ -12,6 +13,7 @@ import type { Section } from './section.ts';
 export function checkTogether(root: Section, snapshot: ConfigSnapshot, nowMs: number, problems: Problems): void {
   checkServer(root.section('server'), snapshot, nowMs, problems);
   checkAuth(root.section('auth'), snapshot, nowMs, problems);
+  checkDigests(root, problems);
   checkUpstreams(root.section('upstream'), problems);
   checkAudit(root.section('audit'), snapshot, problems);
 }
