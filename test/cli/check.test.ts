@@ -48,7 +48,10 @@ describe('mcp-guard check', () => {
 
   it('row 26: with several servers the server is named and its grants count', async () => {
     expect(await check('two.json', '--tool', 't', '--identity', 'local', '--server', 'files')).toMatchObject({ code: 0 });
-    expect(await check('two.json', '--tool', 't', '--identity', 'local', '--server', 'mail')).toMatchObject({ code: 3 });
+    expect(await check('two.json', '--tool', 't', '--identity', 'local', '--server', 'mail')).toMatchObject({
+      code: 3,
+      stdout: 'DENY: no servers pattern matches\n',
+    });
     const unnamed = await check('two.json', '--tool', 't', '--identity', 'local');
     expect(unnamed.code).toBe(1);
     expect(unnamed.stderr).toContain('--server');
