@@ -81,7 +81,7 @@ function adminPrincipal(index: number, limit: LimitSpec): Principal {
   });
 }
 
-/** All anonymous callers are one principal: they share its budget. */
+/** All anonymous callers are one principal; the request path keeps their budgets per address. */
 function anonymousPrincipal(deps: AuthDeps): Principal {
   return Object.freeze<Principal>({
     key: 'anonymous:anonymous',

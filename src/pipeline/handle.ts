@@ -9,6 +9,7 @@ import { acceptsOf, isJsonContentType, namesBothTypes } from '../mcp/content.ts'
 import { isRelayedNotification, methodLabel, roleOf } from '../mcp/methods.ts';
 import { isFailure, parseMessage } from '../mcp/parse.ts';
 import { versionHeaderVerdict } from '../mcp/revisions.ts';
+import { budgetKey } from './budget-key.ts';
 import { newContext } from './context.ts';
 import { isPreflight } from './cors.ts';
 import { answerInitialize, answerPing, answerPreflight } from './local.ts';
@@ -116,7 +117,7 @@ function authenticate(parts: Parts, context: RequestContext): Principal | Refusa
     context.refusal = who;
   } else {
     context.principal = who;
-    context.budgetKey = who.provider === 'anonymous' ? `anonymous:${head.clientIp}` : who.key;
+    context.budgetKey = budgetKey(who, head.clientIp);
   }
   parts.events.authenticated(context);
   return who;
