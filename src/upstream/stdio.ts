@@ -203,7 +203,8 @@ export class StdioUpstream implements Upstream {
     const delayMs = this.#backoff.next();
     this.#restart = { timer: this.#deps.clock.after(delayMs, () => this.#onRestart()), atMs: nowMs + delayMs };
     this.#status.set(this, 'down', reason);
-    this.#held.takeAll();
+    // What waited was never sent: the client may try again.
+    for (const { entry } of this.#held.takeAll()) this.#fail(entry, UPSTREAM_DOWN, reason);
     this.#pending.failAll(UPSTREAM_FAILED, reason);
   }
 

@@ -24,5 +24,7 @@ export {
   type UpstreamRequest,
 } from './http-upstream.ts';
 export { keyEntry, makeKey, type TestKey } from './keys.ts';
+export { rpcStream, type RpcStream } from './rpc-stream.ts';
 export { isAlive, readRecord, stdioUpstream, type StdioBehaviour } from './stdio-upstream.ts';
 export { sleep, waitUntil, within } from './wait.ts';
+export { wildUpstream, type WildBehaviour } from './wild-upstream.ts';

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -53,12 +54,18 @@ export async function readRecord(
   };
 }
 
-/** Whether a process with this id exists. */
+/** Whether a process with this id runs; one that has ended and only waits to be collected by init does not. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch {
     return false;
+  }
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return stat.charAt(stat.lastIndexOf(')') + 2) !== 'Z';
+  } catch {
+    // Gone meanwhile, or a system without /proc.
+    return process.platform !== 'linux';
   }
 }
