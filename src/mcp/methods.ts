@@ -67,7 +67,8 @@ export function neededCapability(method: string): string | null {
 
 /**
  * Whether a client's notification goes to the upstream (its method starts with `notifications/`, `parseMessage` saw to
- * that); `notifications/cancelled` does, translated on the way. The others are accepted and end here.
+ * that). Unknown ones do (`docs/decisions/0008-unknown-notifications.md`), and `notifications/cancelled`, translated on
+ * the way. The others are accepted and end here.
  */
 export function isRelayedNotification(method: string): boolean {
   return !SWALLOWED.has(method);
