@@ -1,13 +1,20 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdir, writeFile } from 'node:fs/promises';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, realpathSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MAIN, cleanEnv, runProgram, tempDir, waitUntil } from '../e2e/harness.ts';
 
 const BIN = join(MAIN, '..', 'bin.js');
 const CARRIED = process.execPath;
+
+/** The carried Node, and every other one of this machine: what the command is called with after an installation. */
+function installedNodes(): readonly string[] {
+  const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder.startsWith('/'));
+  const found = folders.map((folder) => join(folder, 'node')).filter((path) => existsSync(path));
+  return [...new Set([CARRIED, ...found].map((path) => realpathSync(path)))];
+}
 
 /** A preload that makes the running Node claim another version, as `bin.js` sees it. */
 async function preload(version: string): Promise<readonly string[]> {
@@ -32,8 +39,8 @@ describe('the mcp-guard executable', () => {
     },
   );
 
-  it.runIf(existsSync('/usr/bin/node'))('loads on the system Node, whatever that is', async () => {
-    const { code, stdout } = await runProgram('/usr/bin/node', [BIN, 'hash-key', 'abc']);
+  it.each(installedNodes())('loads on %s, whatever version that is', async (node) => {
+    const { code, stdout } = await runProgram(node, [BIN, 'hash-key', 'abc']);
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=\n' });
   });
 
