@@ -65,10 +65,10 @@ export function refusalBody(context: RequestContext, refusal: Refusal): string {
 function addRefusalHeaders(parts: Parts, context: RequestContext, refusal: Refusal, headers: string[]): void {
   const { head } = context.exchange;
   if (refusal.status === 401) headers.push('www-authenticate', parts.authSurface.challenge(head, refusal));
-  if (refusal === METHOD_NOT_ALLOWED) headers.push('allow', allowedMethods(head.path));
+  if (refusal === METHOD_NOT_ALLOWED) headers.push('allow', allowedMethods(head.path, parts.settings.cors.isEnabled));
 }
 
-/** Value of `Allow` for a known path. */
-export function allowedMethods(path: string): string {
-  return isMcpPath(path) ? 'POST, OPTIONS' : 'GET, HEAD';
+/** Value of `Allow` for a known path; `OPTIONS` is served as a CORS preflight only. */
+export function allowedMethods(path: string, isCorsEnabled: boolean): string {
+  return (isMcpPath(path) ? 'POST' : 'GET, HEAD') + (isCorsEnabled ? ', OPTIONS' : '');
 }
