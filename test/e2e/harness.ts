@@ -24,6 +24,7 @@ export {
   type UpstreamRequest,
 } from './http-upstream.ts';
 export { keyEntry, makeKey, type TestKey } from './keys.ts';
+export { type AuditLine, recordsOf, scrape, seriesValue } from './records.ts';
 export { rpcStream, type RpcStream } from './rpc-stream.ts';
 export { isAlive, readRecord, stdioUpstream, type StdioBehaviour } from './stdio-upstream.ts';
 export { sleep, waitUntil, within } from './wait.ts';
