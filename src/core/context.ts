@@ -49,6 +49,8 @@ export interface RequestContext {
   sentMs: number;
   /** Key of the principal's budgets; empty until authenticated. */
   budgetKey: string;
+  /** Its answer is an event stream that has begun. */
+  isStreaming: boolean;
   /** It holds one of its principal's in-flight places, which `settle` gives back. */
   isInFlight: boolean;
   isSettled: boolean;

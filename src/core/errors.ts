@@ -51,12 +51,23 @@ export const TOO_MANY_IN_FLIGHT: Refusal = refusal('TOO_MANY_IN_FLIGHT', 429, 't
 
 // What is said
 export const BAD_CONTENT_TYPE: Refusal = refusal('BAD_CONTENT_TYPE', 415, 'content_type', 'Content-Type must be application/json');
-export const NOT_ACCEPTABLE: Refusal = refusal('NOT_ACCEPTABLE', 406, 'not_acceptable', 'Accept must allow application/json and text/event-stream');
+export const NOT_ACCEPTABLE: Refusal = refusal(
+  'NOT_ACCEPTABLE',
+  406,
+  'not_acceptable',
+  'Accept must allow application/json and text/event-stream',
+);
 export const EMPTY_BODY: Refusal = refusal('EMPTY_BODY', 400, 'empty_body', 'Parse error', PARSE_ERROR);
 export const BAD_JSON: Refusal = refusal('BAD_JSON', 400, 'bad_json', 'Parse error', PARSE_ERROR);
 export const JSON_TOO_DEEP: Refusal = refusal('JSON_TOO_DEEP', 400, 'json_too_deep', 'Invalid Request', INVALID_REQUEST);
 export const JSON_TOO_MANY_KEYS: Refusal = refusal('JSON_TOO_MANY_KEYS', 400, 'json_too_many_keys', 'Invalid Request', INVALID_REQUEST);
-export const JSON_STRING_TOO_LONG: Refusal = refusal('JSON_STRING_TOO_LONG', 400, 'json_string_too_long', 'Invalid Request', INVALID_REQUEST);
+export const JSON_STRING_TOO_LONG: Refusal = refusal(
+  'JSON_STRING_TOO_LONG',
+  400,
+  'json_string_too_long',
+  'Invalid Request',
+  INVALID_REQUEST,
+);
 export const DUPLICATE_KEY: Refusal = refusal('DUPLICATE_KEY', 400, 'duplicate_key', 'Invalid Request', INVALID_REQUEST);
 export const BAD_MESSAGE: Refusal = refusal('BAD_MESSAGE', 400, 'bad_message', 'Invalid Request', INVALID_REQUEST);
 export const BATCH_REFUSED: Refusal = refusal('BATCH_REFUSED', 400, 'batch', 'Invalid Request', INVALID_REQUEST);

@@ -10,10 +10,12 @@ export interface Events extends UpstreamEvents {
   authenticated(context: RequestContext): void;
   /** The identity budget was asked. */
   limited(context: RequestContext, isAllowed: boolean): void;
-  /** A tool call is about to be sent upstream. */
-  toolCalled(context: RequestContext): void;
+  /** A request or notification was sent upstream; of a tool call the trail has this beside its end. */
+  sent(context: RequestContext): void;
   /** The request is over; everything in the context is final. */
   settled(context: RequestContext): void;
+  /** The TLS certificate was read anew (null), or could not be: the old one stays in use. */
+  certificateReloaded(error: Error | null): void;
   /** Something that should not happen; `where` is a stable name. */
   internalError(where: string, error: unknown): void;
 }

@@ -1,4 +1,4 @@
-import type { UpstreamStatus } from './messages.ts';
+import type { ServerStderr, UpstreamStatus } from './messages.ts';
 
 /** What a worker knows of the whole gateway; the process room keeps it true. */
 export interface Fleet {
@@ -8,4 +8,6 @@ export interface Fleet {
   readonly upstreams: readonly UpstreamStatus[];
   /** Exposition text of all workers together; null when it could not be collected in time. */
   metricsText(receive: (text: string | null) => void): void;
+  /** What the children of all workers wrote to standard error last; null as above. */
+  stderr(receive: (servers: readonly ServerStderr[] | null) => void): void;
 }

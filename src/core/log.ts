@@ -15,4 +15,6 @@ export interface Log {
   child(fields: LogFields): Log;
   /** Whether `debug` lines are written, for callers whose fields cost something. */
   readonly isDebug: boolean;
+  /** The same for `trace` lines. */
+  readonly isTrace: boolean;
 }

@@ -17,14 +17,39 @@ export interface UpstreamStatus {
 /** Metrics of one worker: prom-client's `getMetricsAsJSON` form, opaque here. */
 export type MetricsDump = readonly unknown[];
 
+/** A line that a child wrote to standard error, redacted, cut and safe to show. */
+export interface StderrLine {
+  /** When it was read. */
+  readonly wallMs: number;
+  /** Whose child wrote it. */
+  readonly worker: number;
+  readonly line: string;
+}
+
+/** The last lines of one server's children, oldest first. */
+export interface ServerStderr {
+  readonly server: string;
+  readonly lines: readonly StderrLine[];
+}
+
 /** Primary → worker. */
 export type ToWorker =
-  | { readonly type: 'start'; readonly worker: number; readonly config: ConfigSnapshot; readonly port: number; readonly adminPort: number; readonly verbosity: number }
+  | {
+      readonly type: 'start';
+      readonly worker: number;
+      readonly config: ConfigSnapshot;
+      readonly port: number;
+      readonly adminPort: number;
+      readonly verbosity: number;
+    }
   /** State of the whole fleet of workers, sent on every change. `reason` is empty when ready. */
   | { readonly type: 'fleet'; readonly reason: string; readonly upstreams: readonly UpstreamStatus[] }
   | { readonly type: 'collect'; readonly ticket: number }
   /** Answer to `ask_metrics`: exposition text of all workers together. */
   | { readonly type: 'metrics_text'; readonly ticket: number; readonly text: string }
+  | { readonly type: 'collect_stderr'; readonly ticket: number }
+  /** Answer to `ask_stderr`: the lines of all workers' children. */
+  | { readonly type: 'stderr_all'; readonly ticket: number; readonly servers: readonly ServerStderr[] }
   | { readonly type: 'drain'; readonly delayMs: number; readonly timeoutMs: number };
 
 /** Worker → primary. */
@@ -37,10 +62,23 @@ export type ToPrimary =
   | { readonly type: 'audit'; readonly text: string; readonly lines: number; readonly dropped: number }
   | { readonly type: 'ask_metrics'; readonly ticket: number }
   | { readonly type: 'metrics'; readonly ticket: number; readonly dump: MetricsDump }
+  | { readonly type: 'ask_stderr'; readonly ticket: number }
+  | { readonly type: 'stderr'; readonly ticket: number; readonly servers: readonly ServerStderr[] }
   | { readonly type: 'drained' };
 
-const TO_WORKER: ReadonlySet<string> = new Set(['start', 'fleet', 'collect', 'metrics_text', 'drain']);
-const TO_PRIMARY: ReadonlySet<string> = new Set(['hello', 'listening', 'failed', 'upstreams', 'audit', 'ask_metrics', 'metrics', 'drained']);
+const TO_WORKER: ReadonlySet<string> = new Set(['start', 'fleet', 'collect', 'metrics_text', 'collect_stderr', 'stderr_all', 'drain']);
+const TO_PRIMARY: ReadonlySet<string> = new Set([
+  'hello',
+  'listening',
+  'failed',
+  'upstreams',
+  'audit',
+  'ask_metrics',
+  'metrics',
+  'ask_stderr',
+  'stderr',
+  'drained',
+]);
 
 function typeOf(value: unknown): string {
   if (typeof value !== 'object' || value === null) return '';

@@ -2,7 +2,7 @@ import type { Events } from '../core/events.ts';
 import type { Upstream } from '../core/upstream.ts';
 import { BurstGate } from './burst-gate.ts';
 import { RequestEvents, type RequestEventsDeps as EventsDeps } from './request-events.ts';
-import { StderrLines } from './stderr-lines.ts';
+import { type ShownLine, StderrLines } from './stderr-lines.ts';
 
 const FAULTS_PER_SECOND = 20;
 const FAULTS_BURST = 50;
@@ -10,7 +10,7 @@ const FAULTS_BURST = 50;
 /** The events, and what operators may ask of them. */
 export interface ObservedEvents extends Events {
   /** The last 100 lines that a server's child wrote to stderr, redacted. */
-  stderrTail(server: string): string[];
+  stderrTail(server: string): ShownLine[];
 }
 
 /** What happens, told once: counter, audit record and log line together. */
@@ -43,8 +43,9 @@ export function buildEvents(deps: EventsDeps): ObservedEvents {
   return {
     authenticated: safely('event_authenticated', (context) => requests.authenticated(context)),
     limited: safely('event_limited', (_, isAllowed) => requests.limited(isAllowed)),
-    toolCalled: safely('event_tool_called', (context) => requests.toolCalled(context)),
+    sent: safely('event_sent', (context) => requests.sent(context)),
     settled: safely('event_settled', (context) => requests.settled(context)),
+    certificateReloaded: safely('event_certificate_reloaded', (error) => certificateReloaded(deps, error)),
     internalError: fault,
     stateChanged: safely('event_state_changed', (upstream) => upstreamChanged(deps, upstream)),
     stderrLine: safely('event_stderr_line', (server, line) => stderr.add(server, line)),
@@ -58,6 +59,12 @@ export function buildEvents(deps: EventsDeps): ObservedEvents {
     }),
     stderrTail: (server) => stderr.tail(server),
   };
+}
+
+function certificateReloaded({ log, metrics }: EventsDeps, error: Error | null): void {
+  metrics.reloads.child('certificate', error === null ? 'success' : 'failure').value += 1;
+  if (error === null) log.info({}, 'certificate reloaded');
+  else log.warn({ err: error }, 'certificate could not be reloaded, the old one stays in use');
 }
 
 function upstreamChanged({ log, metrics }: EventsDeps, upstream: Upstream): void {

@@ -53,15 +53,16 @@ class PinoLog implements Log {
   readonly #logger: Logger;
   readonly #redact: LogOptions['redact'];
   readonly #fields: LogFields;
+  /** The level never changes. */
+  readonly isDebug: boolean;
+  readonly isTrace: boolean;
 
   constructor(logger: Logger, redact: LogOptions['redact'], fields: LogFields) {
     this.#logger = logger;
     this.#redact = redact;
     this.#fields = fields;
-  }
-
-  get isDebug(): boolean {
-    return this.#logger.isLevelEnabled('debug');
+    this.isDebug = logger.isLevelEnabled('debug');
+    this.isTrace = logger.isLevelEnabled('trace');
   }
 
   trace(fields: LogFields, message: string): void {

@@ -12,6 +12,7 @@ import { UpstreamCounts } from './upstream-counts.ts';
 export interface MetricSources {
   connections: () => number;
   requestsInFlight: () => number;
+  streams: () => number;
   activeIdentities: () => number;
 }
 
@@ -22,7 +23,7 @@ export class Metrics {
   readonly requests: RequestCounts = new RequestCounts();
   readonly upstreams: UpstreamCounts = new UpstreamCounts();
   readonly tools: ToolCounts = new ToolCounts();
-  readonly sources: MetricSources = { connections: () => 0, requestsInFlight: () => 0, activeIdentities: () => 0 };
+  readonly sources: MetricSources = { connections: () => 0, requestsInFlight: () => 0, streams: () => 0, activeIdentities: () => 0 };
   readonly auth: CellFamily = new CellFamily({
     name: 'mcp_guard_auth_total',
     help: 'Decisions about credentials.',
@@ -43,6 +44,11 @@ export class Metrics {
     labels: ['where'],
     limit: MAX_REASONS,
   });
+  readonly reloads: CellFamily = new CellFamily({
+    name: 'mcp_guard_reloads_total',
+    help: 'Reloads of what changed on disk, in each worker.',
+    labels: ['what', 'result'],
+  });
   readonly registry: Registry;
   readonly #close: () => void;
 
@@ -59,7 +65,7 @@ export class Metrics {
     this.logSuppressed = suppressed.child();
     const measured = measureProcess();
     this.#close = () => measured.close();
-    const own = [this.auth, rateLimit, this.refusals, blocked, this.internalErrors, suppressed, this.tools];
+    const own = [this.auth, rateLimit, this.refusals, blocked, this.internalErrors, suppressed, this.reloads, this.tools];
     this.registry = registryOf([
       ...this.requests.families,
       ...own,
@@ -82,6 +88,7 @@ export class Metrics {
     return [
       gauge('mcp_guard_connections', 'Open client connections.', () => sources.connections()),
       gauge('mcp_guard_requests_in_flight', 'Requests between arrival and the end of their answer.', () => sources.requestsInFlight()),
+      gauge('mcp_guard_sse_active', 'Answers that are event streams and have not ended.', () => sources.streams()),
       gauge('mcp_guard_active_identities', 'Identities with a budget in use; one that reaches several workers counts in each.', () =>
         sources.activeIdentities(),
       ),

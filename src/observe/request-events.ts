@@ -64,9 +64,10 @@ export class RequestEvents {
     (isAllowed ? rateLimit.allowed : rateLimit.refused).value += 1;
   }
 
-  toolCalled(context: RequestContext): void {
-    const { audit, policyVersion } = this.#deps;
-    audit?.write({ ...requestRecord('tool_call', context, policyVersion), decision: 'allow' });
+  sent(context: RequestContext): void {
+    const { audit, clock, log, policyVersion } = this.#deps;
+    if (context.method === 'tools/call') audit?.write({ ...requestRecord('tool_call', context, policyVersion), decision: 'allow' });
+    if (log.isTrace) log.trace(traceFields(context, clock.nowMs()), 'sent upstream');
   }
 
   settled(context: RequestContext): void {
@@ -78,6 +79,7 @@ export class RequestEvents {
     if (event !== null) audit?.write(closingRecord(event, context, policyVersion, durationMs));
     if (context.refusal !== null) this.#logRefusal(context, durationMs);
     else this.#logServed(context, durationMs);
+    if (this.#deps.log.isTrace) this.#deps.log.trace(traceFields(context, nowMs), 'request ended');
   }
 
   #authCell(provider: string): Cell {
@@ -123,6 +125,24 @@ export class RequestEvents {
     this.#deps.metrics.logSuppressed.value += count;
     this.#deps.log.warn({ lines: count }, 'too many refused requests to log each, the audit trail has them all');
   }
+}
+
+/** Where the time of a request went, and what it holds of its budget. */
+function traceFields(context: RequestContext, nowMs: number): LogFields {
+  const { principal, exchange, sentMs, startMs } = context;
+  const rounded = (ms: number): number => Math.round(ms * 1000) / 1000;
+  return {
+    request_id: context.requestId,
+    identity: principal?.id,
+    server: context.server === '' ? undefined : context.server,
+    transport: context.transport === '' ? undefined : context.transport,
+    method: context.method === '' ? context.methodLabel : context.method,
+    status: context.status === 0 ? undefined : context.status,
+    duration_ms: rounded(Math.max(nowMs - startMs, 0)),
+    before_upstream_ms: sentMs === 0 ? undefined : rounded(sentMs - startMs),
+    body_bytes: exchange.head.bodyBytes,
+    budget_left: context.limit < 0 ? undefined : context.limitRemaining,
+  };
 }
 
 function lineFields(context: RequestContext, durationMs: number): LogFields {

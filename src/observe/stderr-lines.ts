@@ -6,6 +6,7 @@ import type { Metrics } from './metrics.ts';
 
 const KEPT_LINES = 100;
 const KEPT_CHARS = 8192;
+const SHOWN_CHARS = 1024;
 const LINES_PER_SECOND = 20;
 const LINES_BURST = 20;
 
@@ -16,8 +17,14 @@ export interface StderrLinesDeps {
   readonly redact: (text: string) => string;
 }
 
+/** A line as operators see it. */
+export interface ShownLine {
+  readonly wallMs: number;
+  readonly line: string;
+}
+
 interface ServerLines {
-  readonly kept: string[];
+  readonly kept: ShownLine[];
   next: number;
   readonly gate: BurstGate;
 }
@@ -36,19 +43,22 @@ export class StderrLines {
     const lines = this.#servers.get(server) ?? this.#create(server);
     this.#deps.metrics.upstreams.stderrLines.child(server).value += 1;
     // As it came: only what somebody looks at is worth redacting.
-    lines.kept[lines.next % KEPT_LINES] = line.slice(0, KEPT_CHARS);
+    lines.kept[lines.next % KEPT_LINES] = { wallMs: this.#deps.clock.wallMs(), line: line.slice(0, KEPT_CHARS) };
     lines.next += 1;
     if (lines.gate.pass()) this.#deps.log.info({ server, line }, 'upstream stderr');
   }
 
-  /** The last 100 lines, oldest first, redacted and safe to show. */
-  tail(server: string): string[] {
+  /** The last 100 lines, oldest first, redacted, cut and safe to show. */
+  tail(server: string): ShownLine[] {
     const lines = this.#servers.get(server);
     if (lines === undefined) return [];
-    const from = Math.max(lines.next - KEPT_LINES, 0);
-    return Array.from({ length: lines.next - from }, (_, index) =>
-      cleanText(lines.kept[(from + index) % KEPT_LINES] ?? '', this.#deps.redact),
-    );
+    const oldest = lines.next % KEPT_LINES;
+    return [...lines.kept.slice(oldest), ...lines.kept.slice(0, oldest)].map(({ wallMs, line }) => ({ wallMs, line: this.#show(line) }));
+  }
+
+  #show(line: string): string {
+    const text = cleanText(line, this.#deps.redact);
+    return text.length <= SHOWN_CHARS ? text : `${text.slice(0, SHOWN_CHARS)}…`;
   }
 
   #create(server: string): ServerLines {

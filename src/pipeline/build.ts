@@ -1,4 +1,5 @@
 import { compileRedaction } from '../audit/redact.ts';
+import { configuredSecrets } from '../audit/secrets.ts';
 import { WorkerSink } from '../audit/worker-sink.ts';
 import { buildAuthenticator, buildAuthSurface } from '../auth/build.ts';
 import type { Clock } from '../core/clock.ts';
@@ -6,14 +7,14 @@ import type { ConfigSnapshot } from '../core/config.ts';
 import type { Events } from '../core/events.ts';
 import type { Application, Listener } from '../core/exchange.ts';
 import type { Fleet } from '../core/fleet.ts';
-import type { MetricsDump, UpstreamStatus } from '../core/messages.ts';
+import type { MetricsDump, ServerStderr, UpstreamStatus } from '../core/messages.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
 import { VERSION } from '../core/version.ts';
 import { buildInFlightLimit, buildLimiter } from '../limit/build.ts';
 import { startListener } from '../listener/build.ts';
 import { listenerSettings } from '../listener/settings.ts';
 import { dumpMetrics } from '../observe/aggregate.ts';
-import { buildEvents } from '../observe/events.ts';
+import { buildEvents, type ObservedEvents } from '../observe/events.ts';
 import { createLog } from '../observe/log.ts';
 import { Metrics } from '../observe/metrics.ts';
 import { compileAccess } from '../policy/compile.ts';
@@ -58,6 +59,8 @@ export interface Gateway {
   statuses(): readonly UpstreamStatus[];
   /** `connections`: of all listeners of this worker. */
   dumpMetrics(connections: number): Promise<MetricsDump>;
+  /** What the children of this worker wrote to standard error last. */
+  stderr(): readonly ServerStderr[];
   flushAudit(): void;
   /** Fails what is in flight and ends the upstreams. Idempotent. */
   close(): Promise<void>;
@@ -69,7 +72,7 @@ export interface Gateway {
  */
 export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway {
   const { clock } = deps;
-  const redact = compileRedaction(config.audit.redactionRules);
+  const redact = compileRedaction(config.audit.redactionRules, configuredSecrets(config));
   const log = createLog(config.logging, { redact, verbosity: deps.verbosity }).child({ worker: deps.worker });
   const metrics = new Metrics(clock);
   const audit = config.audit.isEnabled ? new WorkerSink({ worker: deps.worker, clock, redact, send: deps.sendAudit }) : null;
@@ -81,7 +84,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     version: VERSION,
     baseEnv: deps.baseEnv,
   });
-  const load: Load = { active: 0, isDraining: false, isClosing: false, onIdle: null };
+  const load: Load = { active: 0, streams: 0, isDraining: false, isClosing: false, onIdle: null };
   const parts: Parts = {
     settings: pathSettings(config),
     clock,
@@ -102,6 +105,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
   };
   metrics.sources.activeIdentities = () => limiter.size;
   metrics.sources.requestsInFlight = () => load.active;
+  metrics.sources.streams = () => load.streams;
   return {
     application: createApplication(parts),
     load,
@@ -112,6 +116,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
       metrics.sources.connections = () => connections;
       return dumpMetrics(metrics);
     },
+    stderr: () => stderrOf(registry, events, deps.worker),
     flushAudit: () => audit?.flush(),
     close: () => registry.close(),
   };
@@ -137,10 +142,17 @@ export async function startListeners(
   gateway: Gateway,
   clock: Clock,
 ): Promise<readonly Listener[]> {
-  const main = await startListener(listenerSettings(config.server, 'main', { port: ports.main }), gateway.application, clock);
+  const { application, events } = gateway;
+  const hooks = {
+    failed: (error: unknown) => events.internalError('listener', error),
+    certificateReloaded: (error: Error | null) => events.certificateReloaded(error),
+  };
+  const start = (entrance: 'main' | 'admin', port: number): Promise<Listener> =>
+    startListener(listenerSettings(config.server, entrance, { port }), application, clock, hooks);
+  const main = await start('main', ports.main);
   if (config.server.admin.listen === null) return [main];
   try {
-    return [main, await startListener(listenerSettings(config.server, 'admin', { port: ports.admin }), gateway.application, clock)];
+    return [main, await start('admin', ports.admin)];
   } catch (error) {
     main.close();
     throw error;
@@ -175,4 +187,10 @@ function statuses(config: ConfigSnapshot, registry: Registry): UpstreamStatus[] 
     detail: upstream.detail,
     pid: upstream.pid,
   }));
+}
+
+function stderrOf(registry: Registry, events: ObservedEvents, worker: number): ServerStderr[] {
+  return registry.list
+    .filter((upstream) => upstream.transport === 'stdio')
+    .map(({ name }) => ({ server: name, lines: events.stderrTail(name).map((line) => ({ ...line, worker })) }));
 }

@@ -28,6 +28,7 @@ export function newContext(exchange: Exchange, nowMs: number): RequestContext {
     upstreamErrorCode: 0,
     sentMs: 0,
     budgetKey: '',
+    isStreaming: false,
     isInFlight: false,
     isSettled: false,
   };

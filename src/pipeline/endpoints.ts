@@ -1,5 +1,6 @@
 import type { RequestContext } from '../core/context.ts';
 import * as errors from '../core/errors.ts';
+import type { ServerStderr } from '../core/messages.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import { VERSION } from '../core/version.ts';
 import { isPreflight } from './cors.ts';
@@ -82,15 +83,24 @@ function answerReady(parts: Parts, context: RequestContext): void {
 }
 
 function answerRoutes(parts: Parts, context: RequestContext): void {
-  const routes = parts.fleet.upstreams.map((status) => ({
-    name: status.server,
-    prefix: status.pathPrefix,
-    transport: status.transport,
-    required: status.isRequired,
-    health: status.state,
-    detail: status.detail,
-  }));
-  answer(parts, context, 200, JSON_TYPE, JSON.stringify({ routes }));
+  parts.fleet.stderr((servers) => {
+    if (context.isSettled) return;
+    const routes = parts.fleet.upstreams.map((status) => ({
+      name: status.server,
+      prefix: status.pathPrefix,
+      transport: status.transport,
+      required: status.isRequired,
+      health: status.state,
+      detail: status.detail,
+      stderr: servers === null ? null : shownStderr(servers, status.server),
+    }));
+    answer(parts, context, 200, JSON_TYPE, JSON.stringify({ routes }));
+  });
+}
+
+function shownStderr(servers: readonly ServerStderr[], name: string): unknown[] {
+  const lines = servers.find((one) => one.server === name)?.lines ?? [];
+  return lines.map(({ wallMs, worker, line }) => ({ time: new Date(wallMs).toISOString(), worker, line }));
 }
 
 function answerMetrics(parts: Parts, context: RequestContext): void {

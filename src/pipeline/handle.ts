@@ -181,6 +181,7 @@ function passNotification(parts: Parts, context: RequestContext, route: Route, m
   if (isRelayedNotification(message.method)) {
     const lost = route.upstream.notify(message, { restPath: route.restPath, principalKey: context.budgetKey });
     if (lost !== null) return refuse(parts, context, lost);
+    parts.events.sent(context);
   }
   answer(parts, context, 202, '', '');
 }
@@ -194,5 +195,5 @@ function relay(parts: Parts, context: RequestContext, who: Principal, route: Rou
     return refuse(parts, context, flight);
   }
   sink.attach(flight);
-  if (context.tool !== '') parts.events.toolCalled(context);
+  parts.events.sent(context);
 }

@@ -41,6 +41,8 @@ export interface Parts {
 export interface Load {
   /** Requests between arrival and settle. */
   active: number;
+  /** Answers among them that are event streams. */
+  streams: number;
   /** Not ready any more: the gateway drains. Requests are still served. */
   isDraining: boolean;
   /** Upstreams are being closed: nothing new is begun. */

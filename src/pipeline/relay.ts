@@ -24,7 +24,6 @@ export class Relay implements ReplySink {
   readonly #acceptsSse: boolean;
   /** The final answer goes out as an event even when nothing preceded it. */
   readonly #isSseWanted: boolean;
-  #isStreaming = false;
 
   constructor(parts: Parts, context: RequestContext, who: Principal, message: Envelope, transport: TransportName) {
     const accepts = acceptsOf(context.exchange.head.accept);
@@ -62,14 +61,14 @@ export class Relay implements ReplySink {
     if (isError) this.#context.upstreamErrorCode = code;
     const allowed = isError ? bytes : this.#filtered(bytes);
     if (allowed === null) return this.onFail(UPSTREAM_INVALID, 'malformed tools/list result');
-    if (this.#isStreaming || this.#isSseWanted || !this.#acceptsJson) return this.#endStream(allowed);
+    if (this.#context.isStreaming || this.#isSseWanted || !this.#acceptsJson) return this.#endStream(allowed);
     answer(this.#parts, this.#context, 200, JSON_TYPE, allowed);
   }
 
   onFail(refusal: Refusal, detail: string): void {
     if (this.#context.isSettled) return;
     this.#context.detail = detail;
-    if (!this.#isStreaming) return refuse(this.#parts, this.#context, refusal);
+    if (!this.#context.isStreaming) return refuse(this.#parts, this.#context, refusal);
     // The status line is gone already: the failure travels in band.
     markRefused(this.#context, refusal);
     this.#endStream(Buffer.from(refusalBody(this.#context, refusal)));
@@ -85,8 +84,9 @@ export class Relay implements ReplySink {
   }
 
   #openStream(): void {
-    if (this.#isStreaming || this.#context.isSettled) return;
-    this.#isStreaming = true;
+    if (this.#context.isStreaming || this.#context.isSettled) return;
+    this.#context.isStreaming = true;
+    this.#parts.load.streams += 1;
     const headers = headersOf(this.#parts, this.#context, SSE_TYPE);
     headers.push('x-accel-buffering', 'no');
     this.#context.status = 200;

@@ -14,6 +14,7 @@ export function settle(parts: Parts, context: RequestContext): void {
     return;
   }
   context.isSettled = true;
+  if (context.isStreaming) parts.load.streams -= 1;
   if (context.isInFlight) parts.inFlight.leave(context.budgetKey);
   parts.events.settled(context);
   parts.load.active -= 1;

@@ -4,8 +4,10 @@ import { Packr } from 'msgpackr';
 export interface Link<Out, In> {
   /** Queues a message; all of one turn of the loop travel in one frame. Ignored after `close`. */
   send(message: Out): void;
-  /** Sends what is queued now, and calls back when the other end's channel has taken it. */
+  /** Sends what is queued now, and calls back when the channel has taken it and everything before it. */
   flush(done: () => void): void;
+  /** About how many bytes wait for the other end to read: what grows when it is stuck. */
+  readonly backlogBytes: number;
   receive: ((message: In) => void) | null;
   close(): void;
 }
@@ -20,16 +22,35 @@ export interface Channel {
 
 const packr = new Packr({ useRecords: false });
 
+/** Texts are what is large in a message. */
+function weightOf(message: unknown): number {
+  let units = 0;
+  for (const value of Object.values(message ?? {})) if (typeof value === 'string') units += value.length;
+  return units;
+}
+
 /** A link over node's IPC channel (serialisation `advanced`): msgpackr frames of message arrays. */
 export function channelLink<Out, In>(channel: Channel, decode: (value: unknown) => In | null): Link<Out, In> {
   let queue: Out[] = [];
+  let queuedUnits = 0;
+  let sentBytes = 0;
   let isScheduled = false;
-  const flush = (done?: () => void): void => {
+  /** Frames are taken in order: the last one's end is that of all. */
+  let lastTaken: Promise<void> = Promise.resolve();
+  const transmit = (): void => {
     isScheduled = false;
-    if (queue.length === 0 || !channel.connected || channel.send === undefined) return done?.();
+    if (queue.length === 0) return;
     const frame = packr.pack(queue);
     queue = [];
-    channel.send(frame, () => done?.());
+    queuedUnits = 0;
+    if (!channel.connected || channel.send === undefined) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    lastTaken = promise;
+    sentBytes += frame.length;
+    channel.send(frame, () => {
+      sentBytes -= frame.length;
+      resolve();
+    });
   };
   const onMessage = (frame: unknown): void => {
     if (!(frame instanceof Uint8Array)) return;
@@ -43,11 +64,18 @@ export function channelLink<Out, In>(channel: Channel, decode: (value: unknown) 
     receive: null,
     send(message) {
       queue.push(message);
+      queuedUnits += weightOf(message);
       if (isScheduled) return;
       isScheduled = true;
-      setImmediate(flush);
+      setImmediate(transmit);
     },
-    flush,
+    flush(done) {
+      transmit();
+      void lastTaken.then(done);
+    },
+    get backlogBytes() {
+      return queuedUnits + sentBytes;
+    },
     close() {
       channel.off('message', onMessage);
       link.receive = null;
@@ -68,6 +96,7 @@ function memoryEnd<Out, In>(other: () => Link<In, Out>): Link<Out, In> {
     receive: null,
     send: (message) => void setImmediate(() => other().receive?.(message)),
     flush: (done) => void setImmediate(done),
+    backlogBytes: 0,
     close: () => {
       end.receive = null;
     },

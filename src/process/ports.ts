@@ -50,10 +50,14 @@ export async function probePort(host: string, port: number): Promise<number> {
 export function bindError(host: string, port: number, error: unknown): StartError {
   const code = codeOf(error);
   if (code === 'EADDRINUSE') {
-    return new StartError(`port ${port} on ${host} is already in use: stop the other program or choose another port with --port`, { cause: error });
+    return new StartError(`port ${port} on ${host} is already in use: stop the other program or choose another port with --port`, {
+      cause: error,
+    });
   }
   if (code === 'EACCES') {
-    return new StartError(`no permission to listen on ${host}:${port}: use a port above 1023 or grant CAP_NET_BIND_SERVICE`, { cause: error });
+    return new StartError(`no permission to listen on ${host}:${port}: use a port above 1023 or grant CAP_NET_BIND_SERVICE`, {
+      cause: error,
+    });
   }
   return new StartError(`cannot listen on ${host}:${port} (${code}): check server.host and server.port`, { cause: error });
 }

@@ -1,10 +1,11 @@
 import type { ConfigSnapshot } from '../core/config.ts';
-import type { ToPrimary } from '../core/messages.ts';
+import type { MetricsDump, ServerStderr, ToPrimary } from '../core/messages.ts';
+import { Collector } from './collector.ts';
 import { FleetState } from './fleet-state.ts';
 import { killGroup } from './kill-group.ts';
-import { MetricsCollector } from './metrics-collector.ts';
 import { StartError } from './ports.ts';
 import type { PrimaryServices } from './services.ts';
+import { mergeStderr } from './stderr-tails.ts';
 import { Supervisor } from './supervisor.ts';
 
 /** How long the workers may take until all listen. */
@@ -27,7 +28,8 @@ export class Primary {
   readonly #verbosity: number;
   readonly #supervisor: Supervisor;
   readonly #fleet: FleetState;
-  readonly #metrics: MetricsCollector;
+  readonly #metrics: Collector<MetricsDump>;
+  readonly #stderr: Collector<readonly ServerStderr[]>;
   readonly #listening = new Set<number>();
   /** Process groups of each worker's stdio children. */
   readonly #children = new Map<number, readonly number[]>();
@@ -45,7 +47,8 @@ export class Primary {
       message: (slot, message) => this.#receive(slot, message),
       lost: (slot, isExpected, how) => this.#lost(slot, isExpected, how),
     });
-    this.#metrics = new MetricsCollector(this.#supervisor);
+    this.#metrics = new Collector(this.#supervisor, (ticket) => ({ type: 'collect', ticket }));
+    this.#stderr = new Collector(this.#supervisor, (ticket) => ({ type: 'collect_stderr', ticket }));
   }
 
   /** Starts the workers; resolves when all of them listen. */
@@ -103,7 +106,10 @@ export class Primary {
       case 'failed':
         return this.#onFailed(slot, message.message);
       case 'upstreams':
-        this.#children.set(slot, message.statuses.flatMap((status) => status.pid ?? []));
+        this.#children.set(
+          slot,
+          message.statuses.flatMap((status) => status.pid ?? []),
+        );
         this.#fleet.report(slot, message.statuses);
         return this.#announceFleet();
       case 'audit':
@@ -112,6 +118,10 @@ export class Primary {
         return void this.#answerMetrics(slot, message.ticket);
       case 'metrics':
         return this.#metrics.receive(slot, message.ticket, message.dump);
+      case 'ask_stderr':
+        return void this.#answerStderr(slot, message.ticket);
+      case 'stderr':
+        return this.#stderr.receive(slot, message.ticket, message.servers);
       case 'drained':
         return;
     }
@@ -141,6 +151,7 @@ export class Primary {
     this.#listening.delete(slot);
     this.#fleet.forget(slot);
     this.#metrics.forget(slot);
+    this.#stderr.forget(slot);
     for (const pid of this.#children.get(slot) ?? []) killGroup(pid);
     this.#children.delete(slot);
     if (isExpected) {
@@ -160,5 +171,10 @@ export class Primary {
     const dumps = await this.#metrics.collect();
     const text = await this.#services.metricsText(dumps, { alive: this.#supervisor.alive, restarts: this.#supervisor.restarts });
     this.#supervisor.send(slot, { type: 'metrics_text', ticket, text });
+  }
+
+  async #answerStderr(slot: number, ticket: number): Promise<void> {
+    const servers = mergeStderr(await this.#stderr.collect());
+    this.#supervisor.send(slot, { type: 'stderr_all', ticket, servers });
   }
 }

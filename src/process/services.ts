@@ -1,4 +1,5 @@
 import { compileRedaction } from '../audit/redact.ts';
+import { configuredSecrets } from '../audit/secrets.ts';
 import { openTrail, type Trail } from '../audit/trail.ts';
 import { systemClock } from '../core/clock.ts';
 import type { ConfigSnapshot } from '../core/config.ts';
@@ -22,7 +23,8 @@ export interface PrimaryServices {
 
 /** Opens the audit trail and the log. @throws StartError when the trail cannot be written */
 export async function buildServices(config: ConfigSnapshot, verbosity: number): Promise<PrimaryServices> {
-  const log = createLog(config.logging, { redact: compileRedaction(config.audit.redactionRules), verbosity });
+  const redact = compileRedaction(config.audit.redactionRules, configuredSecrets(config));
+  const log = createLog(config.logging, { redact, verbosity });
   const pool = new CompressPool();
   const trail = await open(config, log, pool);
   const metrics = new PrimaryMetrics({

@@ -1,4 +1,5 @@
 import cluster, { type Worker as ClusterWorker } from 'node:cluster';
+import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { asToPrimary, type ToPrimary, type ToWorker } from '../core/messages.ts';
 import { channelLink, type Link, memoryLinks } from './link.ts';
@@ -8,6 +9,8 @@ import { Worker } from './worker.ts';
 const FIRST_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 10_000;
 const STABLE_MS = 60_000;
+/** How long the last messages of a process that has ended may take to be read. */
+const LAST_MESSAGES_MS = 1000;
 
 /** What the supervisor tells the primary. */
 export interface SupervisorEvents {
@@ -40,7 +43,11 @@ export class Supervisor {
   start(count: number): void {
     if (count === 0) return void this.#slots.push(this.#inProcess());
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    cluster.setupPrimary({ exec: fileURLToPath(new URL(`./worker-entry.${extension}`, import.meta.url)), args: [], serialization: 'advanced' });
+    cluster.setupPrimary({
+      exec: fileURLToPath(new URL(`./worker-entry.${extension}`, import.meta.url)),
+      args: [],
+      serialization: 'advanced',
+    });
     for (let slot = 0; slot < count; slot++) this.#slots.push(this.#fork(slot, 0));
   }
 
@@ -88,7 +95,7 @@ export class Supervisor {
     const link = channelLink<ToWorker, ToPrimary>(worker.process, asToPrimary);
     const slot: Slot = { link, process: worker, startedMs: performance.now(), quickDeaths, isAlive: true };
     link.receive = (message) => this.#events.message(index, message);
-    worker.on('exit', (code, signal) => this.#onExit(index, slot, signal ?? `code ${code}`));
+    whenGone(worker.process, (how) => this.#onExit(index, slot, how));
     worker.on('error', () => undefined);
     return slot;
   }
@@ -109,4 +116,20 @@ export class Supervisor {
     this.restarts += 1;
     this.#slots[index] = this.#fork(index, quickDeaths);
   }
+}
+
+/**
+ * Calls back once the process has ended and all that it sent was read: `exit` comes before the last messages, which are
+ * often the audit's.
+ */
+function whenGone(child: ChildProcess, done: (how: string) => void): void {
+  child.once('exit', (code, signal) => {
+    const finish = (): void => {
+      clearTimeout(timer);
+      child.off('close', finish);
+      done(signal ?? `code ${code}`);
+    };
+    const timer = setTimeout(finish, LAST_MESSAGES_MS);
+    child.once('close', finish);
+  });
 }

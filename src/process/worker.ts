@@ -2,6 +2,7 @@ import { systemClock } from '../core/clock.ts';
 import type { Listener } from '../core/exchange.ts';
 import type { ToPrimary, ToWorker } from '../core/messages.ts';
 import { buildGateway, type Gateway, startListeners } from '../pipeline/build.ts';
+import { AuditOutlet } from './audit-outlet.ts';
 import { FleetView } from './fleet-view.ts';
 import type { Link } from './link.ts';
 import { killGroup } from './kill-group.ts';
@@ -9,6 +10,10 @@ import { codeOf } from './ports.ts';
 
 /** How often idle budgets are swept. */
 const SWEEP_MS = 1000;
+/** How long requests that were cut off may take to be settled. */
+const SETTLE_MS = 500;
+/** How long a worker with a fault may take to hand over its last lines. */
+const CRASH_MS = 1000;
 
 type Start = Extract<ToWorker, { type: 'start' }>;
 
@@ -19,6 +24,7 @@ type Start = Extract<ToWorker, { type: 'start' }>;
 export class Worker {
   readonly #link: Link<ToPrimary, ToWorker>;
   readonly #fleet: FleetView;
+  readonly #outlet: AuditOutlet;
   /** Called when everything is closed; a worker process ends then. */
   readonly #onDone: () => void;
   #gateway: Gateway | null = null;
@@ -28,6 +34,7 @@ export class Worker {
   constructor(link: Link<ToPrimary, ToWorker>, onDone: () => void) {
     this.#link = link;
     this.#fleet = new FleetView(link);
+    this.#outlet = new AuditOutlet(link);
     this.#onDone = onDone;
     link.receive = (message) => this.#receive(message);
     link.send({ type: 'hello' });
@@ -42,8 +49,9 @@ export class Worker {
   crash(error: unknown): void {
     if (this.#gateway === null) process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
     this.#gateway?.events.internalError('uncaught', error);
-    this.#gateway?.flushAudit();
+    this.#flushAudit();
     this.#link.flush(() => process.exit(70));
+    setTimeout(() => process.exit(70), CRASH_MS);
   }
 
   #receive(message: ToWorker): void {
@@ -55,7 +63,11 @@ export class Worker {
       case 'collect':
         return void this.#collect(message.ticket);
       case 'metrics_text':
-        return this.#fleet.answer(message.ticket, message.text);
+        return this.#fleet.metricsAnswered(message.ticket, message.text);
+      case 'collect_stderr':
+        return this.#link.send({ type: 'stderr', ticket: message.ticket, servers: this.#gateway?.stderr() ?? [] });
+      case 'stderr_all':
+        return this.#fleet.stderrAnswered(message.ticket, message.servers);
       case 'drain':
         return void this.#drain(message.delayMs, message.timeoutMs);
     }
@@ -69,7 +81,7 @@ export class Worker {
         worker: message.worker,
         verbosity: message.verbosity,
         baseEnv: process.env,
-        sendAudit: (text, lines, dropped) => this.#link.send({ type: 'audit', text, lines, dropped }),
+        sendAudit: (text, lines, dropped) => this.#outlet.send(text, lines, dropped),
         onUpstreamChange: () => this.#reportUpstreams(),
       });
       this.#gateway = gateway;
@@ -118,10 +130,17 @@ export class Worker {
     await this.#close();
   }
 
+  #flushAudit(): void {
+    this.#outlet.end();
+    this.#gateway?.flushAudit();
+  }
+
   async #close(): Promise<void> {
     await this.#gateway?.close();
     for (const listener of this.#listeners) listener.close();
-    this.#gateway?.flushAudit();
+    // A connection that is cut off may end its request a moment later: that has its record too.
+    if (this.#gateway !== null) await idle(this.#gateway, SETTLE_MS);
+    this.#flushAudit();
     this.#link.send({ type: 'drained' });
     this.#link.flush(this.#onDone);
   }

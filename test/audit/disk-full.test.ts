@@ -7,7 +7,7 @@ import { readLines, temporaryFolder } from './support.ts';
 const PROGRAM = `
 const { openFileSink } = await import(process.argv[1] + '/src/audit/file-sink.ts');
 const { systemClock } = await import(process.argv[1] + '/src/core/clock.ts');
-const log = { error() {}, warn() {}, info() {}, debug() {}, trace() {}, child: () => log, isDebug: false };
+const log = { error() {}, warn() {}, info() {}, debug() {}, trace() {}, child: () => log, isDebug: false, isTrace: false };
 process.on('SIGXFSZ', () => {});
 const rotation = { maxBytes: 0, maxAgeMs: 0, keep: 1, isCompressed: false };
 const sink = await openFileSink({ path: process.argv[2], rotation, clock: systemClock, log, compress: null });

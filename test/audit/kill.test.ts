@@ -18,7 +18,7 @@ const { openTrail } = await load('audit/trail.ts');
 const { WorkerSink } = await load('audit/worker-sink.ts');
 const { gzipFile } = await load('audit/gzip-file.ts');
 const { systemClock } = await load('core/clock.ts');
-const log = { error() {}, warn() {}, info() {}, debug() {}, trace() {}, child: () => log, isDebug: false };
+const log = { error() {}, warn() {}, info() {}, debug() {}, trace() {}, child: () => log, isDebug: false, isTrace: false };
 const settings = { isEnabled: true, isStdout: false, file, redactionRules: [], rotation: { maxBytes: 60000, maxAgeMs: 0, keep: 1000, isCompressed: true } };
 const trail = await openTrail(settings, { clock: systemClock, log, compress: gzipFile });
 const sink = new WorkerSink({ worker: Number(run), clock: systemClock, redact: (text) => text, send: trail.write });

@@ -10,7 +10,7 @@ import { readLines, recordingLog, temporaryFolder } from './support.ts';
 const PROGRAM = `
 const { openStdoutSink } = await import(process.argv[1] + '/src/audit/stdout-sink.ts');
 const { systemClock } = await import(process.argv[1] + '/src/core/clock.ts');
-const log = { error() {}, warn() {}, info() {}, debug() {}, trace() {}, child: () => log, isDebug: false };
+const log = { error() {}, warn() {}, info() {}, debug() {}, trace() {}, child: () => log, isDebug: false, isTrace: false };
 const sink = openStdoutSink({ clock: systemClock, log, queueBytes: 50e6 });
 for (let i = 0; i < 20000; i++) sink.write(JSON.stringify({ i, pad: 'x'.repeat(90) }) + '\\n', 1);
 // Processor time of one turn of the loop: what this program does, not what the machine does beside it.

@@ -45,6 +45,7 @@ export function recordingLog(): Log & { readonly lines: LoggedLine[] } {
   const log: Log & { readonly lines: LoggedLine[] } = {
     lines,
     isDebug: true,
+    isTrace: true,
     trace: at('trace'),
     debug: at('debug'),
     info: at('info'),

@@ -49,7 +49,7 @@ describe('settled', () => {
   it('row 200: a tool call has one tool_call and one tool_response with its duration', async () => {
     const { clock, events, records, value } = build();
     const context = contextOf({ ...call, startMs: clock.nowMs(), sentMs: clock.nowMs(), detail: 'allowed_tools "read_*"' });
-    events.toolCalled(context);
+    events.sent(context);
     clock.advance(12.5);
     events.settled(context);
     const shared = {
@@ -269,7 +269,8 @@ describe('upstream events', () => {
     expect(lines().at(-1)).toMatchObject({ server: 'fs', lines: 980 });
     const tail = events.stderrTail('fs');
     expect(tail).toHaveLength(100);
-    expect([tail[0], tail[99]]).toEqual(['line 900 [redacted]\\u001b[31m', 'line 999 [redacted]\\u001b[31m']);
+    expect([tail[0]?.line, tail[99]?.line]).toEqual(['line 900 [redacted]\\u001b[31m', 'line 999 [redacted]\\u001b[31m']);
+    expect(tail[0]?.wallMs).toBe(clock.wallMs() - 1000);
     expect(text.join('')).not.toContain('KKKK');
     expect(await value('mcp_guard_upstream_stderr_lines_total', { server: 'fs' })).toBe(1000);
     expect(events.stderrTail('nobody')).toEqual([]);
@@ -322,7 +323,7 @@ describe('credentials', () => {
     );
     events.authenticated({ ...context, principal: null });
     events.authenticated(context);
-    events.toolCalled(context);
+    events.sent(context);
     events.settled(context);
     events.stderrLine('fs', `API_KEY=CANARYCANARY ${canary}`);
     events.internalError('request', new Error(`bad ${canary}`, { cause: { headers: { authorization: 'CANARY' } } }));

@@ -134,6 +134,7 @@ export function contextOf(changes: Partial<RequestContext> = {}, head: Partial<R
     upstreamErrorCode: 0,
     sentMs: 0,
     budgetKey: '',
+    isStreaming: false,
     isInFlight: false,
     isSettled: false,
     ...changes,

@@ -59,6 +59,61 @@ describe('channelLink', () => {
   });
 });
 
+/** A channel whose other end does not read: it takes frames and says of none that it is gone. */
+function stalledChannel(): { channel: Channel; frames: Uint8Array[]; resume: () => void } {
+  const frames: Uint8Array[] = [];
+  const waiting: (() => void)[] = [];
+  const channel = Object.assign(new EventEmitter(), {
+    connected: true,
+    send: (frame: Uint8Array, done: () => void) => {
+      frames.push(frame);
+      waiting.push(done);
+      return false;
+    },
+  }) as unknown as Channel;
+  return { channel, frames, resume: () => waiting.splice(0).forEach((done) => done()) };
+}
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe('the backlog of a channelLink', () => {
+  it('counts what is queued, then what the channel has not passed on, and nothing once it has', async () => {
+    const { channel, resume } = stalledChannel();
+    const link = channelLink<ToPrimary, ToWorker>(channel, asToWorker);
+    expect(link.backlogBytes).toBe(0);
+    link.send({ type: 'audit', text: 'x'.repeat(1000), lines: 1, dropped: 0 });
+    expect(link.backlogBytes).toBeGreaterThanOrEqual(1000);
+    await nextTurn();
+    expect(link.backlogBytes).toBeGreaterThanOrEqual(1000);
+    expect(link.backlogBytes).toBeLessThan(1200);
+    resume();
+    expect(link.backlogBytes).toBe(0);
+  });
+
+  it('is small again when the other end is gone', async () => {
+    const { channel } = stalledChannel();
+    const link = channelLink<ToPrimary, ToWorker>(channel, asToWorker);
+    (channel as { connected: boolean }).connected = false;
+    for (let index = 0; index < 100; index++) link.send({ type: 'audit', text: 'x'.repeat(1000), lines: 1, dropped: 0 });
+    await nextTurn();
+    expect(link.backlogBytes).toBe(0);
+  });
+
+  it('flush waits for all that was sent before, also when nothing is queued', async () => {
+    const { channel, resume } = stalledChannel();
+    const link = channelLink<ToPrimary, ToWorker>(channel, asToWorker);
+    link.send({ type: 'drained' });
+    await nextTurn();
+    let isDone = false;
+    link.flush(() => (isDone = true));
+    await nextTurn();
+    expect(isDone).toBe(false);
+    resume();
+    await nextTurn();
+    expect(isDone).toBe(true);
+  });
+});
+
 describe('memoryLinks', () => {
   it('connects two ends in one process, never synchronously', async () => {
     const [near, far] = memoryLinks<string, number>();

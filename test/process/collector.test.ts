@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ToWorker } from '../../src/core/messages.ts';
-import { MetricsCollector } from '../../src/process/metrics-collector.ts';
+import { Collector } from '../../src/process/collector.ts';
 
 function fakeWorkers(slots: number[]) {
   const asked: { slot: number; ticket: number }[] = [];
@@ -13,10 +13,14 @@ function fakeWorkers(slots: number[]) {
   };
 }
 
-describe('MetricsCollector', () => {
+function collectorOf(workers: ReturnType<typeof fakeWorkers>): Collector<readonly unknown[]> {
+  return new Collector(workers, (ticket) => ({ type: 'collect', ticket }));
+}
+
+describe('Collector', () => {
   it('waits for every living worker', async () => {
     const workers = fakeWorkers([0, 1]);
-    const collector = new MetricsCollector(workers);
+    const collector = collectorOf(workers);
     const round = collector.collect();
     for (const { slot, ticket } of workers.asked) collector.receive(slot, ticket, [slot]);
     expect(await round).toEqual([[0], [1]]);
@@ -24,7 +28,7 @@ describe('MetricsCollector', () => {
 
   it('asks once for scrapes that come together, and anew for later ones', async () => {
     const workers = fakeWorkers([0]);
-    const collector = new MetricsCollector(workers);
+    const collector = collectorOf(workers);
     const both = [collector.collect(), collector.collect()];
     expect(workers.asked).toHaveLength(1);
     collector.receive(0, workers.asked[0]?.ticket ?? -1, ['first']);
@@ -36,7 +40,7 @@ describe('MetricsCollector', () => {
 
   it('goes on without a worker that died, and ignores answers of an earlier round', async () => {
     const workers = fakeWorkers([0, 1]);
-    const collector = new MetricsCollector(workers);
+    const collector = collectorOf(workers);
     const round = collector.collect();
     collector.receive(0, 999, ['stale']);
     collector.receive(0, workers.asked[0]?.ticket ?? -1, ['fresh']);
@@ -45,6 +49,17 @@ describe('MetricsCollector', () => {
   });
 
   it('answers at once when no worker is alive', async () => {
-    expect(await new MetricsCollector(fakeWorkers([])).collect()).toEqual([]);
+    expect(await collectorOf(fakeWorkers([])).collect()).toEqual([]);
+  });
+
+  it('asks anew after a round without workers', async () => {
+    const slots: number[] = [];
+    const workers = fakeWorkers(slots);
+    const collector = collectorOf(workers);
+    await collector.collect();
+    slots.push(0);
+    const round = collector.collect();
+    collector.receive(0, workers.asked[0]?.ticket ?? -1, ['there']);
+    expect(await round).toEqual([['there']]);
   });
 });
