@@ -75,6 +75,6 @@ if (isSuitable(process.versions.node)) {
 } else {
   fail(
     `needs Node 22.18 or a later 22, this is ${process.versions.node}, and the one that the package carries is not installed: ` +
-      'allow its install script with `npm install-scripts approve node`, then run `npm rebuild node`',
+      'allow its install script with `npm install-scripts approve node`, then run `npm rebuild node --ignore-scripts=false`',
   );
 }

@@ -54,6 +54,7 @@ describe('the mcp-guard executable', () => {
     const { code, stderr } = await runProgram(CARRIED, [...(await preload('24.1.0')), join(root, 'dist', 'src', 'bin.js'), 'version']);
     expect(code).toBe(1);
     expect(stderr).toContain('npm install-scripts approve node');
+    expect(stderr).toContain('npm rebuild node --ignore-scripts=false');
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);
   });
 

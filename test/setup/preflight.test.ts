@@ -10,7 +10,7 @@ describe('the check of Node', () => {
     const problem = nodeProblem(version);
     expect(problem).toContain(version);
     expect(problem).toContain('npm install-scripts approve node');
-    expect(problem).toContain('npm rebuild node');
+    expect(problem).toContain('npm rebuild node --ignore-scripts=false');
   });
 
   it('is the one under which the tests run', () => {
