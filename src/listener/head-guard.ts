@@ -63,7 +63,7 @@ class StrictHeadGuard implements HeadGuard {
   readonly #site: SiteCheck;
   readonly #clientAddress: ClientAddress;
   /** Values by slot; the empty string is both absent and empty, `#seen` tells them apart. */
-  readonly #values: string[] = new Array<string>(header.SLOTS).fill('');
+  readonly #values: string[] = Array.from({ length: header.SLOTS }, () => '');
   /** One bit per slot. */
   #seen = 0;
   #otherMcp: string[] | null = null;

@@ -1,7 +1,7 @@
 /**
  * The request headers the gateway knows. A slot is the place where the guard keeps the value; `IGNORED` ones are
  * common, repeatable and never read. A header that is read and missing here would escape the duplicate check, so the
- * guard reads values by slot only.
+ * guard reads values by slot only. Slots 6, 10 and 12 (`cookie`, `upgrade`, `te`) are checked for duplicates, never read.
  */
 export const HOST = 0;
 export const CONTENT_LENGTH = 1;
@@ -9,13 +9,10 @@ export const TRANSFER_ENCODING = 2;
 export const CONTENT_TYPE = 3;
 export const CONTENT_ENCODING = 4;
 export const AUTHORIZATION = 5;
-export const COOKIE = 6;
 export const ORIGIN = 7;
 export const ACCEPT = 8;
 export const CONNECTION = 9;
-export const UPGRADE = 10;
 export const EXPECT = 11;
-export const TE = 12;
 export const X_API_KEY = 13;
 export const LAST_EVENT_ID = 14;
 export const MCP_SESSION_ID = 15;

@@ -53,11 +53,7 @@ export function isLoopbackHost(host: string): boolean {
  * The settings of the main listener, or of the separate admin one (which must be configured). Both answer to the same
  * Host and Origin lists; an address bound to loopback that names none gets the loopback names (DNS rebinding).
  */
-export function listenerSettings(
-  server: ServerSettings,
-  entrance: 'main' | 'admin',
-  overrides: ListenerOverrides = {},
-): ListenerSettings {
+export function listenerSettings(server: ServerSettings, entrance: 'main' | 'admin', overrides: ListenerOverrides = {}): ListenerSettings {
   const address = entrance === 'main' ? server : server.admin.listen;
   if (address === null) throw new Error('No admin listener is configured');
   const isHardened = server.profile === 'hardened';

@@ -1,6 +1,6 @@
 import { compileRedaction } from '../audit/redact.ts';
 import { configuredSecrets } from '../audit/secrets.ts';
-import { WorkerSink } from '../audit/worker-sink.ts';
+import { type SendAudit, WorkerSink } from '../audit/worker-sink.ts';
 import { buildAuthenticator, buildAuthSurface } from '../auth/build.ts';
 import type { Clock } from '../core/clock.ts';
 import type { ConfigSnapshot } from '../core/config.ts';
@@ -34,7 +34,7 @@ export interface GatewayDeps {
   /** Of which upstream children see PATH, HOME and LANG. */
   readonly baseEnv: Readonly<Record<string, string | undefined>>;
   /** Hands complete audit lines to the primary. */
-  sendAudit(text: string, lines: number, dropped: number): void;
+  readonly sendAudit: SendAudit;
   /** The state of an upstream changed. */
   onUpstreamChange(): void;
 }
@@ -44,9 +44,9 @@ export interface GatewayDeps {
  * not exist. One of several servers is marked down instead, so that the others are served.
  */
 export function startFault(config: ConfigSnapshot, baseEnv: GatewayDeps['baseEnv']): string | null {
-  const [only] = config.upstreams;
-  if (!config.isSingleUpstream || only?.stdio == null || commandExists(only.stdio, baseEnv)) return null;
-  return `upstream command not found: ${only.stdio.command} (set upstream.command to a program that exists)`;
+  const stdio = config.upstreams[0]?.stdio ?? null;
+  if (!config.isSingleUpstream || stdio === null || commandExists(stdio, baseEnv)) return null;
+  return `upstream command not found: ${stdio.command} (set upstream.command to a program that exists)`;
 }
 
 /** One worker's rooms, composed. */

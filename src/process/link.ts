@@ -69,9 +69,9 @@ export function channelLink<Out, In>(channel: Channel, decode: (value: unknown) 
       isScheduled = true;
       setImmediate(transmit);
     },
-    flush(done) {
+    flush(onTaken) {
       transmit();
-      void lastTaken.then(done);
+      void lastTaken.then(onTaken);
     },
     get backlogBytes() {
       return queuedUnits + sentBytes;
