@@ -113,7 +113,8 @@ function readList(
     return { value: field.default, masked: null };
   }
   const items = node.items.map((item, index) => readItem(field, item, `${path}[${index}]`, field.isEmptyItemAllowed === true, context));
-  const values = items.flatMap((item) => (item === null ? [] : [item.value]));
+  // A faulty one keeps its place, so that what is said about those behind it names them.
+  const values = items.map((item) => item?.value ?? '');
   return { value: values, masked: items.flatMap((item) => (item === null ? [] : [item.masked ?? item.value])) };
 }
 

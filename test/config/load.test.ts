@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { stringify as tomlText } from 'smol-toml';
 import { describe, expect, it } from 'vitest';
 import { stringify as yamlText } from 'yaml';
-import type { ConfigSnapshot } from '../../src/core/config.ts';
+import type { ConfigProblem, ConfigSnapshot } from '../../src/core/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { BASE, errorsOf, HASH, load, temporaryDirectory, temporaryFile } from './support.ts';
 
@@ -121,6 +121,17 @@ describe('loadConfig', () => {
     const verify = (severity: 'error' | 'warning') => () => [{ path: 'auth', message: 'x', severity }];
     expect(load(BASE, { verify: verify('error') }).snapshot).toBeNull();
     expect(load(BASE, { verify: verify('warning') }).snapshot).not.toBeNull();
+  });
+
+  it('names the right element behind a faulty one of a list', () => {
+    const text = '[policy.tools]\ndeny = [\n"",\n7,\n"third"]\n';
+    const verify = (snapshot: ConfigSnapshot): ConfigProblem[] =>
+      snapshot.policy.tools.deny.map((item, index) => ({ path: `policy.tools.deny[${index}]`, message: `is ${item}`, severity: 'error' }));
+    expect(load(text + BASE, { verify }).problems).toMatchObject([
+      { path: 'policy.tools.deny[0]', message: 'must not be empty', line: 3 },
+      { path: 'policy.tools.deny[1]', message: 'must be a text', line: 4 },
+      { path: 'policy.tools.deny[2]', message: 'is third', line: 5 },
+    ]);
   });
 
   it('checks the audit file at once', () => {

@@ -7,11 +7,16 @@ export type AuditLine = Readonly<Record<string, unknown>>;
 /**
  * The audit records of one request, by the `X-Request-ID` it was sent with: all of them, because one
  * more request of the same worker is awaited in the file, and the records of a worker keep their order.
- * @param key a credential that is served, for that other request
+ * @param key a credential that `url` serves, for that other request
  */
-export async function recordsOf(gateway: Gateway, requestId: string, key: string): Promise<readonly AuditLine[]> {
+export async function recordsOf(
+  gateway: Gateway,
+  requestId: string,
+  key: string,
+  url: string = gateway.mcp,
+): Promise<readonly AuditLine[]> {
   const marker = `marker-${requestId}`.slice(0, 128);
-  await rpc(gateway.mcp, rpcRequest('ping'), { key, headers: { 'x-request-id': marker } });
+  await rpc(url, rpcRequest('ping'), { key, headers: { 'x-request-id': marker } });
   const lines = await waitUntil(
     async () => {
       const all = await gateway.auditLines();

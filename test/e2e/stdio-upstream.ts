@@ -10,6 +10,8 @@ export interface StdioBehaviour {
    * `crash`, `raw`, `null` (a result of null).
    */
   readonly tools?: readonly string[];
+  /** Further members of its `tools/list` results: a cursor. */
+  readonly listExtras?: Readonly<Record<string, unknown>>;
   /** Every line it receives is appended to this file, and `start PID` when it starts. */
   readonly recordFile?: string;
   /** Read requests and answer nothing: to the first one (`initialize`) or to all but it (`calls`). */
