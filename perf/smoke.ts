@@ -6,6 +6,7 @@ import { judge, medianOf } from './lib/figures.ts';
 import type { Budget, Rounds, Verdict } from './lib/figures.ts';
 import { startGateway, startNginx, startUpstream, stopAll } from './lib/targets.ts';
 import type { Target } from './lib/targets.ts';
+import { searchPath, toolProblem } from './lib/tools.ts';
 import { load } from './lib/wrk.ts';
 import type { Round } from './lib/wrk.ts';
 
@@ -88,6 +89,9 @@ async function main(): Promise<boolean> {
 // Through `exit`, which ends what was started.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 try {
+  process.env['PATH'] = searchPath(process.env['PATH'] ?? '');
+  const problem = toolProblem(process.env['PATH']);
+  if (problem !== null) throw new Error(problem);
   process.exitCode = (await main()) ? 0 : 1;
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);

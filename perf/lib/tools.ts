@@ -1,0 +1,31 @@
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** The programs that a run starts, and the Debian package of each. */
+const PACKAGES: Readonly<Record<string, string>> = { wrk: 'wrk', nginx: 'nginx-light' };
+
+/** Debian keeps servers in sbin, which is not on an ordinary user's path. */
+const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
+
+export function searchPath(path: string): string {
+  return [path, ...SYSTEM_FOLDERS].join(delimiter);
+}
+
+/** What to install before a run can start; null when everything is on `path`. */
+export function toolProblem(path: string): string | null {
+  const missing = Object.keys(PACKAGES).filter((command) => !isOnPath(command, path));
+  if (missing.length === 0) return null;
+  const packages = missing.map((command) => PACKAGES[command]).join(' ');
+  return `Programs that are not installed: ${missing.join(', ')}. Run\n\n  sudo apt-get install --no-install-recommends ${packages}\n`;
+}
+
+function isOnPath(command: string, path: string): boolean {
+  return path.split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder || '.', command), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
