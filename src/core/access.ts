@@ -12,6 +12,8 @@ export interface ToolDecision {
   readonly isAllowed: boolean;
   /** The rule in words: `denied_tools "delete_*"`, `no allowed_tools pattern matches`. Stable per rule, bounded set. */
   readonly rule: string;
+  /** A rule of `policy.tools`, which holds for everybody: the refusal is no matter of this caller's grants. */
+  readonly isGeneral?: boolean;
 }
 
 /** Compiled grants of one principal, together with the policy that holds for all. Pure and synchronous; never throws. */

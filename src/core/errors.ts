@@ -80,6 +80,7 @@ export const METHOD_UNKNOWN: Refusal = refusal('METHOD_UNKNOWN', 200, 'method_no
 // May they
 export const SERVER_DENIED: Refusal = refusal('SERVER_DENIED', 403, 'server_denied', 'Not authorized');
 export const TOOL_DENIED: Refusal = refusal('TOOL_DENIED', 403, 'tool_denied', 'Not authorized');
+export const POLICY_DENIED: Refusal = refusal('POLICY_DENIED', 403, 'policy_denied', 'Not authorized');
 
 // Where to
 export const UPSTREAM_DOWN: Refusal = refusal('UPSTREAM_DOWN', 503, 'upstream_unavailable', 'Upstream unavailable');

@@ -58,7 +58,7 @@ export class Metrics {
       help: 'Decisions of the identity budgets.',
       labels: ['allowed'],
     });
-    const blocked = new CellFamily({ name: 'mcp_guard_blocked_total', help: 'Requests that policy refused.' });
+    const blocked = new CellFamily({ name: 'mcp_guard_blocked_total', help: 'Requests refused because the caller may not.' });
     const suppressed = new CellFamily({ name: 'mcp_guard_log_suppressed_total', help: 'Log lines left out because there were too many.' });
     this.rateLimit = { allowed: rateLimit.child('true'), refused: rateLimit.child('false') };
     this.blocked = blocked.child();

@@ -1,6 +1,6 @@
 import type { AuditEventType } from '../core/audit.ts';
 import type { RequestContext } from '../core/context.ts';
-import { ADMIN_REQUIRED, SERVER_DENIED, TOOL_DENIED } from '../core/errors.ts';
+import { ADMIN_REQUIRED, POLICY_DENIED, SERVER_DENIED, TOOL_DENIED } from '../core/errors.ts';
 import type { RequestHead } from '../core/head.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { UpstreamResult } from './upstream-counts.ts';
@@ -10,7 +10,7 @@ export const CLIENT_GONE: number = 499;
 
 const UNRECORDED: ReadonlySet<string> = new Set(['health', 'live', 'ready']);
 const ADMIN: ReadonlySet<string> = new Set(['metrics', 'routes']);
-const DENIALS: ReadonlySet<Refusal> = new Set([SERVER_DENIED, TOOL_DENIED, ADMIN_REQUIRED]);
+const DENIALS: ReadonlySet<Refusal> = new Set([SERVER_DENIED, TOOL_DENIED, POLICY_DENIED, ADMIN_REQUIRED]);
 
 /** Policy refused it. */
 export function isDenied(refusal: Refusal): boolean {
@@ -34,6 +34,7 @@ export function closingEvent(context: RequestContext): AuditEventType | null {
 function refusedEvent(refusal: Refusal): AuditEventType {
   if (refusal.status === 401) return 'auth_failure';
   if (refusal.status === 429) return 'rate_limited';
+  if (refusal === POLICY_DENIED) return 'policy_denied';
   if (isDenied(refusal)) return 'authz_denied';
   return isUpstreamFailure(refusal) ? 'upstream_error' : 'request_refused';
 }

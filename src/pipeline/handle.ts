@@ -143,6 +143,9 @@ function takeBudget(parts: Parts, context: RequestContext, who: Principal): Refu
   if (!outcome.isAllowed) return errors.RATE_LIMITED;
   context.isInFlight = parts.inFlight.enter(context.budgetKey);
   if (context.isInFlight) return null;
+  context.limit = parts.inFlight.max;
+  context.limitRemaining = 0;
+  context.limitResetSecs = 1;
   context.retryAfterSecs = 1;
   return errors.TOO_MANY_IN_FLIGHT;
 }
@@ -174,7 +177,8 @@ function decide(context: RequestContext, who: Principal, message: Envelope): Ref
   if (message.method !== 'tools/call') return null;
   const decision = who.access.tool(context.server, context.tool);
   context.detail = decision.rule;
-  return decision.isAllowed ? null : errors.TOOL_DENIED;
+  if (decision.isAllowed) return null;
+  return decision.isGeneral === true ? errors.POLICY_DENIED : errors.TOOL_DENIED;
 }
 
 function passNotification(parts: Parts, context: RequestContext, route: Route, message: Envelope): void {

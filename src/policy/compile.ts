@@ -12,7 +12,7 @@ const MAX_CACHED_TOOLS = 512;
 const DEFAULT_ALL: ToolDecision = Object.freeze({ isAllowed: true, rule: 'auth.default_tools "all"' });
 const DEFAULT_NONE: ToolDecision = Object.freeze({ isAllowed: false, rule: 'auth.default_tools "none"' });
 const NOT_GRANTED: ToolDecision = Object.freeze({ isAllowed: false, rule: 'no allowed_tools pattern matches' });
-const NOT_IN_POLICY: ToolDecision = Object.freeze({ isAllowed: false, rule: 'no policy.tools.allow pattern matches' });
+const NOT_IN_POLICY: ToolDecision = Object.freeze({ isAllowed: false, rule: 'no policy.tools.allow pattern matches', isGeneral: true });
 const SERVER_NOT_GRANTED: ToolDecision = Object.freeze({ isAllowed: false, rule: 'no servers pattern matches' });
 const BAD_NAME: ToolDecision = Object.freeze({ isAllowed: false, rule: 'tool name is empty or too long' });
 
@@ -38,8 +38,8 @@ class CompiledAccess implements Access {
   constructor(grants: Grants, policy: PolicySettings, byDefault: ToolDecision) {
     const { allow, deny } = policy.tools;
     this.servers = grants.servers?.map((server) => compilePattern(server, 'name')) ?? null;
-    this.denials = [new ToolList(deny, 'policy.tools.deny', false), new ToolList(grants.deniedTools, 'denied_tools', false)];
-    this.policyAllow = allow === null ? null : new ToolList(allow, 'policy.tools.allow', true);
+    this.denials = [new ToolList(deny, 'policy.tools.deny', false, true), new ToolList(grants.deniedTools, 'denied_tools', false)];
+    this.policyAllow = allow === null ? null : new ToolList(allow, 'policy.tools.allow', true, true);
     this.granted = grants.allowedTools === null ? null : new ToolList(grants.allowedTools, 'allowed_tools', true);
     this.byDefault = byDefault;
   }

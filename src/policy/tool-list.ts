@@ -13,10 +13,11 @@ export class ToolList {
   private readonly others: Entry[] = [];
 
   /** Throws PatternError. `listName` stands in the rule: `denied_tools "delete_*"`. */
-  constructor(patterns: readonly string[], listName: string, isAllowed: boolean) {
+  constructor(patterns: readonly string[], listName: string, isAllowed: boolean, isGeneral = false) {
     for (const text of patterns) {
       const pattern = compileToolPattern(text);
-      const decision = Object.freeze({ isAllowed, rule: `${listName} ${JSON.stringify(text)}` });
+      const rule = `${listName} ${JSON.stringify(text)}`;
+      const decision: ToolDecision = Object.freeze(isGeneral ? { isAllowed, rule, isGeneral } : { isAllowed, rule });
       if (pattern.serverText === null && pattern.exactTool !== null) this.exact.set(pattern.exactTool, decision);
       else this.others.push({ pattern, decision });
     }

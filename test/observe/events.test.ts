@@ -77,6 +77,7 @@ describe('settled', () => {
     [errors.AUTH_MISSING, 'auth_failure', 'deny'],
     [errors.AUTH_EXPIRED, 'auth_failure', 'deny'],
     [errors.TOOL_DENIED, 'authz_denied', 'deny'],
+    [errors.POLICY_DENIED, 'policy_denied', 'deny'],
     [errors.SERVER_DENIED, 'authz_denied', 'deny'],
     [errors.ADMIN_REQUIRED, 'authz_denied', 'deny'],
     [errors.HOST_DENIED, 'request_refused', 'deny'],

@@ -101,6 +101,14 @@ describe('compileAccess', () => {
     expect(rule(many, 's', 't2')).toBe('deny: no allowed_tools pattern matches');
   });
 
+  it('says of a denial whether it is one for everybody or one of this identity', () => {
+    const policy: PolicySettings = { tools: { allow: ['read_*', 'delete_*'], deny: ['delete_*'] } };
+    const both = access({ allowedTools: ['read_*', 'delete_*', 'write'], deniedTools: ['read_secret'] }, policy);
+    const isGeneral = (tool: string): boolean => both.tool('s', tool).isGeneral === true;
+    expect(['delete_all', 'write', 'read_secret'].map(isGeneral)).toEqual([true, true, false]);
+    expect(access({ allowedTools: [] }, policy).tool('s', 'read_a').isGeneral).toBeUndefined();
+  });
+
   it('does not remember more for a flood of invented names', () => {
     const flooded = access({ allowedTools: ['x*'] });
     const used = (): number => {

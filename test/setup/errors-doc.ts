@@ -49,6 +49,8 @@ export const NOTES: Readonly<Record<string, string>> = {
   METHOD_UNKNOWN: 'A JSON-RPC method that the gateway does not relay. Answered in band with HTTP 200.',
   SERVER_DENIED: "The caller's `servers` do not include this one.",
   TOOL_DENIED: 'The tool is denied, or not allowed, for this caller. The audit record names the rule, the answer does not.',
+  POLICY_DENIED:
+    'The tool is denied, or not allowed, for everybody (`policy.tools`). The audit record names the rule, the answer does not.',
   UPSTREAM_DOWN: 'The MCP server behind the gateway is not connected. `/routes` and the log say why.',
   UPSTREAM_BUSY: "The server's `max_concurrency` is reached, or its input is backed up.",
   UPSTREAM_FAILED: 'The server ended or broke the connection before it answered, or answered with an HTTP error.',
