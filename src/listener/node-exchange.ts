@@ -216,7 +216,7 @@ export class NodeExchange implements Exchange, BodyHost, Deferred {
   }
 
   #writeHead(): void {
-    const isKept = this.#keepsConnection && this.#body.isComplete && !this.#context.isStopping && !this.isLast;
+    const isKept = this.#keepsConnection && this.#body.isInStep && !this.#context.isStopping && !this.isLast;
     this.isLast = !isKept;
     this.#res.shouldKeepAlive = isKept;
     this.#res.writeHead(this.#status, this.#headers);

@@ -3,7 +3,7 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import { Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock, Timer } from '../core/clock.ts';
-import { BAD_FRAMING, HEAD_TOO_LARGE, METHOD_NOT_ALLOWED, REQUEST_TIMEOUT } from '../core/errors.ts';
+import { BAD_FRAMING, HEAD_TOO_LARGE, METHOD_NOT_ALLOWED, REQUEST_TIMEOUT, UNKNOWN_METHOD } from '../core/errors.ts';
 import type { Application, Listener } from '../core/exchange.ts';
 import type { Refusal } from '../core/refusal.ts';
 import { createAddressCount, type AddressCount } from './address-count.ts';
@@ -227,6 +227,8 @@ function createServer(settings: ListenerSettings): Server | HttpsServer {
 
 function refusalOf(error: NodeJS.ErrnoException): Refusal {
   if (error.code === 'HPE_HEADER_OVERFLOW') return HEAD_TOO_LARGE;
+  // The parser has a list of methods of its own and reads no further.
+  if (error.code === 'HPE_INVALID_METHOD') return UNKNOWN_METHOD;
   return error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? REQUEST_TIMEOUT : BAD_FRAMING;
 }
 

@@ -23,6 +23,7 @@ export class RequestBody {
   /** Bytes that arrived after nobody wanted them any more. */
   discardedBytes = 0;
   readonly #host: BodyHost;
+  readonly #declaredBytes: number;
   readonly #intake: BodyIntake;
   #receive: BodyReceiver | null = null;
   #failure: Refusal | null = null;
@@ -33,6 +34,7 @@ export class RequestBody {
   /** `declaredBytes`: −1 chunked, 0 none. */
   constructor(host: BodyHost, declaredBytes: number, maxBytes: number) {
     this.#host = host;
+    this.#declaredBytes = declaredBytes;
     this.#intake = new BodyIntake(declaredBytes, maxBytes);
     this.isComplete = declaredBytes === 0;
   }
@@ -40,6 +42,11 @@ export class RequestBody {
   /** The application asks and has not been answered yet. */
   get isAwaited(): boolean {
     return this.#receive !== null && !this.#isDelivered;
+  }
+
+  /** An answer now may keep the connection: the body is complete, and a long one was not ignored. */
+  get isInStep(): boolean {
+    return this.isComplete && (this.#receive !== null || this.#declaredBytes <= HELD_BYTES);
   }
 
   /** The rest will never come. */

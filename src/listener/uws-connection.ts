@@ -5,6 +5,8 @@ import type { UwsContext } from './uws-context.ts';
 
 const BODY_LINGER_MS = 2000;
 const MAX_DISCARDED_BYTES = 4 * 1024 * 1024;
+/** Of a body that an answer waits for: beyond it the answer is likely lost, whenever it is given. */
+const MAX_AWAITED_BYTES = 64 * 1024 * 1024;
 const FLUSH_EVERY_MS = 100;
 const MAX_FLUSHES = 50;
 const SURELY_SENT_BYTES = 64 * 1024;
@@ -25,6 +27,7 @@ export class UwsConnection {
   #raw: HttpResponse | null;
   #timer: Timer | null = null;
   #isLingering = false;
+  #onBody: (() => void) | null = null;
 
   /** `isPeerClosing`: µWS itself closes the socket after the answer because the request asked for it. */
   constructor(context: UwsContext, raw: HttpResponse | null, peerIp: string, isPeerClosing: boolean) {
@@ -42,6 +45,7 @@ export class UwsConnection {
   /** The socket is closed. */
   closed(): void {
     this.#raw = null;
+    this.#onBody = null;
     this.#timer?.cancel();
     this.#context.addresses.give(this.#peerIp);
   }
@@ -71,9 +75,31 @@ export class UwsConnection {
     this.#timer = this.#context.clock.after(BODY_LINGER_MS, () => this.closeNow());
   }
 
+  /** Whether the rest of a body of this declared length (−1: chunked) may be worth waiting for. */
+  canAwaitBody(declaredBytes: number): boolean {
+    return this.isPeerClosing && declaredBytes <= MAX_AWAITED_BYTES;
+  }
+
+  /** Calls back when the body is complete, or was waited for long enough; never when the socket closes before. */
+  awaitBody(then: () => void): void {
+    this.#onBody = then;
+    this.#timer = this.#context.clock.after(BODY_LINGER_MS, () => this.#bodyAwaited());
+  }
+
   /** A piece of the body arrived. */
   bodyArrived(body: RequestBody): void {
-    if (this.#isLingering && (body.isComplete || body.discardedBytes > MAX_DISCARDED_BYTES)) this.closeNow();
+    const maxBytes = this.#isLingering ? MAX_DISCARDED_BYTES : MAX_AWAITED_BYTES;
+    if (!body.isComplete && body.discardedBytes <= maxBytes) return;
+    if (this.#isLingering) this.closeNow();
+    else this.#bodyAwaited();
+  }
+
+  #bodyAwaited(): void {
+    const then = this.#onBody;
+    if (then === null) return;
+    this.#onBody = null;
+    this.#timer?.cancel();
+    then();
   }
 
   /**

@@ -43,6 +43,7 @@ export class UwsExchange implements Exchange, BodyHost, Deferred {
   #isHeadWritten = false;
   #isBlocked = false;
   #isDrainOwed = false;
+  #wasHeld = false;
 
   constructor(context: UwsContext, res: HttpResponse, connection: UwsConnection, verdict: Verdict) {
     this.#context = context;
@@ -156,7 +157,7 @@ export class UwsExchange implements Exchange, BodyHost, Deferred {
   }
 
   #advance(): void {
-    if (this.#phase === 'answering') this.#writeAnswer(this.#answer);
+    if (this.#phase === 'answering') this.#answerInTime();
     else if (!this.#isHeadWritten || !this.#isBlocked) this.#onWritable();
   }
 
@@ -174,7 +175,19 @@ export class UwsExchange implements Exchange, BodyHost, Deferred {
   }
 
   #keeps(): boolean {
-    return this.#keepsConnection && this.#body.isComplete && !this.#context.isStopping && !this.#hasFailed;
+    return this.#keepsConnection && this.#body.isInStep && !this.#context.isStopping && !this.#hasFailed;
+  }
+
+  /**
+   * Behind the answer to a request with `Connection: close` µWS itself closes the socket at once. While the peer still
+   * sends, that resets the connection and can take the answer with it: then the answer waits for the body, for a while.
+   */
+  #answerInTime(): void {
+    const isHeld = !this.#wasHeld && !this.#body.isComplete && this.#connection.canAwaitBody(this.head.bodyBytes);
+    if (!isHeld) return this.#writeAnswer(this.#answer);
+    this.#wasHeld = true;
+    this.#body.discard();
+    this.#connection.awaitBody(() => this.#context.queue.push(this));
   }
 
   #writeAnswer(answer: string | Uint8Array): void {

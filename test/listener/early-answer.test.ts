@@ -1,0 +1,88 @@
+import { request } from 'node:http';
+import { afterEach, describe, expect, it } from 'vitest';
+import { application, converse, delay, ENGINES, parseAnswers, post, startEngine, type TestListener } from './support.ts';
+
+const MIB = 1_048_576;
+const started: TestListener[] = [];
+afterEach(() => {
+  for (const listener of started.splice(0)) listener.close();
+});
+
+/** Sends a body of `mib` MiB as `node:http` does without an agent: `Connection: close`; the status, or the error's code. */
+function upload(port: number, mib: number, framing: Readonly<Record<string, string>>): Promise<number | string> {
+  return new Promise((resolve) => {
+    const sent = request({ port, host: '127.0.0.1', path: '/mcp', method: 'POST', agent: false, headers: framing }, (response) => {
+      response.on('error', (error: NodeJS.ErrnoException) => resolve(`body: ${error.code}`));
+      response.resume().on('end', () => resolve(response.statusCode ?? 0));
+    });
+    sent.on('error', (error: NodeJS.ErrnoException) => resolve(String(error.code)));
+    const piece = Buffer.alloc(65_536, 0x20);
+    let pieces = mib * 16;
+    const push = (): void => {
+      while (pieces-- > 0) if (!sent.write(piece)) return void sent.once('drain', push);
+      sent.end();
+    };
+    push();
+  });
+}
+
+describe.each(ENGINES)('an answer that does not wait for the body (%s)', (engine) => {
+  async function start(status = 401): Promise<TestListener> {
+    const listener = await startEngine(
+      engine,
+      application((exchange) => exchange.send(status, ['content-type', 'text/plain'], 'no')),
+    );
+    started.push(listener);
+    return listener;
+  }
+
+  it.each([1, 2, 3])('reaches a client that sends %i MiB on and asked to close the connection', async (mib) => {
+    const { port, errors } = await start();
+    const declared = mib === 1 ? 401 : 413;
+    for (let round = 0; round < 5; round++) {
+      expect(await upload(port, mib, { 'transfer-encoding': 'chunked' })).toBe(401);
+      expect(await upload(port, mib, { 'content-length': String(mib * MIB) })).toBe(declared);
+    }
+    expect(errors).toEqual([]);
+  });
+
+  it('keeps the connection behind a short body, and closes it behind a long one, even when all of it was there', async () => {
+    const { port } = await start(429);
+    for (const [bytes, isClosed] of [
+      [65_536, false],
+      [65_537, true],
+    ] as const) {
+      const client = converse(port);
+      client.socket.write(post('x'.repeat(bytes)));
+      await client.until((text) => text.endsWith('no'));
+      await delay(100);
+      expect([parseAnswers(client.text())[0]?.status, client.isClosed()]).toEqual([429, isClosed]);
+      client.socket.destroy();
+    }
+  });
+
+  it('is given after a while to a client that asked to close and sends nothing', async () => {
+    const { port } = await start();
+    const client = converse(port);
+    client.socket.write('POST /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 5\r\n\r\n');
+    expect(parseAnswers(await client.closed(4000))[0]?.status).toBe(401);
+  });
+
+  it('is owed to nobody when the client leaves before', async () => {
+    const { port, errors } = await start();
+    const client = converse(port);
+    client.socket.write('POST /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 5\r\n\r\nab');
+    await delay(50);
+    client.socket.resetAndDestroy();
+    await delay(50);
+    expect(await upload(port, 1, { 'transfer-encoding': 'chunked' })).toBe(401);
+    expect(errors).toEqual([]);
+  });
+
+  it('of a method that exists nowhere is 501', async () => {
+    const { port } = await start();
+    const client = converse(port);
+    client.socket.write('FOO /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    expect(parseAnswers(await client.closed())[0]?.status).toBe(501);
+  });
+});
