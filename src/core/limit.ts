@@ -27,6 +27,8 @@ export interface Limiter {
 
 /** Requests in progress per principal. */
 export interface InFlightLimiter {
+  /** Most per principal; −1 = no limit. */
+  readonly max: number;
   /** False when the principal already has the most it may have. */
   enter(key: string): boolean;
   /** Exactly once per successful `enter`. */

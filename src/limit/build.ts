@@ -1,9 +1,9 @@
 import type { RateLimitSettings } from '../core/config.ts';
-import type { Limiter } from '../core/limit.ts';
+import type { InFlightLimiter, Limiter } from '../core/limit.ts';
 import { InFlightLimit } from './inflight.ts';
 import { SharedTable } from './shared-table.ts';
 import type { TableOptions } from './shared-table.ts';
-import { unlimited } from './unlimited.ts';
+import { unlimited, unlimitedInFlight } from './unlimited.ts';
 
 /** 131,072 keys are 4 MB of shared memory at most; a bucket at the default rate is full again within half a second. */
 const DEFAULTS: TableOptions = { capacity: 131_072, idleTtlMs: 10_000 };
@@ -13,7 +13,7 @@ export function buildLimiter(settings: RateLimitSettings, options: Partial<Table
   return settings.isEnabled ? new SharedTable({ ...DEFAULTS, ...options }) : unlimited;
 }
 
-/** Requests in progress per principal; holds whether or not rates are limited. */
-export function buildInFlightLimit(settings: RateLimitSettings): InFlightLimit {
-  return new InFlightLimit(settings.maxInFlight);
+/** Requests in progress per principal. With limits off there is none: what an upstream takes at once bounds them then. */
+export function buildInFlightLimit(settings: RateLimitSettings): InFlightLimiter {
+  return settings.isEnabled ? new InFlightLimit(settings.maxInFlight) : unlimitedInFlight;
 }

@@ -5,13 +5,13 @@ import type { InFlightLimiter } from '../core/limit.ts';
  * a worker has open.
  */
 export class InFlightLimit implements InFlightLimiter {
-  readonly #max: number;
+  readonly max: number;
   readonly #counts = new Map<string, number>();
 
   /** `max` per key, ≥ 1. */
   constructor(max: number) {
     if (!(max >= 1)) throw new RangeError('at least one request in flight must be possible');
-    this.#max = max;
+    this.max = max;
   }
 
   /** Keys with a request in progress. */
@@ -22,7 +22,7 @@ export class InFlightLimit implements InFlightLimiter {
   /** False when the key has as many in progress as it may; only after true does the caller owe a `leave`. */
   enter(key: string): boolean {
     const count = this.#counts.get(key) ?? 0;
-    if (count >= this.#max) return false;
+    if (count >= this.max) return false;
     this.#counts.set(key, count + 1);
     return true;
   }

@@ -34,8 +34,16 @@ describe('buildLimiter', () => {
 });
 
 describe('buildInFlightLimit', () => {
-  it('holds max_in_flight, also when rates are not limited', () => {
-    const limit = buildInFlightLimit({ ...settings, isEnabled: false, maxInFlight: 3 });
+  it('holds max_in_flight', () => {
+    const limit = buildInFlightLimit({ ...settings, maxInFlight: 3 });
+    expect(limit.max).toBe(3);
     expect(Array.from({ length: 4 }, () => limit.enter('a'))).toEqual([true, true, true, false]);
+  });
+
+  it('never refuses when limits are disabled', () => {
+    const limit = buildInFlightLimit({ ...settings, isEnabled: false, maxInFlight: 3 });
+    expect(limit.max).toBe(-1);
+    expect(Array.from({ length: 1_000 }, () => limit.enter('a')).every(Boolean)).toBe(true);
+    for (let i = 0; i < 1_001; i++) limit.leave('a');
   });
 });
