@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import { expect } from 'vitest';
 import type { HttpAnswer } from './http.ts';
 
@@ -55,4 +56,42 @@ export function parseRaw(text: string): HttpAnswer & { readonly rest: string } {
     events: [],
     rest: text.slice(end + 4 + length),
   };
+}
+
+/** How long a server that closes after its answer may take to do so; most do it with the answer. */
+const CLOSE_MS = 60;
+const ANSWER_MS = 10_000;
+
+function isComplete(text: string): boolean {
+  const end = text.indexOf('\r\n\r\n');
+  if (end < 0) return false;
+  const length = /\r\ncontent-length: *(\d+)/i.exec(text.slice(0, end + 2));
+  return text.length >= end + 4 + Number(length?.[1] ?? 0);
+}
+
+/** Writes bytes on a connection of its own, reads one answer, and tells whether the peer closed the connection behind it. */
+export async function askRaw(
+  port: number,
+  bytes: string | Buffer,
+  options: { readonly closeMs?: number } = {},
+): Promise<HttpAnswer & { readonly rest: string; readonly isClosed: boolean }> {
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+  let text = '';
+  return await new Promise((resolve, reject) => {
+    const finish = (isClosed: boolean): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve({ ...parseRaw(text), isClosed });
+    };
+    let timer = setTimeout(() => reject(new Error(`no complete answer: ${text}`)), ANSWER_MS);
+    socket.setEncoding('latin1').on('data', (piece: string) => {
+      text += piece;
+      if (!isComplete(text)) return;
+      clearTimeout(timer);
+      timer = setTimeout(() => finish(false), options.closeMs ?? CLOSE_MS);
+    });
+    socket.on('error', () => undefined);
+    socket.on('close', () => finish(true));
+    socket.write(bytes);
+  });
 }
