@@ -133,8 +133,8 @@ export interface Answer {
   readonly body: string;
 }
 
-/** Splits a byte stream into HTTP/1.1 answers; throws on bytes that are none. `heads`: answers to HEAD, without a body. */
-export function parseAnswers(text: string, isHead = false): Answer[] {
+/** Splits a byte stream into HTTP/1.1 answers; throws on bytes that are none. `heads`: so many first ones answer HEAD. */
+export function parseAnswers(text: string, heads = 0): Answer[] {
   const answers: Answer[] = [];
   let rest = text;
   while (rest !== '') {
@@ -145,7 +145,7 @@ export function parseAnswers(text: string, isHead = false): Answer[] {
     const status = Number((lines[0] ?? '').slice(9, 12));
     rest = rest.slice(end + 4);
     if (status === 100) continue;
-    const [body, after] = isHead ? ['', rest] : takeBody(rest, headers);
+    const [body, after] = answers.length < heads ? ['', rest] : takeBody(rest, headers);
     rest = after;
     answers.push({ status, headers, body });
   }
