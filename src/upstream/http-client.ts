@@ -27,8 +27,8 @@ export interface HttpControl {
 }
 
 /**
- * An HTTP/1.1 client for one origin: keep-alive, no redirects, no retries, no decoding, no deadlines of its own but the
- * one for connecting. The seam at which undici can be replaced.
+ * An HTTP/1.1 client for one origin: keep-alive for a bounded time, no redirects, no retries, no decoding, no deadlines of
+ * its own but the one for connecting. The seam at which undici can be replaced.
  */
 export interface HttpClient {
   send(request: HttpRequest, receiver: HttpReceiver): HttpControl;

@@ -7,16 +7,21 @@ import type { HttpClient, HttpControl, HttpReceiver, HttpRequest } from './http-
 const CONNECT_TIMEOUT_MS = 2000;
 const MAX_HEAD_BYTES = 16 * 1024;
 
+/** A busy connection would never close by itself, and the upstream's name never be resolved again. */
+const MAX_CONNECTION_MS = 60_000;
+
 /** The HTTP client on undici. `lookup` resolves and guards the address of every new connection. */
 export class UndiciClient implements HttpClient {
   readonly #pool: Pool;
 
-  constructor(origin: string, lookup: LookupFunction) {
+  /** `maxConnectionMs`: age at which a connection takes no new requests; what it carries then is finished. */
+  constructor(origin: string, lookup: LookupFunction, maxConnectionMs: number = MAX_CONNECTION_MS) {
     this.#pool = new Pool(origin, {
       connect: { timeout: CONNECT_TIMEOUT_MS, lookup },
       allowH2: false,
       pipelining: 1,
       maxHeaderSize: MAX_HEAD_BYTES,
+      clientTtl: maxConnectionMs,
       headersTimeout: 0,
       bodyTimeout: 0,
     });

@@ -12,6 +12,8 @@ export interface RpcStream {
   awaitEvents(count: number): Promise<readonly JsonValue[]>;
   /** Resolves at the end with how it came: `complete`, or `cut` when the connection broke. */
   readonly ended: Promise<'complete' | 'cut'>;
+  /** Begins to read a stream that was opened paused. */
+  read(): void;
   /** The client leaves. */
   leave(): void;
 }
@@ -41,7 +43,8 @@ export async function rpcStream(
 function follow(response: IncomingMessage, leave: () => void, isPaused: boolean): RpcStream {
   let text = '';
   response.setEncoding('utf8');
-  if (!isPaused) response.on('data', (piece: string) => (text += piece));
+  const read = (): void => void response.on('data', (piece: string) => (text += piece));
+  if (!isPaused) read();
   response.on('error', () => undefined);
   const ended = new Promise<'complete' | 'cut'>((resolve) => response.on('close', () => resolve(response.complete ? 'complete' : 'cut')));
   // An event is there when its empty line is.
@@ -56,6 +59,7 @@ function follow(response: IncomingMessage, leave: () => void, isPaused: boolean)
       return events();
     },
     ended,
+    read,
     leave,
   };
 }

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { HttpReceiver } from '../../src/upstream/http-client.ts';
 import { UndiciClient } from '../../src/upstream/http-undici.ts';
@@ -39,6 +40,7 @@ function post(client: UndiciClient): Promise<Result> {
 async function open(
   arePrivateNetworksAllowed: boolean,
   addresses: readonly string[],
+  maxConnectionMs?: number,
 ): Promise<{ client: UndiciClient; server: McpHttpServer }> {
   const server = await new McpHttpServer().listen();
   let asked = 0;
@@ -48,7 +50,7 @@ async function open(
     callback(null, [{ address, family: address.includes(':') ? 6 : 4 }]);
   };
   const origin = new URL(server.url.replace('127.0.0.1', 'rebinding.test')).origin;
-  const client = new UndiciClient(origin, guardedLookup({ arePrivateNetworksAllowed }, resolve));
+  const client = new UndiciClient(origin, guardedLookup({ arePrivateNetworksAllowed }, resolve), maxConnectionMs);
   closers.push(
     () => server.stop(),
     () => client.close(),
@@ -74,6 +76,21 @@ describe('UndiciClient', () => {
     // The closed connection may be noticed only by using it.
     if (second.wasSent) second = await post(rebinding.client);
     expect(second).toMatchObject({ error: { code: SSRF_REFUSED }, wasSent: false });
+  });
+
+  it('resolves and checks the name again when a connection is old, however busy it is', async () => {
+    const addresses = ['127.0.0.1'];
+    const { client, server } = await open(true, addresses, 300);
+    // A pause between two requests, or the second would begin before the first connection is free.
+    const pausedPost = async (): Promise<Result> => await setTimeout(10).then(() => post(client));
+    expect((await pausedPost()).status).toBe(200);
+    addresses[0] = '169.254.169.254';
+    const begin = performance.now();
+    expect((await pausedPost()).status).toBe(200);
+    let last = await pausedPost();
+    while (last.error === null && performance.now() - begin < 5000) last = await pausedPost();
+    expect(last).toMatchObject({ error: { code: SSRF_REFUSED }, wasSent: false });
+    expect([server.connections, performance.now() - begin > 200]).toEqual([1, true]);
   });
 
   it('says that nothing was sent when nobody listens', async () => {
