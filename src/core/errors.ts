@@ -36,6 +36,8 @@ export const REQUEST_TIMEOUT: Refusal = refusal('REQUEST_TIMEOUT', 408, 'request
 export const NOT_FOUND: Refusal = refusal('NOT_FOUND', 404, 'not_found', 'Not found');
 export const METHOD_NOT_ALLOWED: Refusal = refusal('METHOD_NOT_ALLOWED', 405, 'method_not_allowed', 'Method not allowed');
 export const DRAINING: Refusal = refusal('DRAINING', 503, 'draining', 'Shutting down');
+/** Of `/ready` only, whose answer has a form of its own. */
+export const NOT_READY: Refusal = refusal('NOT_READY', 503, 'not_ready', 'Not ready');
 export const OVERLOADED: Refusal = refusal('OVERLOADED', 503, 'overloaded', 'Too many requests in progress');
 
 // Who

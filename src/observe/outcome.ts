@@ -1,6 +1,6 @@
 import type { AuditEventType } from '../core/audit.ts';
 import type { RequestContext } from '../core/context.ts';
-import { ADMIN_REQUIRED, POLICY_DENIED, SERVER_DENIED, TOOL_DENIED } from '../core/errors.ts';
+import { ADMIN_REQUIRED, NOT_READY, POLICY_DENIED, SERVER_DENIED, TOOL_DENIED } from '../core/errors.ts';
 import type { RequestHead } from '../core/head.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { UpstreamResult } from './upstream-counts.ts';
@@ -22,9 +22,10 @@ export function isUpstreamFailure({ code, status }: Refusal): boolean {
   return status === 502 || status === 504 || code.startsWith('UPSTREAM_');
 }
 
-/** The one audit record that closes a request; null for health checks that were served. */
+/** The one audit record that closes a request; null for health checks, whatever the state they found. */
 export function closingEvent(context: RequestContext): AuditEventType | null {
   const { refusal } = context;
+  if (refusal === NOT_READY) return null;
   if (refusal !== null) return refusedEvent(refusal);
   if (context.method === 'tools/call' && context.sentMs > 0) return 'tool_response';
   if (UNRECORDED.has(context.methodLabel)) return null;

@@ -6,7 +6,7 @@ import { VERSION } from '../core/version.ts';
 import { isPreflight } from './cors.ts';
 import { answerPreflight } from './local.ts';
 import type { Parts } from './parts.ts';
-import { answer, JSON_TYPE, refuse } from './reply.ts';
+import { answer, JSON_TYPE, markRefused, refuse } from './reply.ts';
 
 const METADATA_PATH = '/.well-known/oauth-protected-resource';
 /** Prometheus text format 0.0.4. */
@@ -78,8 +78,11 @@ function answerLive(parts: Parts, context: RequestContext): void {
 /** Says whether to send traffic here: asks the state of the whole gateway each time. */
 function answerReady(parts: Parts, context: RequestContext): void {
   const reason = parts.load.isDraining ? 'draining' : parts.fleet.reason;
-  const body = reason === '' ? { ready: true, version: VERSION } : { ready: false, version: VERSION, reason };
-  answer(parts, context, reason === '' ? 200 : 503, JSON_TYPE, JSON.stringify(body));
+  if (reason === '') return answer(parts, context, 200, JSON_TYPE, JSON.stringify({ ready: true, version: VERSION }));
+  context.detail = reason;
+  markRefused(context, errors.NOT_READY);
+  const body = { ready: false, version: VERSION, reason, error_id: context.errorId };
+  answer(parts, context, errors.NOT_READY.status, JSON_TYPE, JSON.stringify(body));
 }
 
 function answerRoutes(parts: Parts, context: RequestContext): void {

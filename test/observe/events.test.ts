@@ -100,18 +100,19 @@ describe('settled', () => {
     expect(records[0]).toMatchObject({ event_type: event, decision, reason: refusal.reason, status: refusal.status, error_id: 'e-1' });
   });
 
-  it('every refusal of the catalogue has exactly one record and counts under its reason', async () => {
+  it('every refusal of the catalogue but a health check that failed has exactly one record, and each counts under its reason', async () => {
     const { events, records, value } = build();
     const catalogue = Object.values(errors).filter((item): item is Refusal => typeof item === 'object');
     for (const refusal of catalogue) events.settled(refused(refusal));
-    expect(records).toHaveLength(catalogue.length);
+    expect(records).toHaveLength(catalogue.length - 1);
+    expect(records.map(({ reason }) => reason)).not.toContain(errors.NOT_READY.reason);
     for (const { reason } of catalogue) expect(await value('mcp_guard_refusals_total', { reason })).toBeGreaterThan(0);
   });
 
   it.each([
     [{ methodLabel: 'health' }, null],
     [{ methodLabel: 'live' }, null],
-    [{ methodLabel: 'ready', status: 503 }, null],
+    [{ methodLabel: 'ready', status: 503, refusal: errors.NOT_READY }, null],
     [{ methodLabel: 'metrics', principal: principalOf('root', 'admin_token', true) }, 'admin_action'],
     [{ methodLabel: 'routes' }, 'admin_action'],
     [{ methodLabel: 'tools/list', method: 'tools/list', sentMs: 1 }, 'request'],

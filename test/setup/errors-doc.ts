@@ -25,6 +25,7 @@ export const NOTES: Readonly<Record<string, string>> = {
   NOT_FOUND: 'No such path, no such server, or an admin path on the main listener while a separate admin listener exists.',
   METHOD_NOT_ALLOWED: 'The path exists; `Allow` lists the methods it takes.',
   DRAINING: 'The gateway is shutting down. Another instance, or the same one after its restart, will serve the request.',
+  NOT_READY: '`/ready` says why under `reason`: it starts, it drains, or a required upstream is down.',
   OVERLOADED: 'The gateway cannot take this on now. Try again after `Retry-After`.',
   AUTH_MISSING: 'No credential was sent. Credentials in the query string do not count.',
   AUTH_MALFORMED: 'A credential was sent in a form that no configured provider takes.',
