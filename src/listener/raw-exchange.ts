@@ -24,6 +24,8 @@ export class RawExchange implements Exchange {
     this.#socket = socket;
     this.head = head;
     this.#clock = clock;
+    // A socket that `node:http` let go of (CONNECT) has nobody else to hear of a reset, which would end the process.
+    socket.on('error', () => socket.destroy());
     socket.once('close', () => this.#gone());
   }
 

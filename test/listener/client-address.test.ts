@@ -31,12 +31,20 @@ describe('the client address', () => {
     expect(find(PROXY, '', header)).toBe(client);
   });
 
-  it.each(['unknown', '203.0.113.7, unknown', '203.0.113.7, ', '203.0.113.7,, 10.1.1.1', 'evil', '1.2.3', '[::1', 'fe80::1%eth0', '0x7f.1', '203.0.113.7; x'])(
-    'takes the peer when X-Forwarded-For is malformed where it matters: %s',
-    (header) => {
-      expect(find(PROXY, header, '')).toBe(PROXY);
-    },
-  );
+  it.each([
+    'unknown',
+    '203.0.113.7, unknown',
+    '203.0.113.7, ',
+    '203.0.113.7,, 10.1.1.1',
+    'evil',
+    '1.2.3',
+    '[::1',
+    'fe80::1%eth0',
+    '0x7f.1',
+    '203.0.113.7; x',
+  ])('takes the peer when X-Forwarded-For is malformed where it matters: %s', (header) => {
+    expect(find(PROXY, header, '')).toBe(PROXY);
+  });
 
   it.each(['for=unknown', 'for=_hidden', 'for="a,b"', 'by=203.0.113.7', 'for=1.2.3.4;for=5.6.7.8', 'for="203.0.113.7', 'for=203.0.113.7"'])(
     'takes the peer when Forwarded is malformed: %s',
@@ -79,6 +87,6 @@ describe('the client address', () => {
 
   it('refuses a list entry that is neither an address nor a block', () => {
     expect(() => createAddressSet(['proxy.example'])).toThrow('proxy.example');
-    expect(() => createAddressSet(['10.0.0.0/99'])).toThrow();
+    expect(() => createAddressSet(['10.0.0.0/99'])).toThrow('range');
   });
 });

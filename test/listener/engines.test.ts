@@ -1,12 +1,24 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Application, Exchange } from '../../src/core/exchange.ts';
+import type { Application } from '../../src/core/exchange.ts';
 import type { ListenerSettings } from '../../src/listener/settings.ts';
-import { application, converse, delay, ENGINES, type EngineName, echo, freePort, get, parseAnswers, post, startEngine, type TestListener } from './support.ts';
+import {
+  application,
+  converse,
+  delay,
+  ENGINES,
+  type EngineName,
+  echo,
+  get,
+  parseAnswers,
+  post,
+  startEngine,
+  type TestListener,
+} from './support.ts';
 
 const MIB = 1024 * 1024;
 
-describe.each(ENGINES)('the %s engine', (engine: EngineName) => {
+describe.each(ENGINES)('requests and answers of the %s engine', (engine: EngineName) => {
   const running: TestListener[] = [];
   const start = async (app: Application, overrides: Partial<ListenerSettings> = {}): Promise<TestListener> => {
     const listener = await startEngine(engine, app, overrides);
@@ -193,9 +205,7 @@ describe.each(ENGINES)('the %s engine', (engine: EngineName) => {
     ['limit + 1', 1001, 413],
   ])('without Content-Length answers a body of %s with its status', async (_name, bytes, status) => {
     const { port } = await start(
-      application((exchange) =>
-        exchange.readBody(1000, (_body, lost) => exchange.send(lost?.status ?? 200, [], lost?.code ?? 'fine')),
-      ),
+      application((exchange) => exchange.readBody(1000, (_body, lost) => exchange.send(lost?.status ?? 200, [], lost?.code ?? 'fine'))),
       { maxRequestBytes: 1000 },
     );
     const client = converse(port);
@@ -224,7 +234,9 @@ describe.each(ENGINES)('the %s engine', (engine: EngineName) => {
   });
 
   it('cuts an endless chunked body at the limit', async () => {
-    const { port } = await start(application((exchange) => exchange.readBody(MIB, (_body, lost) => exchange.send(lost?.status ?? 200, [], ''))));
+    const { port } = await start(
+      application((exchange) => exchange.readBody(MIB, (_body, lost) => exchange.send(lost?.status ?? 200, [], ''))),
+    );
     const client = converse(port);
     client.socket.write('POST /mcp HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n');
     const chunk = Buffer.from(`10000\r\n${'e'.repeat(65_536)}\r\n`);
@@ -242,165 +254,6 @@ describe.each(ENGINES)('the %s engine', (engine: EngineName) => {
     const answer = await fetch(`http://127.0.0.1:${port}/mcp`, { method: 'POST', body: 'x'.repeat(900_000) });
     expect(answer.status).toBe(401);
     expect(await answer.text()).toBe('who?');
-  });
-
-  it('sends a large answer whole to a reader that pauses', async () => {
-    const body = randomBytes(4 * MIB).toString('hex');
-    const { port } = await start(application((exchange) => exchange.send(200, [], body)));
-    for (const request of [post('x', ['Connection: close']), get('/big'), post('x')]) {
-      const client = converse(port);
-      client.socket.write(request);
-      client.socket.pause();
-      await delay(150);
-      client.socket.resume();
-      const text = await client.until((all) => all.length > body.length && all.endsWith(body.slice(-64)), 10_000);
-      expect(parseAnswers(text)[0]?.body === body).toBe(true);
-      client.socket.destroy();
-    }
-  });
-
-  it.each([
-    ['a kept POST', post('x'), false],
-    ['a GET', get('/stream'), true],
-    ['a chunked POST', 'POST /mcp HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n', true],
-  ])('streams to a slow reader of %s without losing or reordering a byte', async (_name, request, isClosing) => {
-    const sent: string[] = [];
-    const { port } = await start(
-      application((exchange) => {
-        exchange.open(200, ['content-type', 'text/event-stream']);
-        streamPieces(exchange, sent, 400);
-      }),
-    );
-    const client = converse(port);
-    client.socket.write(request);
-    for (let round = 0; round < 8; round += 1) {
-      client.socket.pause();
-      await delay(40);
-      client.socket.resume();
-      await delay(5);
-    }
-    const text = await client.until((all) => all.endsWith('\r\n0\r\n\r\n'), 15_000);
-    expect(parseAnswers(text)[0]?.body === sent.join('')).toBe(true);
-    expect(sent.join('').length).toBeGreaterThan(7 * MIB);
-    if (isClosing) await client.closed(8000);
-    expect(client.isClosed()).toBe(isClosing);
-    client.socket.destroy();
-  });
-
-  it('delivers what was written before a stream falls silent', async () => {
-    const { port } = await start(
-      application((exchange) => {
-        exchange.open(200, []);
-        let wrote = 0;
-        while (exchange.write('p'.repeat(10_000)) || wrote < 500_000) {
-          wrote += 10_000;
-          if (wrote >= 900_000) break;
-        }
-        exchange.write('LAST WORDS');
-      }),
-    );
-    const client = converse(port);
-    client.socket.pause();
-    client.socket.write(get('/stream'));
-    await delay(200);
-    client.socket.resume();
-    await client.until((text) => text.includes('LAST WORDS'));
-    expect(client.isClosed()).toBe(false);
-    client.socket.destroy();
-  });
-
-  it('shows the first piece of a stream before the second exists', async () => {
-    let stream: Exchange | null = null;
-    const { port } = await start(
-      application((exchange) => {
-        stream = exchange;
-        exchange.open(200, []);
-        exchange.write('first');
-      }),
-    );
-    const client = converse(port);
-    client.socket.write(post('x'));
-    await client.until((text) => text.includes('first'));
-    const opened = stream as Exchange | null;
-    opened?.write('second');
-    opened?.end();
-    await client.until((text) => text.endsWith('0\r\n\r\n'));
-    expect(parseAnswers(client.text())[0]?.body).toBe('firstsecond');
-    client.socket.destroy();
-  });
-
-  it('drops a connection whose reader lets more pile up than it may', async () => {
-    let goneCount = 0;
-    const { port } = await start(
-      application((exchange) => {
-        exchange.onGone = () => {
-          goneCount += 1;
-        };
-        exchange.open(200, []);
-        for (let i = 0; i < 400 && !exchange.isClosed; i += 1) exchange.write('f'.repeat(65_536));
-        setTimeout(() => {
-          for (let i = 0; i < 400 && !exchange.isClosed; i += 1) exchange.write('f'.repeat(65_536));
-        }, 30);
-      }),
-      { maxBufferedBytes: 256 * 1024 },
-    );
-    const client = converse(port);
-    client.socket.pause();
-    client.socket.write(post('x'));
-    await delay(200);
-    client.socket.resume();
-    await client.closed();
-    expect(goneCount).toBe(1);
-    expect(client.text()).not.toContain('\r\n0\r\n\r\n');
-  });
-
-  it('drops a reader that takes nothing for the stall limit', async () => {
-    let goneCount = 0;
-    const { port } = await start(
-      application((exchange) => {
-        exchange.onGone = () => {
-          goneCount += 1;
-        };
-        exchange.open(200, []);
-        const pump = (): void => {
-          while (!exchange.isClosed && exchange.write('f'.repeat(65_536)));
-        };
-        exchange.onDrain = pump;
-        pump();
-      }),
-      { stallMs: 300 },
-    );
-    const client = converse(port);
-    client.socket.pause();
-    client.socket.write(post('x'));
-    const startedMs = performance.now();
-    while (goneCount === 0 && performance.now() - startedMs < 5000) await delay(20);
-    expect(goneCount).toBe(1);
-    client.socket.destroy();
-  });
-
-  it('tells once that the client went away', async () => {
-    let goneCount = 0;
-    const losses: (string | null)[] = [];
-    const { port } = await start(
-      application((exchange) => {
-        exchange.onGone = () => {
-          goneCount += 1;
-          exchange.destroy();
-        };
-        exchange.readBody(MIB, (_body, lost) => losses.push(lost?.code ?? null));
-      }),
-    );
-    const waiting = converse(port);
-    waiting.socket.write(post('complete'));
-    const sending = converse(port);
-    sending.socket.write('POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf');
-    await delay(50);
-    waiting.socket.destroy();
-    sending.socket.resetAndDestroy();
-    await delay(50);
-    expect(goneCount).toBe(2);
-    expect(losses).toEqual([null, 'REQUEST_TIMEOUT']);
   });
 
   it('ignores everything said after the end', async () => {
@@ -487,159 +340,4 @@ describe.each(ENGINES)('the %s engine', (engine: EngineName) => {
     expect(parseAnswers(await client.closed())[0]?.status).toBe(500);
     expect(listener.errors).toHaveLength(1);
   });
-
-  it('counts connections and refuses those above the limit', async () => {
-    const listener = await start(application(echo), { maxConnections: 2 });
-    const first = converse(listener.port);
-    const second = converse(listener.port);
-    await delay(50);
-    expect(listener.connections).toBe(2);
-    const third = converse(listener.port);
-    third.socket.write(post('x'));
-    expect(await third.closed()).toBe('');
-    first.socket.destroy();
-    await delay(50);
-    expect(listener.connections).toBe(1);
-    const fourth = converse(listener.port);
-    fourth.socket.write(post('again'));
-    await fourth.until((text) => text.includes('again'));
-    expect(listener.connections).toBe(2);
-    second.socket.destroy();
-    fourth.socket.destroy();
-  });
-
-  it('limits the connections of one address and forgets the closed ones, however they ended', async () => {
-    const { port } = await start(application(echo), { maxConnectionsPerIp: 3 });
-    const endings = [get('/a'), post('x', ['Connection: close']), post('x'), 'NONSENSE\r\n\r\n', post('x', [], '//'), ''];
-    for (let round = 0; round < 4; round += 1) {
-      for (const request of endings) {
-        const client = converse(port);
-        client.socket.write(request);
-        await delay(15);
-        client.socket.destroy();
-        await delay(5);
-      }
-    }
-    const clients = [1, 2, 3].map(() => converse(port));
-    for (const client of clients) {
-      client.socket.write(post('in'));
-      await client.until((text) => text.includes('in'));
-      expect(parseAnswers(client.text())).toHaveLength(1);
-    }
-    const fourth = converse(port);
-    fourth.socket.write(post('x'));
-    expect(await fourth.closed()).toBe('');
-    clients[0]?.socket.destroy();
-    await delay(30);
-    const fifth = converse(port);
-    fifth.socket.write(post('x', ['Connection: close']));
-    expect(parseAnswers(await fifth.closed())).toHaveLength(1);
-    for (const client of clients) client.socket.destroy();
-  });
-
-  it('does not count the connections of a trusted proxy', async () => {
-    const { port } = await start(application(echo), { maxConnectionsPerIp: 1, trustedProxies: ['127.0.0.0/8'] });
-    const clients = [1, 2, 3].map(() => converse(port));
-    for (const client of clients) {
-      client.socket.write(post('x'));
-      await client.until((text) => text.includes('POST'));
-      expect(client.text()).toContain('200 OK');
-      client.socket.destroy();
-    }
-  });
-
-  it('names the client behind a trusted proxy and the peer otherwise', async () => {
-    const app = application((exchange) => exchange.send(200, [], `${exchange.head.peerIp} ${exchange.head.clientIp}`));
-    const trusting = await start(app, { trustedProxies: ['127.0.0.1'] });
-    const suspicious = await start(app);
-    const bodies = [];
-    for (const { port } of [trusting, suspicious]) {
-      const client = converse(port);
-      client.socket.write(get('/', ['X-Forwarded-For: 203.0.113.7']));
-      bodies.push(parseAnswers(await client.closed())[0]?.body);
-    }
-    expect(bodies).toEqual(['127.0.0.1 203.0.113.7', '127.0.0.1 127.0.0.1']);
-  });
-
-  it('listens on an IPv6 literal and names its peers by it', async () => {
-    const { port } = await start(
-      application((exchange) => exchange.send(200, [], exchange.head.peerIp)),
-      { host: '::1' },
-    );
-    const client = converse(port, '::1');
-    client.socket.write(`GET / HTTP/1.1\r\nHost: [::1]:${port}\r\n\r\n`);
-    expect(parseAnswers(await client.closed())[0]?.body).toBe('::1');
-  });
-
-  it('writes an IPv4 peer of a dual-stack socket as IPv4', async () => {
-    const { port } = await start(
-      application((exchange) => exchange.send(200, [], exchange.head.peerIp)),
-      { host: '::' },
-    );
-    const client = converse(port);
-    client.socket.write(get('/'));
-    expect(parseAnswers(await client.closed())[0]?.body).toBe('127.0.0.1');
-  });
-
-  it('rejects with EADDRINUSE when the port is taken', async () => {
-    const { port } = await start(application(echo));
-    await expect(startEngine(engine, application(echo), { port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
-  });
-
-  it('shares a port between listeners when it is not exclusive', async () => {
-    const port = await freePort();
-    const first = await start(application(echo), { isPortExclusive: false, port });
-    const second = await start(application(echo), { isPortExclusive: false, port });
-    expect([first.port, second.port]).toEqual([port, port]);
-    await expect(start(application(echo), { port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
-  });
-
-  it('stops accepting, answers what kept connections ask once more, and closes them', async () => {
-    const listener = await start(application(echo));
-    const kept = converse(listener.port);
-    kept.socket.write(post('before'));
-    await kept.until((text) => text.includes('before'));
-    listener.stopAccepting();
-    const late = converse(listener.port);
-    await late.closed();
-    kept.socket.write(post('during'));
-    const answers = parseAnswers(await kept.closed());
-    expect(answers.map((answer) => answer.headers.get('connection') === 'close')).toEqual([false, true]);
-    expect(answers[1]?.body).toBe('POST /mcp during');
-  });
-
-  it('closes everything at once, pending requests included, and may be closed twice', async () => {
-    let goneCount = 0;
-    const listener = await start(
-      application((exchange) => {
-        exchange.onGone = () => {
-          goneCount += 1;
-        };
-      }),
-    );
-    const client = converse(listener.port);
-    client.socket.write(post('x'));
-    await delay(30);
-    listener.close();
-    listener.close();
-    await client.closed();
-    await delay(30);
-    expect(goneCount).toBe(1);
-    expect(listener.connections).toBe(0);
-  });
 });
-
-/** Writes `count` numbered pieces of up to 40 KB, honouring what `write` says. */
-function streamPieces(exchange: Exchange, sent: string[], count: number): void {
-  const next = (): void => {
-    while (sent.length < count) {
-      const piece = `data: ${sent.length} ${'.'.repeat(1000 + ((sent.length * 7919) % 40_000))}\n\n`;
-      sent.push(piece);
-      if (!exchange.write(piece)) return;
-    }
-    exchange.onDrain = null;
-    exchange.end();
-  };
-  exchange.onDrain = next;
-  next();
-}

@@ -140,12 +140,18 @@ describe('the head guard', () => {
     expect(code({ lines: [HOST, ONE, ['x-custom', '1'], ['x-custom', '2'], ['via', 'a'], ['via', 'b']] })).toBeNull();
   });
 
-  it.each(['content_length', 'transfer_encoding', 'mcp_session_id', 'mcp-session_id', 'x_api_key', 'mcp_anything', 'x_forwarded_for', 'x_forwarded_proto'])(
-    'refuses %s, which others read as the header with hyphens',
-    (name) => {
-      expect(code({ lines: [HOST, ONE, [name, '1']] })).toBe('BAD_HEADER');
-    },
-  );
+  it.each([
+    'content_length',
+    'transfer_encoding',
+    'mcp_session_id',
+    'mcp-session_id',
+    'x_api_key',
+    'mcp_anything',
+    'x_forwarded_for',
+    'x_forwarded_proto',
+  ])('refuses %s, which others read as the header with hyphens', (name) => {
+    expect(code({ lines: [HOST, ONE, [name, '1']] })).toBe('BAD_HEADER');
+  });
 
   it('lets a foreign header have an underscore', () => {
     expect(code({ lines: [HOST, ONE, ['my_header', '1']] })).toBeNull();
@@ -187,8 +193,16 @@ describe('the head guard', () => {
   });
 
   it('refuses a length together with a coding, in either order and even when one is empty', () => {
-    for (const [length, coding] of [['1', 'chunked'], ['', 'chunked'], ['1', ''], ['', '']] as const) {
-      const lines = [['content-length', length], ['transfer-encoding', coding]] as const;
+    for (const [length, coding] of [
+      ['1', 'chunked'],
+      ['', 'chunked'],
+      ['1', ''],
+      ['', ''],
+    ] as const) {
+      const lines = [
+        ['content-length', length],
+        ['transfer-encoding', coding],
+      ] as const;
       expect(code({ lines: [HOST, ...lines] })).toBe('BAD_FRAMING');
       expect(code({ lines: [HOST, ...lines.toReversed()] })).toBe('BAD_FRAMING');
     }
@@ -203,9 +217,12 @@ describe('the head guard', () => {
     expect(code({ version: '1.0', lines: [HOST, ['transfer-encoding', 'chunked']] })).toBe('BAD_FRAMING');
   });
 
-  it.each(['close', 'keep-alive, close', 'Close', 'te,\tclose ,x'])('does not keep the connection of a POST with Connection: %s', (value) => {
-    expect(judge({ lines: [HOST, ONE, ['connection', value]] }).keepsConnection).toBe(false);
-  });
+  it.each(['close', 'keep-alive, close', 'Close', 'te,\tclose ,x'])(
+    'does not keep the connection of a POST with Connection: %s',
+    (value) => {
+      expect(judge({ lines: [HOST, ONE, ['connection', value]] }).keepsConnection).toBe(false);
+    },
+  );
 
   it('keeps the connection for options that only look like close', () => {
     expect(judge({ lines: [HOST, ONE, ['connection', 'x-close-not']] }).keepsConnection).toBe(true);
@@ -219,7 +236,10 @@ describe('the head guard', () => {
   });
 
   it('checks framing before Host and Origin', () => {
-    const evil = [['host', 'evil.example'], ['origin', 'http://evil.example']] as const;
+    const evil = [
+      ['host', 'evil.example'],
+      ['origin', 'http://evil.example'],
+    ] as const;
     expect(code({ lines: [...evil] })).toBe('LENGTH_REQUIRED');
     expect(code({ lines: [...evil, ['content-length', '99999999']] })).toBe('BODY_TOO_LARGE');
     expect(code({ lines: [...evil, ONE, ['content-encoding', 'gzip']] })).toBe('BAD_CODING');
@@ -244,17 +264,26 @@ describe('the head guard', () => {
 
   it('never throws, and never keeps a connection it refused, whatever the bytes', () => {
     const bytes = fc.string({ unit: 'binary', maxLength: 40 });
-    const name = fc.oneof(bytes, fc.constantFrom('host', 'content-length', 'transfer-encoding', 'expect', 'mcp-x', 'content_length', 'x-forwarded-for'));
+    const name = fc.oneof(
+      bytes,
+      fc.constantFrom('host', 'content-length', 'transfer-encoding', 'expect', 'mcp-x', 'content_length', 'x-forwarded-for'),
+    );
     const value = fc.oneof(bytes, fc.constantFrom('localhost', '0', '5', 'chunked', 'close', ''));
     fc.assert(
-      fc.property(fc.constantFrom('POST', 'GET', 'PUT', 'x'), bytes, bytes, fc.array(fc.tuple(name, value), { maxLength: 8 }), (method, path, query, lines) => {
-        const verdict = judge({ method, path, query, lines, settings: { trustedProxies: ['127.0.0.1'] } });
-        const lengths = lines.filter(([known]) => known === 'content-length').length;
-        const codings = lines.filter(([known]) => known === 'transfer-encoding').length;
-        if (verdict.refusal !== null) expect(verdict.keepsConnection).toBe(false);
-        else expect(lengths + codings).toBeLessThanOrEqual(1);
-        if (verdict.keepsConnection) expect([method, lengths, codings]).toEqual(['POST', 1, 0]);
-      }),
+      fc.property(
+        fc.constantFrom('POST', 'GET', 'PUT', 'x'),
+        bytes,
+        bytes,
+        fc.array(fc.tuple(name, value), { maxLength: 8 }),
+        (method, path, query, lines) => {
+          const verdict = judge({ method, path, query, lines, settings: { trustedProxies: ['127.0.0.1'] } });
+          const lengths = lines.filter(([known]) => known === 'content-length').length;
+          const codings = lines.filter(([known]) => known === 'transfer-encoding').length;
+          if (verdict.refusal !== null) expect(verdict.keepsConnection).toBe(false);
+          else expect(lengths + codings).toBeLessThanOrEqual(1);
+          if (verdict.keepsConnection) expect([method, lengths, codings]).toEqual(['POST', 1, 0]);
+        },
+      ),
       { numRuns: 2000 },
     );
   });

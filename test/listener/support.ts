@@ -141,7 +141,9 @@ export function parseAnswers(text: string, heads = 0): Answer[] {
     const end = rest.indexOf('\r\n\r\n');
     if (!rest.startsWith('HTTP/1.1 ') || end < 0) throw new Error(`Not an answer: ${JSON.stringify(rest.slice(0, 200))}`);
     const lines = rest.slice(0, end).split('\r\n');
-    const headers = new Map(lines.slice(1).map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]));
+    const headers = new Map(
+      lines.slice(1).map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]),
+    );
     const status = Number((lines[0] ?? '').slice(9, 12));
     rest = rest.slice(end + 4);
     if (status === 100) continue;
@@ -165,7 +167,8 @@ function takeChunks(text: string): [string, string] {
   for (;;) {
     const end = text.indexOf('\r\n', at);
     const size = Number.parseInt(text.slice(at, end), 16);
-    if (end < 0 || !/^[0-9a-f]+$/i.test(text.slice(at, end))) throw new Error(`Bad chunk at ${at}: ${JSON.stringify(text.slice(at, at + 40))}`);
+    if (end < 0 || !/^[0-9a-f]+$/i.test(text.slice(at, end)))
+      throw new Error(`Bad chunk at ${at}: ${JSON.stringify(text.slice(at, at + 40))}`);
     if (text.slice(end + 2 + size, end + 4 + size) !== '\r\n') throw new Error(`Chunk at ${at} does not end`);
     parts.push(text.slice(end + 2, end + 2 + size));
     at = end + 4 + size;

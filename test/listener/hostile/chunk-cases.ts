@@ -30,17 +30,44 @@ function extensions(): HostileCase[] {
     ),
     hostile('chunk extension', 'on the last chunk', [chunked(`${HELLO_CHUNK}0;a${CRLF}${CRLF}`), ANSWER_MS, SMUGGLED], [HELLO]),
     hostile('chunk extension', 'on the last chunk, a request at once', [chunked(`${HELLO_CHUNK}0;a${CRLF}${CRLF}${SMUGGLED}`)], [HELLO]),
-    hostile('chunk extension', 'one that reads as hex digits and swallows a request', [
-      chunked(`1;a${CRLF}x${CRLF}${END}${SMUGGLED}${'y'.repeat(400)}`),
-      ANSWER_MS,
-      SMUGGLED,
-    ], ['POST /a x']),
-    hostile('chunk extension', 'a very long one', [chunked(`5;${'e'.repeat(20_000)}${CRLF}hello${CRLF}${END}`), ANSWER_MS, SMUGGLED], [HELLO]),
+    hostile(
+      'chunk extension',
+      'one that reads as hex digits and swallows a request',
+      [chunked(`1;a${CRLF}x${CRLF}${END}${SMUGGLED}${'y'.repeat(400)}`), ANSWER_MS, SMUGGLED],
+      ['POST /a x'],
+    ),
+    hostile(
+      'chunk extension',
+      'a very long one',
+      [chunked(`5;${'e'.repeat(20_000)}${CRLF}hello${CRLF}${END}`), ANSWER_MS, SMUGGLED],
+      [HELLO],
+    ),
   ];
 }
 
 function sizes(): HostileCase[] {
-  const lines = ['g', 'G', ':', '@', '0x5', '-5', '+5', '5 ', ' 5', '\t5', '', '5h', '5\x0b', '5\0', '00000000000000005', 'fffffffffffffffff', '10000000000000005', '5_', '5.', '\xd9\xa5'];
+  const lines = [
+    'g',
+    'G',
+    ':',
+    '@',
+    '0x5',
+    '-5',
+    '+5',
+    '5 ',
+    ' 5',
+    '\t5',
+    '',
+    '5h',
+    '5\x0b',
+    '5\0',
+    '00000000000000005',
+    'fffffffffffffffff',
+    '10000000000000005',
+    '5_',
+    '5.',
+    '\xd9\xa5',
+  ];
   const tolerated = new Set(['5 ', '00000000000000005']);
   return [
     ...lines.map((line) =>
@@ -56,7 +83,10 @@ function sizes(): HostileCase[] {
     ),
     hostile('chunk size', 'a bare LF after the size', [chunked(`5\nhello${CRLF}${END}`), ANSWER_MS, SMUGGLED], [HELLO]),
     hostile('chunk size', 'a bare CR after the size', [chunked(`5\rhello${CRLF}${END}`), ANSWER_MS, SMUGGLED]),
-    contained(hostile('chunk size', 'an empty line where the last chunk belongs', [chunked(`${HELLO_CHUNK}${CRLF}${CRLF}${SMUGGLED}`)]), HELLO),
+    contained(
+      hostile('chunk size', 'an empty line where the last chunk belongs', [chunked(`${HELLO_CHUNK}${CRLF}${CRLF}${SMUGGLED}`)]),
+      HELLO,
+    ),
     contained(hostile('chunk size', 'a space before the last chunk', [chunked(`${HELLO_CHUNK} 0${CRLF}${CRLF}${SMUGGLED}`)]), HELLO),
     contained(hostile('chunk size', 'an empty first size and a request', [chunked(`${CRLF}${CRLF}${SMUGGLED}`)]), EMPTY),
     contained(hostile('chunk size', 'an empty first size and a request later', [chunked(`${CRLF}${CRLF}`), ANSWER_MS, SMUGGLED]), EMPTY),
@@ -77,7 +107,10 @@ function ends(): HostileCase[] {
         HELLO,
       ),
     ),
-    contained(hostile('chunk end', 'data longer than its size', [chunked(`3${CRLF}hello${CRLF}${END}`), ANSWER_MS, SMUGGLED]), 'POST /a hel'),
+    contained(
+      hostile('chunk end', 'data longer than its size', [chunked(`3${CRLF}hello${CRLF}${END}`), ANSWER_MS, SMUGGLED]),
+      'POST /a hel',
+    ),
     // The proxies take the LF behind the sixth byte for the end of the chunk.
     contained(
       refused('chunk end', 'data shorter than its size', [chunked(`6${CRLF}hello${CRLF}${END}`), ANSWER_MS, SMUGGLED], ['POST /a hello\r']),
@@ -101,9 +134,24 @@ function trailers(): HostileCase[] {
     hostile('trailers', 'fields that read as a request, later', [chunked(`${HELLO_CHUNK}0${CRLF}`), ANSWER_MS, disguised], [HELLO]),
     hostile('trailers', 'fields that read as a GET', [chunked(`${HELLO_CHUNK}0${CRLF}${method}`)], [HELLO]),
     hostile('trailers', 'fields that read as a GET, later', [chunked(`${HELLO_CHUNK}0${CRLF}`), ANSWER_MS, method], [HELLO]),
-    hostile('trailers', 'no colon', [chunked(`${HELLO_CHUNK}0${CRLF}XXGET /{id}/hidden HTTP/1.1${CRLF}Host: localhost${CRLF}${CRLF}`)], [HELLO]),
-    hostile('trailers', 'framing fields', [chunked(`${HELLO_CHUNK}0${CRLF}Content-Length: 50${CRLF}${CHUNKED}${CRLF}${CRLF}`), ANSWER_MS, SMUGGLED], [HELLO]),
+    hostile(
+      'trailers',
+      'no colon',
+      [chunked(`${HELLO_CHUNK}0${CRLF}XXGET /{id}/hidden HTTP/1.1${CRLF}Host: localhost${CRLF}${CRLF}`)],
+      [HELLO],
+    ),
+    hostile(
+      'trailers',
+      'framing fields',
+      [chunked(`${HELLO_CHUNK}0${CRLF}Content-Length: 50${CRLF}${CHUNKED}${CRLF}${CRLF}`), ANSWER_MS, SMUGGLED],
+      [HELLO],
+    ),
     hostile('trailers', 'a host', [chunked(`${HELLO_CHUNK}0${CRLF}Host: evil.example${CRLF}${CRLF}`), ANSWER_MS, SMUGGLED], [HELLO]),
-    hostile('trailers', 'twenty thousand bytes', [chunked(`${HELLO_CHUNK}0${CRLF}X: ${'t'.repeat(20_000)}${CRLF}${CRLF}`), ANSWER_MS, SMUGGLED], [HELLO]),
+    hostile(
+      'trailers',
+      'twenty thousand bytes',
+      [chunked(`${HELLO_CHUNK}0${CRLF}X: ${'t'.repeat(20_000)}${CRLF}${CRLF}`), ANSWER_MS, SMUGGLED],
+      [HELLO],
+    ),
   ];
 }

@@ -23,7 +23,9 @@ function conflictingLengths(): HostileCase[] {
     ...pairs.map(([a, b]) => {
       const segments = [request([`Content-Length: ${a}`, `Content-Length: ${b}`], 'hello'), ANSWER_MS, SMUGGLED];
       const name = `${a} then ${b}, a request behind`;
-      return Number(a) === Number(b) ? refused('conflicting lengths', name, segments, [HELLO]) : hostile('conflicting lengths', name, segments);
+      return Number(a) === Number(b)
+        ? refused('conflicting lengths', name, segments, [HELLO])
+        : hostile('conflicting lengths', name, segments);
     }),
     hostile('conflicting lengths', 'a request inside the longer one, at once', [
       request(['Content-Length: 0', `Content-Length: ${length(SMUGGLED)}`], SMUGGLED),
@@ -100,7 +102,12 @@ function otherCodings(): HostileCase[] {
       request(['Transfer-Encoding: identity', CHUNKED], `0${CRLF}${CRLF}${SMUGGLED}`),
     ]),
     hostile('other transfer coding', 'two chunked lines', [request([CHUNKED, CHUNKED], body), ANSWER_MS, SMUGGLED]),
-    hostile('other transfer coding', 'the coding folded', [request(['Transfer-Encoding:', ' chunked'], body), ANSWER_MS, SMUGGLED], [HELLO]),
+    hostile(
+      'other transfer coding',
+      'the coding folded',
+      [request(['Transfer-Encoding:', ' chunked'], body), ANSWER_MS, SMUGGLED],
+      [HELLO],
+    ),
     hostile('other transfer coding', 'a space before the colon', [request(['Transfer-Encoding : chunked'], body), ANSWER_MS, SMUGGLED]),
   ];
 }
@@ -122,7 +129,27 @@ function lengthAndCoding(): HostileCase[] {
 }
 
 function lengthSyntax(): HostileCase[] {
-  const values = ['+5', '-5', '-0', '5 5', '0x5', '5e0', '5.0', '05', '00000000005', '5;', '"5"', '5\x0b', '\xd9\xa5', 'five', '5 ,', '18446744073709551621', '4294967301', '99999999999999999999999', '5\0'];
+  const values = [
+    '+5',
+    '-5',
+    '-0',
+    '5 5',
+    '0x5',
+    '5e0',
+    '5.0',
+    '05',
+    '00000000005',
+    '5;',
+    '"5"',
+    '5\x0b',
+    '\xd9\xa5',
+    'five',
+    '5 ,',
+    '18446744073709551621',
+    '4294967301',
+    '99999999999999999999999',
+    '5\0',
+  ];
   const tolerated = new Set(['05', '00000000005']);
   return values.map((value) => {
     const segments = [request([`Content-Length: ${value}`], 'hello'), ANSWER_MS, SMUGGLED];
@@ -146,7 +173,12 @@ function misplacedBodies(): HostileCase[] {
     ),
     hostile('body without a place', 'POST without a length', [request([]), ANSWER_MS, SMUGGLED], ['POST /a ']),
     hostile('body without a place', 'POST without a length, a request at once', [request([], SMUGGLED)], ['POST /a ']),
-    hostile('body without a place', 'a GET and undeclared bytes', [request([], 'hello', 'GET /{id}/a HTTP/1.1'), ANSWER_MS, SMUGGLED], ['GET /a ']),
+    hostile(
+      'body without a place',
+      'a GET and undeclared bytes',
+      [request([], 'hello', 'GET /{id}/a HTTP/1.1'), ANSWER_MS, SMUGGLED],
+      ['GET /a '],
+    ),
   ];
 }
 

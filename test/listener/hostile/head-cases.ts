@@ -29,9 +29,12 @@ function emptyNames(): HostileCase[] {
   return bare.flatMap(([line, name]) => [
     hostile('empty header name', `${name} hides the length`, [request([line, FIVE], 'hello'), ANSWER_MS, SMUGGLED], [HELLO]),
     hostile('empty header name', `${name} hides the coding`, [request([line, CHUNKED], SMUGGLED)]),
-    hostile('empty header name', `${name} hides the coding behind a length`, [
-      request(['Content-Length: 5', line, CHUNKED], `0${CRLF}${CRLF}${SMUGGLED}`),
-    ], [`POST /a 0${CRLF}${CRLF}`]),
+    hostile(
+      'empty header name',
+      `${name} hides the coding behind a length`,
+      [request(['Content-Length: 5', line, CHUNKED], `0${CRLF}${CRLF}${SMUGGLED}`)],
+      [`POST /a 0${CRLF}${CRLF}`],
+    ),
   ]);
 }
 
@@ -70,7 +73,12 @@ function headerSyntax(): HostileCase[] {
     hostile('header syntax', 'LF line ends', [request([FIVE], 'hello').replaceAll(CRLF, '\n'), ANSWER_MS, SMUGGLED], [HELLO]),
     hostile('header syntax', 'CR line ends', [request([FIVE], 'hello').replaceAll(CRLF, '\r'), ANSWER_MS, SMUGGLED]),
     hostile('header syntax', 'head ended by LF LF', [request([`${FIVE}\n\nhello`]), ANSWER_MS, SMUGGLED], [HELLO]),
-    hostile('header syntax', 'a hundred and fifty lines', [request([...Array.from({ length: 150 }, (_, i) => `X-${i}: 1`), FIVE], 'hello')], [HELLO]),
+    hostile(
+      'header syntax',
+      'a hundred and fifty lines',
+      [request([...Array.from({ length: 150 }, (_, i) => `X-${i}: 1`), FIVE], 'hello')],
+      [HELLO],
+    ),
     hostile('header syntax', 'thirty thousand bytes', [request([`X: ${'h'.repeat(30_000)}`, FIVE], 'hello')], [HELLO]),
   ];
 }
@@ -93,7 +101,22 @@ function repeated(): HostileCase[] {
 }
 
 function hosts(): HostileCase[] {
-  const values = ['', ' ', 'evil.example', 'localhost, evil.example', 'user@localhost', 'localhost/path', 'local host', 'localhost:99999', 'localhost:x', '[::1', 'localhost#', 'localhost\0', 'localhost.evil.example', 'localhost:80:80'];
+  const values = [
+    '',
+    ' ',
+    'evil.example',
+    'localhost, evil.example',
+    'user@localhost',
+    'localhost/path',
+    'local host',
+    'localhost:99999',
+    'localhost:x',
+    '[::1',
+    'localhost#',
+    'localhost\0',
+    'localhost.evil.example',
+    'localhost:80:80',
+  ];
   const withHost = (host: string): string => request([FIVE], 'hello').replace('Host: localhost', `Host: ${host}`);
   return [
     ...values.map((value) => refused('host', `Host: ${shown(value)}`, [withHost(value), ANSWER_MS, SMUGGLED], [HELLO])),
@@ -117,32 +140,99 @@ function methods(): HostileCase[] {
 }
 
 function targets(): HostileCase[] {
-  const values = ['//{id}/a', '/{id}//a', '/{id}/x/../a', '/{id}/./a', '/{id}/%2e%2e/a', '/{id}/%2E./a', '/{id}/..;/a', '/{id}%2fa', '/{id}%5ca', '/{id}\\a', '/{id}/a%00', '/{id}/a%', '/{id}/a%zz', '/{id}/a#b', '/{id}/<a>', '/{id}/a\x7f', '/{id}/a\xe9', '/{id}/a?%00', '/{id}/a?b"c', '/{id}/a b', `/{id}/${'l'.repeat(9000)}`, '{id}', '*'];
+  const values = [
+    '//{id}/a',
+    '/{id}//a',
+    '/{id}/x/../a',
+    '/{id}/./a',
+    '/{id}/%2e%2e/a',
+    '/{id}/%2E./a',
+    '/{id}/..;/a',
+    '/{id}%2fa',
+    '/{id}%5ca',
+    '/{id}\\a',
+    '/{id}/a%00',
+    '/{id}/a%',
+    '/{id}/a%zz',
+    '/{id}/a#b',
+    '/{id}/<a>',
+    '/{id}/a\x7f',
+    '/{id}/a\xe9',
+    '/{id}/a?%00',
+    '/{id}/a?b"c',
+    '/{id}/a b',
+    `/{id}/${'l'.repeat(9000)}`,
+    '{id}',
+    '*',
+  ];
   return [
     ...values.map((value) =>
-      refused('target', shown(value.slice(0, 40)), [request([], '', `GET ${value} HTTP/1.1`), ANSWER_MS, SMUGGLED], [`GET ${value.split('?')[0]?.replaceAll('/{id}', '')} `]),
+      refused(
+        'target',
+        shown(value.slice(0, 40)),
+        [request([], '', `GET ${value} HTTP/1.1`), ANSWER_MS, SMUGGLED],
+        [`GET ${value.split('?')[0]?.replaceAll('/{id}', '')} `],
+      ),
     ),
     refused('target', 'absolute form', [request([], '', 'GET http://localhost/{id}/a HTTP/1.1'), ANSWER_MS, SMUGGLED], ['GET /a ']),
-    refused('target', 'absolute form of another host', [request([], '', 'GET http://evil.example/{id}/a HTTP/1.1'), ANSWER_MS, SMUGGLED], ['GET /a ']),
+    refused(
+      'target',
+      'absolute form of another host',
+      [request([], '', 'GET http://evil.example/{id}/a HTTP/1.1'), ANSWER_MS, SMUGGLED],
+      ['GET /a '],
+    ),
   ];
 }
 
 function versions(): HostileCase[] {
-  const lines = ['POST /{id}/a HTTP/2.0', 'POST /{id}/a HTTP/1.2', 'POST /{id}/a HTTP/0.9', 'POST /{id}/a http/1.1', 'POST /{id}/a HTTP/1.1 x', 'POST /{id}/a', 'POST  /{id}/a HTTP/1.1', 'POST /{id}/a  HTTP/1.1', 'POST\t/{id}/a\tHTTP/1.1', 'POST /{id}/a HTTP/1,1', 'POST /{id}/a HTTP/11'];
+  const lines = [
+    'POST /{id}/a HTTP/2.0',
+    'POST /{id}/a HTTP/1.2',
+    'POST /{id}/a HTTP/0.9',
+    'POST /{id}/a http/1.1',
+    'POST /{id}/a HTTP/1.1 x',
+    'POST /{id}/a',
+    'POST  /{id}/a HTTP/1.1',
+    'POST /{id}/a  HTTP/1.1',
+    'POST\t/{id}/a\tHTTP/1.1',
+    'POST /{id}/a HTTP/1,1',
+    'POST /{id}/a HTTP/11',
+  ];
   return [
-    ...lines.map((line) => hostile('version', shown(line), [request([FIVE], 'hello', line), ANSWER_MS, SMUGGLED], [HELLO, 'GET /smuggled '])),
+    ...lines.map((line) =>
+      hostile('version', shown(line), [request([FIVE], 'hello', line), ANSWER_MS, SMUGGLED], [HELLO, 'GET /smuggled ']),
+    ),
     hostile('version', '1.0 with chunks', [request([CHUNKED], `0${CRLF}${CRLF}${SMUGGLED}`, 'POST /{id}/a HTTP/1.0')], ['POST /a ']),
-    hostile('version', '1.0 kept alive, a request behind', [request([FIVE, 'Connection: keep-alive'], `hello${SMUGGLED}`, 'POST /{id}/a HTTP/1.0')], [HELLO]),
+    hostile(
+      'version',
+      '1.0 kept alive, a request behind',
+      [request([FIVE, 'Connection: keep-alive'], `hello${SMUGGLED}`, 'POST /{id}/a HTTP/1.0')],
+      [HELLO],
+    ),
   ];
 }
 
 function codings(): HostileCase[] {
-  const lines = ['Expect: 200-ok', 'Expect: 100-continue, x', 'Expect:', 'Content-Encoding: gzip', 'Content-Encoding: identity', 'Content-Encoding:'];
+  const lines = [
+    'Expect: 200-ok',
+    'Expect: 100-continue, x',
+    'Expect:',
+    'Content-Encoding: gzip',
+    'Content-Encoding: identity',
+    'Content-Encoding:',
+  ];
   return lines.map((line) => refused('expectation and coding', line, [request([line, FIVE], 'hello'), ANSWER_MS, SMUGGLED], [HELLO]));
 }
 
 function aliases(): HostileCase[] {
-  const lines = ['content_length: 50', 'Transfer_Encoding: chunked', 'mcp_session_id: x', 'X_Forwarded_For: 203.0.113.9', 'authorization_: x', 'X_Api_Key: k'];
+  const lines = [
+    'content_length: 50',
+    'Transfer_Encoding: chunked',
+    'mcp_session_id: x',
+    'X_Forwarded_For: 203.0.113.9',
+    'authorization_: x',
+    'X_Api_Key: k',
+  ];
   return lines
     .filter((line) => !line.startsWith('authorization_'))
     .map((line) => refused('aliased header', line, [request([line, FIVE], 'hello'), ANSWER_MS, SMUGGLED], [HELLO]));
@@ -171,12 +261,18 @@ function pipelined(): HostileCase[] {
     hostile('pipelining', 'two POSTs at once', [`${hello}${request([FIVE], 'again')}`], [HELLO, 'POST /a again']),
     hostile('pipelining', 'a POST and a GET at once', [`${hello}${request([], '', 'GET /{id}/a HTTP/1.1')}`], [HELLO, 'GET /a ']),
     hostile('pipelining', 'two GETs at once', [request([], '', 'GET /{id}/a HTTP/1.1').repeat(2)], ['GET /a ', 'GET /a ']),
-    hostile('pipelining', 'a body that is a request', [request([`Content-Length: ${SMUGGLED.replaceAll('{id}', 'xxxxxxxx').length}`], SMUGGLED)], [
-      `POST /a ${SMUGGLED}`,
-    ]),
-    hostile('pipelining', 'a request after an upgrade', [
-      `${request(['Connection: Upgrade', 'Upgrade: h2c', 'HTTP2-Settings: AAA', FIVE], 'hello')}${SMUGGLED}`,
-    ], [HELLO, 'GET /smuggled ']),
+    hostile(
+      'pipelining',
+      'a body that is a request',
+      [request([`Content-Length: ${SMUGGLED.replaceAll('{id}', 'xxxxxxxx').length}`], SMUGGLED)],
+      [`POST /a ${SMUGGLED}`],
+    ),
+    hostile(
+      'pipelining',
+      'a request after an upgrade',
+      [`${request(['Connection: Upgrade', 'Upgrade: h2c', 'HTTP2-Settings: AAA', FIVE], 'hello')}${SMUGGLED}`],
+      [HELLO, 'GET /smuggled '],
+    ),
     hostile('pipelining', 'a request after Connection: close', [`${request(['Connection: close', FIVE], 'hello')}${SMUGGLED}`], [HELLO]),
     refused('pipelining', 'a request after a refused one', [`${request(['Content-Encoding: gzip', FIVE], 'hello')}${SMUGGLED}`], []),
     refused('pipelining', 'a request after one refused for its size', [`${request(['Content-Length: 99999999'], 'hello')}${SMUGGLED}`], []),

@@ -21,7 +21,11 @@ interface Outcome {
   readonly isFrontAlive: boolean;
 }
 
-const STARTS: Readonly<Record<Route, ((port: number) => Promise<Front>) | null>> = { direct: null, haproxy: startHaproxy, nginx: startNginx };
+const STARTS: Readonly<Record<Route, ((port: number) => Promise<Front>) | null>> = {
+  direct: null,
+  haproxy: startHaproxy,
+  nginx: startNginx,
+};
 
 async function attack(engine: EngineName, route: Route, guard?: HeadGuard): Promise<Outcome> {
   const witness = new Witness();
@@ -40,7 +44,9 @@ async function attack(engine: EngineName, route: Route, guard?: HeadGuard): Prom
 }
 
 function smuggled(findings: readonly Finding[]): string[] {
-  return findings.filter((finding) => finding.smuggled !== null).map((finding) => `${finding.name}: ${finding.smuggled} ${finding.statuses}`);
+  return findings
+    .filter((finding) => finding.smuggled !== null)
+    .map((finding) => `${finding.name}: ${finding.smuggled} ${finding.statuses}`);
 }
 
 describe('hostile HTTP/1.1', () => {
@@ -53,24 +59,39 @@ describe('hostile HTTP/1.1', () => {
   });
 
   describe.each(ENGINES)('against the %s engine', (engine) => {
-    it.each<Route>(['direct', 'haproxy', 'nginx'])('smuggles nothing (%s), and well-formed requests pass', { timeout: SUITE_MS }, async (route) => {
-      const outcome = await attack(engine, route);
-      expect(smuggled(outcome.findings)).toEqual([]);
-      expect(outcome.strays).toEqual([]);
-      expect(outcome.errors).toEqual([]);
-      expect(outcome.isFrontAlive).toBe(true);
-      expect(smuggled(outcome.controls)).toEqual([]);
-      const meanings = new Map(CONTROL_CASES.map((control) => [`${control.cause}: ${control.name}`, control.meaning]));
-      for (const control of outcome.controls) expect(control.ran, control.name).toEqual(expect.arrayContaining([...(meanings.get(control.name) ?? [])]));
-    });
+    it.each<Route>(['direct', 'haproxy', 'nginx'])(
+      'smuggles nothing (%s), and well-formed requests pass',
+      { timeout: SUITE_MS },
+      async (route) => {
+        const outcome = await attack(engine, route);
+        expect(smuggled(outcome.findings)).toEqual([]);
+        expect(outcome.strays).toEqual([]);
+        expect(outcome.errors).toEqual([]);
+        expect(outcome.isFrontAlive).toBe(true);
+        expect(smuggled(outcome.controls)).toEqual([]);
+        const meanings = new Map(CONTROL_CASES.map((control) => [`${control.cause}: ${control.name}`, control.meaning]));
+        for (const control of outcome.controls)
+          expect(control.ran, control.name).toEqual(expect.arrayContaining([...(meanings.get(control.name) ?? [])]));
+      },
+    );
   });
 
   it('finds smuggling when the guard is switched off', { timeout: SUITE_MS }, async () => {
     const { findings, strays } = await attack('uws', 'direct', absentGuard());
     const found = smuggled(findings);
     expect(found.length + strays.length).toBeGreaterThanOrEqual(10);
-    for (const cause of ['conflicting lengths', 'empty framing header', 'other transfer coding', 'empty header name', 'chunk size', 'trailers']) {
-      expect(found.filter((line) => line.startsWith(cause)), cause).not.toEqual([]);
+    for (const cause of [
+      'conflicting lengths',
+      'empty framing header',
+      'other transfer coding',
+      'empty header name',
+      'chunk size',
+      'trailers',
+    ]) {
+      expect(
+        found.filter((line) => line.startsWith(cause)),
+        cause,
+      ).not.toEqual([]);
     }
   });
 });

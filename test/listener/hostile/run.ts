@@ -6,6 +6,8 @@ import { CRLF, type HostileCase } from './case.ts';
 export type Route = 'direct' | 'haproxy' | 'nginx';
 
 const QUIET_MS = 300;
+/** An answer that has begun is complete when nothing more comes for this long. */
+const PAUSE_MS = 40;
 const LANES = 24;
 const VICTIM = `POST /{id}/victim HTTP/1.1${CRLF}Host: localhost${CRLF}Content-Length: 1${CRLF}${CRLF}v`;
 const VICTIM_SEEN = 'POST /victim v';
@@ -89,9 +91,13 @@ async function runCase(hostile: HostileCase, port: number, route: Route, witness
 /** Sends the segments, then a well-formed request of somebody else, and returns what came back. */
 async function talk(hostile: HostileCase, port: number, tag: string): Promise<string> {
   const client = converse(port);
-  const quiet = async (limitMs: number): Promise<void> => {
+  const grew = async (limitMs: number): Promise<boolean> => {
     const before = client.text().length;
     await client.until((text) => text.length > before, limitMs).catch(() => undefined);
+    return client.text().length > before;
+  };
+  const quiet = async (limitMs: number): Promise<void> => {
+    for (let waitMs = limitMs; await grew(waitMs); ) waitMs = PAUSE_MS;
   };
   for (const segment of hostile.segments) {
     if (client.isClosed()) break;

@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { INTERNAL } from '../../src/core/errors.ts';
+import { answerHead, hasBody, minimalBody, statusLine } from '../../src/listener/answer-head.ts';
+
+function value(headers: readonly string[], name: string): string[] {
+  return headers.filter((_part, i) => i % 2 === 1 && headers[i - 1] === name);
+}
+
+describe('the head of an answer', () => {
+  it('carries the security headers, HSTS under TLS only', () => {
+    const plain = answerHead(200, ['x-a', 'b'], false);
+    expect(value(plain, 'x-a')).toEqual(['b']);
+    expect(value(plain, 'x-content-type-options')).toEqual(['nosniff']);
+    expect(value(plain, 'content-security-policy')).toEqual(["default-src 'none'; frame-ancestors 'none'"]);
+    expect(value(plain, 'strict-transport-security')).toEqual([]);
+    expect(value(answerHead(200, [], true), 'strict-transport-security')).toEqual(['max-age=31536000']);
+  });
+
+  it('lets a page bring its own content security policy, once', () => {
+    expect(value(answerHead(200, ['content-security-policy', "default-src 'self'"], false), 'content-security-policy')).toEqual([
+      "default-src 'self'",
+    ]);
+  });
+
+  it.each([
+    [['x', 'a\r\nb: c']],
+    [['x', 'a\nb']],
+    [['x', 'a\0']],
+    [['x', 'Ā']],
+    [['X', 'a']],
+    [['', 'a']],
+    [['a b', 'c']],
+    [['a:', 'c']],
+    [['a\r\nb', 'c']],
+    [['content-length', '5']],
+    [['connection', 'close']],
+    [['transfer-encoding', 'chunked']],
+    [['odd']],
+    [['x', 'y'.repeat(9000)]],
+  ])('refuses to be %j', (headers) => {
+    expect(() => answerHead(200, headers, false)).toThrow(/^(?:Malformed a|A)nswer head/);
+  });
+
+  it.each([100, 199, 600, 200.5, Number.NaN])('refuses the status %d', (status) => {
+    expect(() => answerHead(status, [], false)).toThrow('status');
+  });
+
+  it('knows status lines and which answers have a body', () => {
+    expect(statusLine(404)).toBe('404 Not Found');
+    expect(statusLine(499)).toBe('499 Unknown');
+    expect([200, 202, 204, 304, 500].map(hasBody)).toEqual([true, true, false, false, true]);
+  });
+
+  it('has a body of last resort with a fresh error id', () => {
+    const body = JSON.parse(minimalBody(INTERNAL)) as { error: { code: number; data: { error_id: string } } };
+    expect(body).toMatchObject({ jsonrpc: '2.0', id: null, error: { code: -32603, message: 'Internal error' } });
+    expect(body.error.data.error_id).toMatch(/^[0-9a-f]{8}-[0-9a-f-]{27}$/);
+    expect(minimalBody(INTERNAL)).not.toBe(minimalBody(INTERNAL));
+  });
+});
