@@ -20,7 +20,7 @@ export interface UpstreamInfo {
 
 /**
  * Receives what an upstream answers to one request. Zero or more `onStream`/`onMessage`, then exactly one of
- * `onReply` and `onFail`, never inside `request`. After `detach` nothing is called any more. Bytes are complete JSON-RPC
+ * `onReply`, `onFail` and `onCancelled`, never inside `request`. After `detach` nothing is called any more. Bytes are complete JSON-RPC
  * messages with the client's own id and progress token restored, safe to send as they are; owned by the receiver.
  */
 export interface ReplySink {
@@ -32,6 +32,8 @@ export interface ReplySink {
   onReply(bytes: Buffer, isError: boolean, code: number): void;
   /** No response will come. `detail` is for log and audit only. */
   onFail(refusal: Refusal, detail: string): void;
+  /** The client took its request back: it wants no response (MCP 2025-11-25, cancellation). */
+  onCancelled(): void;
 }
 
 /** Per-request facts beside the message itself. */

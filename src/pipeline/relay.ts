@@ -74,6 +74,19 @@ export class Relay implements ReplySink {
     this.#endStream(Buffer.from(refusalBody(this.#context, refusal)));
   }
 
+  /** Ends without a message: an empty event stream, or 202 for a client that takes none. */
+  onCancelled(): void {
+    if (this.#context.isSettled) return;
+    this.#context.detail = 'cancelled';
+    if (this.#acceptsSse) {
+      this.#openStream();
+      this.#context.exchange.end();
+    } else {
+      this.#context.exchange.send(202, headersOf(this.#parts, this.#context, ''), '');
+    }
+    settleGone(this.#parts, this.#context);
+  }
+
   /** A list shows exactly what may be called: hidden means uncallable and the reverse. */
   #filtered(bytes: Buffer): Buffer | null {
     if (this.#method !== 'tools/list') return bytes;

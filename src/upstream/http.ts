@@ -22,7 +22,16 @@ import { OwnCall } from './own-call.ts';
 import type { OwnOutcome } from './own-call.ts';
 import { PendingTable } from './pending.ts';
 import type { PendingEntry } from './pending.ts';
-import { internalId, LOG_MESSAGE, notificationToUpstream, PROGRESS, progressToClient, replyToClient, toUpstream } from './rewrite.ts';
+import {
+  cancelledBy,
+  internalId,
+  LOG_MESSAGE,
+  notificationToUpstream,
+  PROGRESS,
+  progressToClient,
+  replyToClient,
+  toUpstream,
+} from './rewrite.ts';
 import { checkUrl, guardedLookup } from './ssrf.ts';
 import { Status } from './status.ts';
 
@@ -123,9 +132,11 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
   notify(message: Envelope, options: RequestOptions): Refusal | null {
     const { session } = this.#link;
     if (session === null) return UPSTREAM_DOWN;
-    const body = notificationToUpstream(message, options.principalKey, this.#pending);
-    if (body === null || this.#post(session, body, this.#pathTo(options.restPath))) return null;
-    return UPSTREAM_BUSY;
+    const cancelled = cancelledBy(message, options.principalKey, this.#pending);
+    const body = notificationToUpstream(message, cancelled);
+    if (body !== null && !this.#post(session, body, this.#pathTo(options.restPath))) return UPSTREAM_BUSY;
+    if (cancelled !== null) this.#pending.cancel(cancelled);
+    return null;
   }
 
   close(): Promise<void> {

@@ -27,4 +27,7 @@ export class OwnCall implements ReplySink {
   onFail(refusal: Refusal, detail: string): void {
     this.#onOutcome({ bytes: null, refusal, detail });
   }
+
+  /** Clients cannot name a request of the gateway. */
+  onCancelled(): void {}
 }

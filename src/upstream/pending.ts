@@ -135,6 +135,13 @@ export class PendingTable {
     return true;
   }
 
+  /** The client took the request back: nobody waits for it any more, and a later answer finds nobody. */
+  cancel(entry: PendingEntry): void {
+    if (!this.remove(entry)) return;
+    entry.carrier?.abandon();
+    entry.sink?.onCancelled();
+  }
+
   /** The upstream gave a sign of life for this request. */
   touch(entry: PendingEntry): void {
     entry.idleAtMs = this.#options.clock.nowMs() + entry.timeoutMs;

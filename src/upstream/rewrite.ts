@@ -7,6 +7,8 @@ import type { PendingEntry, PendingTable } from './pending.ts';
 export const PROGRESS: string = 'notifications/progress';
 export const LOG_MESSAGE: string = 'notifications/message';
 
+const CANCELLED = 'notifications/cancelled';
+
 /** The client's request as it goes upstream: the checked bytes with the internal id in place of its id and progress token. */
 export function toUpstream(message: Envelope, entry: PendingEntry): Buffer {
   const text = String(entry.id);
@@ -18,16 +20,20 @@ export function toUpstream(message: Envelope, entry: PendingEntry): Buffer {
   );
 }
 
+/** The request that `notifications/cancelled` names; null when the principal has none of that id, and for other messages. */
+export function cancelledBy(message: Envelope, principalKey: string, pending: PendingTable): PendingEntry | null {
+  if (message.method !== CANCELLED || message.requestIdStart < 0) return null;
+  return pending.findByClientId(principalKey, message.bytes.toString('utf8', message.requestIdStart, message.requestIdEnd));
+}
+
 /**
- * A notification as it goes upstream. The request that `notifications/cancelled` names gets its internal id; null when
- * nobody knows it. A progress token in another notification would name a request of the client: those are dropped too.
+ * A notification as it goes upstream, null for one that does not. A cancellation gets the internal id of the request that
+ * it is about. A progress token in another notification would name a request of the client: those are dropped too.
  */
-export function notificationToUpstream(message: Envelope, principalKey: string, pending: PendingTable): Buffer | null {
-  if (message.method !== 'notifications/cancelled') return message.tokenStart >= 0 ? null : message.bytes;
-  if (message.requestIdStart < 0) return null;
+export function notificationToUpstream(message: Envelope, cancelled: PendingEntry | null): Buffer | null {
+  if (message.method !== CANCELLED) return message.tokenStart >= 0 ? null : message.bytes;
   const { bytes, requestIdStart: start, requestIdEnd: end } = message;
-  const entry = pending.findByClientId(principalKey, bytes.toString('utf8', start, end));
-  return entry === null ? null : splice(bytes, [{ start, end, text: String(entry.id) }]);
+  return cancelled === null ? null : splice(bytes, [{ start, end, text: String(cancelled.id) }]);
 }
 
 /** The upstream's answer with the client's id. */

@@ -17,7 +17,7 @@ import { OwnCall } from './own-call.ts';
 import type { OwnOutcome } from './own-call.ts';
 import { PendingTable } from './pending.ts';
 import type { PendingEntry } from './pending.ts';
-import { internalId, notificationToUpstream, PROGRESS, progressToClient, replyToClient, toUpstream } from './rewrite.ts';
+import { cancelledBy, internalId, notificationToUpstream, PROGRESS, progressToClient, replyToClient, toUpstream } from './rewrite.ts';
 import { Status } from './status.ts';
 import { toLine } from './stdio-framing.ts';
 import { StdioProcess } from './stdio-process.ts';
@@ -129,9 +129,11 @@ export class StdioUpstream implements Upstream {
 
   notify(message: Envelope, options: RequestOptions): Refusal | null {
     if (this.state !== 'ready') return UPSTREAM_DOWN;
-    const bytes = notificationToUpstream(message, options.principalKey, this.#pending);
-    if (bytes === null || this.#write(toLine(bytes))) return null;
-    return UPSTREAM_BUSY;
+    const cancelled = cancelledBy(message, options.principalKey, this.#pending);
+    const bytes = notificationToUpstream(message, cancelled);
+    if (bytes !== null && !this.#write(toLine(bytes))) return UPSTREAM_BUSY;
+    if (cancelled !== null) this.#pending.cancel(cancelled);
+    return null;
   }
 
   close(): Promise<void> {

@@ -6,6 +6,9 @@ import { CLIENTS, connectV1, type HttpTarget, type Peer, type Target } from './p
 const key = makeKey();
 const other = makeKey();
 
+/** Fewer than the calls that one test takes back. */
+const MAX_IN_FLIGHT = 8;
+
 interface Place {
   readonly direct: Target;
   readonly gateway: Gateway;
@@ -14,7 +17,9 @@ interface Place {
 
 async function place(direct: Target, upstream: Readonly<Record<string, unknown>>, server: object = {}): Promise<Place> {
   const keys = [keyEntry('peer', key), keyEntry('other', other)].map((entry) => ({ ...entry, rate_limit: 10_000, burst: 10_000 }));
-  const gateway = await startGateway({ config: { server, auth: { api_keys: keys }, upstream } });
+  const gateway = await startGateway({
+    config: { server, auth: { api_keys: keys }, rate_limit: { max_in_flight: MAX_IN_FLIGHT }, upstream },
+  });
   return { direct, gateway, via: { url: gateway.mcp, key: key.key } };
 }
 
@@ -36,17 +41,25 @@ const PLACES: readonly Where[] = [
   {
     where: 'over stdio',
     answer: 'refused: -32601',
+
     logs: 0,
     start: async () => await place(sdkServerOverStdio(), { ...sdkServerOverStdio() }),
   },
   {
     where: 'over stdio, behind the engine of Node',
     answer: 'refused: -32601',
+
     logs: 0,
     start: async () => await place(sdkServerOverStdio(), { ...sdkServerOverStdio() }, { engine: 'node' }),
   },
   { where: 'over HTTP, without sessions', answer: 'no answer', logs: 3, start: async () => await httpPlace('http') },
-  { where: 'over HTTP, with sessions', answer: 'refused: -32601', logs: 3, start: async () => await httpPlace('sessions') },
+  {
+    where: 'over HTTP, with sessions',
+    answer: 'refused: -32601',
+
+    logs: 3,
+    start: async () => await httpPlace('sessions'),
+  },
 ];
 
 async function text(peer: Peer, name: string, args: Record<string, unknown> = {}): Promise<string> {
@@ -173,20 +186,64 @@ describe.each(PLACES)('a server made with SDK 2 $where', ({ where, start, answer
     expect(seen.arguments).toEqual({ value });
   });
 
+  it.each(CLIENTS)('lets %s take a call back at once: no error comes later, its place is free', async (client, connect) => {
+    const [peer, helper] = [await connect(via), await connectV1({ ...via, key: other.key })];
+    const quit = new AbortController();
+    const mark = `${where}, ${client}`;
+    const before = await calls(gateway, 'wait');
+    const called = errorOf(peer.callTool({ name: 'wait', arguments: { ms: 20_000, mark } }, { signal: quit.signal }));
+    await waitUntil(async () => (await calls(gateway, 'wait')) > before, { what: 'the call' });
+    quit.abort(new Error('enough'));
+    expect(await called).toMatchObject({ message: expect.stringContaining('enough') as string });
+    const record = await waitUntil(async () => (await gateway.auditLines()).findLast(({ status }) => status === 499), { what: 'a record' });
+    expect(record).toMatchObject({
+      event_type: 'tool_response',
+      tool: 'wait',
+      reason: 'client_gone',
+      detail: 'cancelled',
+      identity: 'peer',
+    });
+    expect(await text(peer, 'add', { a: 1, b: 1 })).toBe('a sum');
+    expect(peer.errors).toEqual([]);
+    await waitUntil(async () => (await aborted(helper)).includes(mark), { what: 'the server to know' });
+  });
+
+  it('counts no call that was taken back among those that a caller may have at once', async () => {
+    const peer = await connectV1(via);
+    for (let round = 0; round < 2 * MAX_IN_FLIGHT; round++) {
+      const quit = new AbortController();
+      const before = await calls(gateway, 'wait');
+      const called = errorOf(peer.callTool({ name: 'wait', arguments: { ms: 20_000 } }, { signal: quit.signal }));
+      await waitUntil(async () => (await calls(gateway, 'wait')) > before, { what: 'the call' });
+      quit.abort(new Error('enough'));
+      expect(await called).toMatchObject({ message: expect.stringContaining('enough') as string });
+    }
+    expect(await text(peer, 'add', { a: 1, b: 1 })).toBe('a sum');
+    expect(peer.errors).toEqual([]);
+  });
+
   it('does not notice that a client left in the middle of a call, nor do other clients', async () => {
     const [leaving, staying] = [await connectV1(via), await connectV1(via)];
+    const before = await calls(gateway, 'wait');
     const lost = errorOf(leaving.callTool({ name: 'wait', arguments: { ms: 300, mark: `left ${where}` } }));
     const kept = text(staying, 'wait', { ms: 350, mark: 'stayed' });
-    await waitUntil(async () => (await calls(gateway, 'wait')) === 2, { what: 'both calls to be recorded' });
+    await waitUntil(async () => (await calls(gateway, 'wait')) === before + 2, { what: 'both calls to be recorded' });
     await leaving.client.close();
     expect(await lost).toMatchObject({ message: expect.stringContaining('closed') as string });
     expect(await kept).toBe('waited for stayed');
     expect(await text(staying, 'add', { a: 1, b: 1 })).toBe('a sum');
-    const gone = await waitUntil(async () => (await gateway.auditLines()).find(({ status }) => status === 499), { what: 'a record of it' });
+    const gone = await waitUntil(
+      async () => (await gateway.auditLines()).find(({ status, detail }) => status === 499 && detail !== 'cancelled'),
+      { what: 'a record of it' },
+    );
     expect(gone).toMatchObject({ event_type: 'tool_response', tool: 'wait', reason: 'client_gone', identity: 'peer' });
-    expect(JSON.parse(await text(staying, 'aborted'))).toEqual([]);
+    expect(await aborted(staying)).not.toContain(`left ${where}`);
   });
 });
+
+async function aborted(peer: Peer): Promise<unknown[]> {
+  return JSON.parse(await text(peer, 'aborted')) as unknown[];
+}
 
 async function calls(gateway: Gateway, tool: string): Promise<number> {
   return (await gateway.auditLines()).filter((line) => line['event_type'] === 'tool_call' && line['tool'] === tool).length;

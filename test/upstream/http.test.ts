@@ -278,6 +278,24 @@ describe('HttpUpstream: answers', () => {
       { requestId: server.calls('x')[0]?.message.id },
     ]);
   });
+
+  it('gives up what was cancelled: its place is free at once, its exchange ends, no answer is delivered', async () => {
+    let closed = 0;
+    const { upstream, server } = await open(
+      handlers((response) => void response.on('close', () => (closed += 1))),
+      { maxConcurrency: 1 },
+    );
+    await ready(upstream);
+    const sink = new Sink();
+    begin(upstream, call('x', {}, 'q'), sink, 'api_key:alice');
+    await until(() => server.calls('x').length === 1, 'the request');
+    const cancel = envelope({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 'q' } });
+    expect(upstream.notify(cancel, { restPath: '', principalKey: 'api_key:alice' })).toBeNull();
+    expect([(await sink.outcome).detail, upstream.inFlight]).toEqual(['cancelled', 0]);
+    expect(await resultOf(upstream, call('y'))).toBeDefined();
+    await until(() => closed === 1, 'the end of the exchange');
+    expect([sink.outcomes, upstream.state]).toEqual([1, 'ready']);
+  });
 });
 
 const text = (id: number, result = '1'): string => `{"jsonrpc":"2.0","id":${id},"result":${result}}`;

@@ -4,7 +4,14 @@ import { scanUpstreamMessage } from '../../src/mcp/upstream-message.ts';
 import type { UpstreamMessage } from '../../src/mcp/upstream-message.ts';
 import { PendingTable } from '../../src/upstream/pending.ts';
 import type { PendingEntry } from '../../src/upstream/pending.ts';
-import { internalId, notificationToUpstream, progressToClient, replyToClient, toUpstream } from '../../src/upstream/rewrite.ts';
+import {
+  cancelledBy,
+  internalId,
+  notificationToUpstream,
+  progressToClient,
+  replyToClient,
+  toUpstream,
+} from '../../src/upstream/rewrite.ts';
 import { FakeClock } from './fake-clock.ts';
 import { envelope, Sink } from './support.ts';
 
@@ -75,16 +82,20 @@ describe('notificationToUpstream', () => {
     const pending = table();
     pending.addOwn(new Sink(), 10);
     const entry = pending.add(envelope('{"jsonrpc":"2.0","id":"q","method":"x"}'), 'api_key:alice', new Sink());
-    const sent = notificationToUpstream(envelope(cancel('q')), 'api_key:alice', pending);
+    const found = cancelledBy(envelope(cancel('q')), 'api_key:alice', pending);
+    expect(found).toBe(entry);
+    const sent = notificationToUpstream(envelope(cancel('q')), found);
     expect(JSON.parse(String(sent))).toMatchObject({ params: { requestId: entry?.id, reason: 'r' } });
-    expect(notificationToUpstream(envelope(cancel('q')), 'api_key:bob', pending)).toBeNull();
-    expect(notificationToUpstream(envelope(cancel(entry?.id)), 'api_key:bob', pending)).toBeNull();
-    expect(notificationToUpstream(envelope(cancel('other')), 'api_key:alice', pending)).toBeNull();
+    expect(cancelledBy(envelope(cancel('q')), 'api_key:bob', pending)).toBeNull();
+    expect(cancelledBy(envelope(cancel(entry?.id)), 'api_key:bob', pending)).toBeNull();
+    expect(cancelledBy(envelope(cancel('other')), 'api_key:alice', pending)).toBeNull();
+    expect(notificationToUpstream(envelope(cancel('other')), null)).toBeNull();
   });
 
   it('passes other notifications as they are', () => {
     const message = envelope('{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}');
-    expect(notificationToUpstream(message, 'api_key:alice', table())).toBe(message.bytes);
+    expect(cancelledBy(message, 'api_key:alice', table())).toBeNull();
+    expect(notificationToUpstream(message, null)).toBe(message.bytes);
   });
 });
 

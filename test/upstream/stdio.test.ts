@@ -228,6 +228,19 @@ describe('StdioUpstream: requests', () => {
     expect(cancels.map(({ params }) => params?.requestId)).toEqual([hanging?.id]);
   });
 
+  it('gives up what was cancelled: its place is free at once, and a late answer finds nobody', async () => {
+    const { upstream, events } = open({}, { maxConcurrency: 1 });
+    await ready(upstream);
+    const sink = new Sink();
+    begin(upstream, call('sleep', { ms: 200, value: 1 }, 'q'), sink, 'api_key:alice');
+    const cancel = envelope({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 'q' } });
+    expect(upstream.notify(cancel, { restPath: '', principalKey: 'api_key:alice' })).toBeNull();
+    expect([(await sink.outcome).detail, upstream.inFlight]).toEqual(['cancelled', 0]);
+    expect(await resultOf(upstream, call('sleep', { ms: 0, value: 2 }))).toBe(2);
+    await until(() => events.count('unmatched') === 1, 'the late answer');
+    expect(sink.outcomes).toBe(1);
+  });
+
   it('drops the answer for a client that left, and keeps its place until then', async () => {
     const { upstream, events } = open();
     await ready(upstream);

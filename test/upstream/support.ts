@@ -103,6 +103,11 @@ export class Sink implements ReplySink {
     this.outcomes += 1;
     this.#resolve({ reply: null, isError: false, refusal, detail });
   }
+
+  onCancelled(): void {
+    this.outcomes += 1;
+    this.#resolve({ reply: null, isError: false, refusal: null, detail: 'cancelled' });
+  }
 }
 
 /** Sends and waits for the outcome; a refusal counts as one. */
