@@ -17,6 +17,8 @@ The default file is \`mcp-guard.toml\`; \`-c FILE\` or the variable \`MCP_GUARD_
   may stand where a number or \`true\`/\`false\` is wanted. Values of variables, flags and files are not searched for references.
 - **Secrets** can be kept in files: a key \`x\` marked *secret* has a twin \`x_file\`, a path. One trailing line end is ignored. Tables
   (\`headers\`, \`env\`) have a twin table of paths, lists a file with one entry per line. Giving both is an error.
+- **Patterns** of tools and servers: \`*\`, \`?\`, \`[ab]\`, \`[!ab]\`, or \`re:\` and a regular expression (RE2). All match the **whole** name and mind
+  case, in allow and deny lists alike: \`re:delete\` denies \`delete\` only, \`re:.*delete.*\` all that hold it. [More](callers.md).
 - **Paths** are relative to the configuration file.
 - **Strictness**: an unknown or repeated key is an error. So is a key of a feature that is *not available yet*, unless
   its value asks for nothing. All problems are reported together, with file, line and column.

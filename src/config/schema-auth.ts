@@ -24,13 +24,16 @@ const MIN_SECRET_BYTES = 32;
 const DAY_SECS = 86_400;
 
 const API_KEYS: GroupListField = groupList(
-  'Callers with an API key (`mcp_…`), made with `mcp-guard keygen`. Only the hash of a key is kept.',
+  'Callers with an API key (`mcp_…`), made with `mcp-guard keygen`. Only the hash of a key is kept. A key of your own making can hold letters, digits and `-._~+/`, with `=` at its end (RFC 6750 `b64token`).',
   {
     id: text(null, 'Name of the caller in limits, log and audit; unique.', { isRequired: true, check: checkKeyId }),
-    key_hash: secret('SHA-256 of the whole key: standard base64 (44 characters), or `sha256:` followed by hex or base64; unique.', {
-      isRequired: true,
-      check: checkKeyHash,
-    }),
+    key_hash: secret(
+      'SHA-256 of the whole key: standard base64 (44 characters), or `sha256:` followed by hex or base64; unique, also among `server.admin.tokens`.',
+      {
+        isRequired: true,
+        check: checkKeyHash,
+      },
+    ),
     allowed_tools: textList(
       null,
       'Patterns of tools this caller may call; `server:tool` limits one to a server. Not set = `auth.default_tools`, `[]` = none, `["*"]` = all.',
@@ -117,7 +120,10 @@ const RESOURCE_METADATA: GroupField = group(
 );
 
 export const AUTH: GroupField = group('Who may call. Without any provider every MCP request is answered 401.', {
-  allow_anonymous: flag(false, 'Serves requests that carry no credential; refused off loopback.'),
+  allow_anonymous: flag(
+    false,
+    'Serves requests that carry no credential, with a budget per IPv4 address or IPv6 /64; refused off loopback.',
+  ),
   default_tools: choice(['all', 'none'], 'all', 'What callers without `allowed_tools` may call.'),
   x_api_key_header: flag(false, 'Also accepts API keys in `X-API-Key`.'),
   api_keys: API_KEYS,

@@ -27,7 +27,9 @@ export const RATE_LIMIT: GroupField = group('How much each caller may do: a toke
   requests_per_second: number(MIN_PER_SECOND, MAX_PER_SECOND, 25, 'Requests per second of each caller.'),
   burst_size: integer(1, MAX_BURST, 10, 'Requests of each caller at once.'),
   count_denied: flag(true, 'Whether a call that policy denies costs its token.'),
-  max_in_flight: integer(1, 100_000, 64, 'Requests in progress per caller and worker; none is refused with `enabled = false`.', { hardened: 16 }),
+  max_in_flight: integer(1, 100_000, 64, 'Requests in progress per caller and worker; none is refused with `enabled = false`.', {
+    hardened: 16,
+  }),
   fail_mode: later(choice(['local', 'closed', 'open'], 'local', 'What happens when the authority on shared limits is lost.'), ['local']),
   tool_limits: later(
     groupList('Limits per caller and tool pattern.', {

@@ -26,7 +26,7 @@ function allowDeny(what: string): GroupField {
 export const POLICY: GroupField = group('What holds for every caller, on top of the grants of each.', {
   mode: later(choice(['enforce', 'observe'], 'enforce', '`observe` forwards and records what it would have denied.'), ['enforce']),
   tools: group(
-    'Tools for every caller. Patterns: `*` any characters, `?`, `[ab]`, `[!ab]`; `server:tool`; `re:` starts a regular expression.',
+    'Tools for every caller. Patterns: `*` any characters, `?`, `[ab]`, `[!ab]`; `server:tool`; `re:` starts a regular expression, of the whole name too.',
     {
       allow: textList(null, 'Patterns; not set = all tools. A tool must match this and the grants of its caller.'),
       deny: textList([], 'Patterns; they beat every allowance.'),

@@ -65,7 +65,7 @@ export const SERVER: GroupField = group('How clients reach the gateway.', {
   ),
   allowed_hosts: textList(
     null,
-    'Values of `Host` that are served, as `name` or `name:port`. Default: the loopback names on a loopback address, otherwise unchecked.',
+    'Values of `Host` that are served, on the admin listener too, as `name` or `name:port`. Default: the loopback names on a loopback address, otherwise unchecked.',
     {
       check: checkHostPattern,
     },

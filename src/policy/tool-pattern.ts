@@ -4,7 +4,7 @@ import { compilePattern, exactValueOf, matchesEveryName, type Matcher } from './
 /**
  * A pattern of a tool list. `server:tool` holds for tools of matching servers only; without a colon it holds for every
  * server. The first colon that is neither escaped nor in a class separates, and `re:` at the very start begins a
- * regular expression for the tool (`fs:re:^read` scopes one). A tool whose own name has a colon is written `ns\:tool`,
+ * regular expression for the tool (`fs:re:read_.*` scopes one). A tool whose own name has a colon is written `ns\:tool`,
  * or `*:ns:tool`.
  */
 export interface ToolPattern {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { BASE, errorsOf, HASH, load, snapshotOf, warningsOf } from './support.ts';
+import { BASE, errorsOf, load, OTHER_HASH, snapshotOf, warningsOf } from './support.ts';
 
 const ANONYMOUS = '[auth]\nallow_anonymous = true\n[upstream]\ncommand = "x"\n';
 const WITHOUT_AUTH = '[upstream]\ncommand = "x"\n';
@@ -44,14 +44,14 @@ describe('checkServer', () => {
   it('refuses an admin listener that other machines reach without a token', () => {
     const text = '[server.admin]\nhost = "0.0.0.0"\nport = 9090\n';
     expect(errorsOf(load(text + BASE))).toEqual([expect.stringContaining('server.admin.host is reachable from other machines')]);
-    expect(errorsOf(load(`${text}tokens = ["${HASH}"]\n${BASE}`))).toEqual([]);
+    expect(errorsOf(load(`${text}tokens = ["${OTHER_HASH}"]\n${BASE}`))).toEqual([]);
     expect(snapshotOf(`[server.admin]\nport = 9090\n${BASE}`).server.admin).toEqual({
       listen: { host: '127.0.0.1', port: 9090 },
       tokenHashes: [],
     });
-    expect(snapshotOf(`[server.admin]\ntokens = ["sha256:${Buffer.alloc(32, 1).toString('hex')}"]\n${BASE}`).server.admin).toEqual({
+    expect(snapshotOf(`[server.admin]\ntokens = ["sha256:${Buffer.alloc(32, 2).toString('hex')}"]\n${BASE}`).server.admin).toEqual({
       listen: null,
-      tokenHashes: [HASH],
+      tokenHashes: [OTHER_HASH],
     });
   });
 

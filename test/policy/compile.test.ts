@@ -33,6 +33,12 @@ describe('compileAccess', () => {
     expect(rule(common, 's', 'DELETE_file')).toBe('deny: policy.tools.deny "re:(?i)delete.*"');
   });
 
+  it('matches whole names with regular expressions, in permissions and in denials', () => {
+    const lists = access({ allowedTools: ['re:read.*', 're:write', 're:delete.*'], deniedTools: ['re:delete'] });
+    expect(['read_file', 'write', 'delete_file'].map((tool) => lists.tool('s', tool).isAllowed)).toEqual([true, true, true]);
+    expect(['unread', 'write_file', 'delete'].map((tool) => lists.tool('s', tool).isAllowed)).toEqual([false, false, false]);
+  });
+
   it('needs both the policy and the identity to allow', () => {
     const policy: PolicySettings = { tools: { allow: ['read_*'], deny: [] } };
     expect(rule(access({ allowedTools: ['*'] }, policy), 's', 'write')).toBe('deny: no policy.tools.allow pattern matches');
