@@ -34,6 +34,14 @@ describe('compileRedaction', () => {
     ['Cookie: a=b; c=d', 'Cookie: [redacted]'],
     ['https://user:hunter2@example.com/a', 'https://[redacted]@example.com/a'],
     ['?access_token=hunter2&x=1', '?access_token=[redacted]&x=1'],
+    ['{"password":"hun\\"ter2","a":1}', '{"password":"[redacted]","a":1}'],
+    ['{"a":{"b":[{"refreshToken" : "hunter2"}]}}', '{"a":{"b":[{"refreshToken" : "[redacted]"}]}}'],
+    ['{"outer":"{\\"apiKey\\":\\"hunter2\\",\\"x\\":1}"}', '{"outer":"{\\"apiKey\\":\\"[redacted]\\",\\"x\\":1}"}'],
+    ['{"cookie":"hunter2","authorization":["hunter2","x"],"n":1}', '{"cookie":"[redacted]","authorization":[redacted],"n":1}'],
+    ['{"secret":123456,"n":1}', '{"secret":[redacted],"n":1}'],
+    ["{'password': 'hunter2', 'a': 1}", "{'password': '[redacted]', 'a': 1}"],
+    ['password: hunter2', 'password: [redacted]'],
+    ['run --api-token hunter2 --verbose', 'run --api-token [redacted] --verbose'],
   ])('hides the value in %s', (text, expected) => {
     expect(redact(text)).toBe(expected);
   });
@@ -46,6 +54,10 @@ describe('compileRedaction', () => {
     'basic',
     'https://example.com/a@b',
     'no allowed_tools pattern matches',
+    'Unexpected token: end of input',
+    'denied_tools "get_token"',
+    '{"total_tokens":12345,"sessions":"two"}',
+    'the secret is out',
   ])('leaves %s alone', (text) => {
     expect(redact(text)).toBe(text);
   });
@@ -71,6 +83,10 @@ describe('compileRedaction', () => {
       'password='.repeat(450),
       '://a:'.repeat(800),
       '-----BEGIN PRIVATE KEY-----'.repeat(150),
+      '"password":"\\\\'.repeat(300),
+      'password\\\\":'.repeat(300),
+      '--token '.repeat(500),
+      '"cookie":['.repeat(400),
     ])
       redact(evil);
     expect(performance.now() - started).toBeLessThan(500);
