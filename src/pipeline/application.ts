@@ -1,7 +1,8 @@
 import type { Application, Exchange } from '../core/exchange.ts';
 import type { Refusal } from '../core/refusal.ts';
 import { handleEndpoint } from './endpoints.ts';
-import { begin, guarded, handleMcp } from './handle.ts';
+import { guarded } from './guarded.ts';
+import { begin, handleMcp } from './handle.ts';
 import type { Parts } from './parts.ts';
 import { isMcpPath, refuse } from './reply.ts';
 

@@ -12,6 +12,7 @@ import { versionHeaderVerdict } from '../mcp/revisions.ts';
 import { budgetKey } from './budget-key.ts';
 import { newContext } from './context.ts';
 import { isPreflight } from './cors.ts';
+import { readBody } from './guarded.ts';
 import { answerInitialize, answerPing, answerPreflight } from './local.ts';
 import type { Parts } from './parts.ts';
 import { Relay } from './relay.ts';
@@ -29,16 +30,6 @@ export function begin(parts: Parts, exchange: Exchange): RequestContext {
   return context;
 }
 
-/** Runs a part of a request; what it throws is a fault of ours, answered 500 and reported. */
-export function guarded(parts: Parts, context: RequestContext, step: () => void): void {
-  try {
-    step();
-  } catch (error) {
-    parts.events.internalError('request', error);
-    refuse(parts, context, errors.INTERNAL);
-  }
-}
-
 /**
  * The life of an MCP request, in order; `docs/request-path.md` has the picture. Everything up to the body runs inside
  * the listener's callback. Each step either passes or names the refusal that ends the request.
@@ -51,34 +42,26 @@ export function handleMcp(parts: Parts, context: RequestContext): void {
 
   const who = authenticate(parts, context);
   if (isRefusal(who)) return refuse(parts, context, who);
+  const route = findRoute(parts, context);
+
+  const limited = takeBudget(parts, context, who);
+  if (limited !== null) return refuseLimited(parts, context, limited);
+
   if (head.method !== 'POST') return refuse(parts, context, errors.METHOD_NOT_ALLOWED);
-
-  const route = parts.routes.match(head.path);
   if (route === null) return refuse(parts, context, errors.NOT_FOUND);
-  context.server = route.upstream.name;
-  context.transport = route.upstream.transport;
-
   const unfit = checkMedia(parts, context);
   if (unfit !== null) return refuse(parts, context, unfit);
 
-  const limited = takeBudget(parts, context, who);
-  if (limited !== null && !isPolite(head.bodyBytes)) return refuse(parts, context, limited);
-
-  exchange.readBody(parts.settings.maxRequestBytes, (body, lost) => {
-    if (context.isSettled) return;
-    if (body === null) return refuse(parts, context, lost ?? errors.BAD_FRAMING);
-    guarded(parts, context, () => handleBody(parts, context, who, route, limited, body));
-  });
+  readBody(parts, context, (body) => handleBody(parts, context, who, route, body));
 }
 
-function handleBody(parts: Parts, context: RequestContext, who: Principal, route: Route, limited: Refusal | null, body: Buffer): void {
+function handleBody(parts: Parts, context: RequestContext, who: Principal, route: Route, body: Buffer): void {
   const message = parseMessage(body, parts.settings.jsonLimits);
   if (isFailure(message)) {
     context.idToken = message.idToken;
-    return refuse(parts, context, limited ?? message.refusal);
+    return refuse(parts, context, message.refusal);
   }
   note(context, message);
-  if (limited !== null) return refuse(parts, context, limited);
 
   const unserved = checkRevision(context, message);
   if (unserved !== null) return refuse(parts, context, unserved);
@@ -123,6 +106,16 @@ function authenticate(parts: Parts, context: RequestContext): Principal | Refusa
   return who;
 }
 
+/** Where to? Noted at once, so that every record of the request names the server. */
+function findRoute(parts: Parts, context: RequestContext): Route | null {
+  const route = parts.routes.match(context.exchange.head.path);
+  if (route !== null) {
+    context.server = route.upstream.name;
+    context.transport = route.upstream.transport;
+  }
+  return route;
+}
+
 function checkMedia(parts: Parts, context: RequestContext): Refusal | null {
   const { head } = context.exchange;
   if (!isJsonContentType(head.contentType)) return errors.BAD_CONTENT_TYPE;
@@ -150,8 +143,16 @@ function takeBudget(parts: Parts, context: RequestContext, who: Principal): Refu
   return errors.TOO_MANY_IN_FLIGHT;
 }
 
-function isPolite(bodyBytes: number): boolean {
-  return bodyBytes >= 0 && bodyBytes <= POLITE_BODY_BYTES;
+/** A short body is read all the same: then the answer carries its id. */
+function refuseLimited(parts: Parts, context: RequestContext, limited: Refusal): void {
+  const { method, bodyBytes } = context.exchange.head;
+  if (method !== 'POST' || bodyBytes < 0 || bodyBytes > POLITE_BODY_BYTES) return refuse(parts, context, limited);
+  readBody(parts, context, (body) => {
+    const message = parseMessage(body, parts.settings.jsonLimits);
+    if (isFailure(message)) context.idToken = message.idToken;
+    else note(context, message);
+    refuse(parts, context, limited);
+  });
 }
 
 /** Copies from the message what log, audit, metrics and the answer need. */

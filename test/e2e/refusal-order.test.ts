@@ -117,6 +117,38 @@ describe.each(['uws', 'node'])('refusals of the %s engine', (engine) => {
       }
     });
 
+    it('a caller without budget is 429 whatever it asks for: what is not there costs as much as what is', async () => {
+      const spentHeaders = { ...bearer(spentKey(4)), ...JSON_TYPE };
+      expectRpcError(await ask(requestBytes('GET', spentHeaders)), 429, -31429);
+      expectRpcError(await ask(requestBytes('DELETE', spentHeaders)), 429, -31429);
+      expectRpcError(await rpc(`${gateway.mcp}/nowhere`, rpcRequest('ping', {}, 3), { key: spentKey(4) }), 429, -31429, 3);
+      expectRpcError(
+        await rpc(gateway.mcp, rpcRequest('ping', {}, 4), { key: spentKey(4), headers: { 'content-type': 'text/x' } }),
+        429,
+        -31429,
+        4,
+      );
+    });
+
+    it('every answer to an authenticated caller says what is left, refusals included', async () => {
+      const answers = [
+        await ask(requestBytes('GET', bearer(busy.key))),
+        await rpc(`${gateway.mcp}/nowhere`, rpcRequest('ping'), { key: busy.key }),
+        await rpc(gateway.mcp, rpcRequest('ping'), { key: busy.key, headers: { 'content-type': 'text/x' } }),
+        await rpc(gateway.mcp, rpcRequest('ping'), { key: busy.key, headers: { accept: 'text/x' } }),
+        await rpc(gateway.mcp, '{', { key: busy.key }),
+        await rpc(gateway.mcp, { jsonrpc: '2.0', method: 'notifications/x' }, { key: busy.key }),
+      ];
+      expect(answers.map(({ status }) => status)).toEqual([405, 404, 415, 406, 400, 202]);
+      for (const { headers } of answers) {
+        expect(headers['x-ratelimit-limit']).toBe('100000');
+        expect(Number(headers['x-ratelimit-remaining'])).toBeGreaterThan(0);
+        expect(headers['x-ratelimit-reset']).toMatch(/^\d+$/);
+      }
+      const stranger = await rpc(gateway.mcp, rpcRequest('ping'));
+      expect(Object.keys(stranger.headers).filter((name) => name.startsWith('x-ratelimit'))).toEqual([]);
+    });
+
     it('a call too many at the same time is the same 429 with its id', async () => {
       const held = rpc(gateway.mcp, toolCall('hold', {}, 1), { key: busy.key });
       const before = calls();
