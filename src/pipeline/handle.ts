@@ -197,6 +197,7 @@ function relay(parts: Parts, context: RequestContext, who: Principal, route: Rou
   const flight = route.upstream.request(message, { restPath: route.restPath, principalKey: context.budgetKey }, sink);
   if (isRefusal(flight)) {
     context.sentMs = 0;
+    context.detail = route.upstream.detail ?? context.detail;
     return refuse(parts, context, flight);
   }
   sink.attach(flight);

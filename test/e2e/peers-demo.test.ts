@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { MAIN, runCli, runProgram, startGateway, tempDir, type Gateway } from './harness.ts';
-import { CLIENTS, connectV1, type Peer } from './peers.ts';
+import { CLIENTS, connectV1, connectV2Legacy, type Peer } from './peers.ts';
 
 const DIRECT = { command: process.execPath, args: [MAIN, 'demo-server'] };
 const DENIED = 'delete_file';
@@ -36,22 +36,39 @@ async function survey({ client, callTool }: Peer): Promise<object> {
   };
 }
 
+let started: Promise<Gateway> | null = null;
+
+/** `run --demo`. A survey asks more at once than the default burst of 10 admits. */
+async function demo(): Promise<{ readonly mcp: string; readonly key: string }> {
+  started ??= startGateway({ args: ['--demo'], env: { MCP_GUARD_RATE_LIMIT_BURST_SIZE: '1000' } });
+  const gateway = await started;
+  return { mcp: gateway.mcp, key: keysIn(gateway.stdout())[0] ?? '' };
+}
+
 describe('the demo that npm start runs', () => {
-  let gateway: Gateway;
-  let key = '';
-
-  beforeAll(async () => {
-    // A survey asks more at once than the default burst of 10 admits.
-    gateway = await startGateway({ args: ['--demo'], env: { MCP_GUARD_RATE_LIMIT_BURST_SIZE: '1000' } });
-    [key = ''] = keysIn(gateway.stdout());
-  });
-
   it.each(CLIENTS)('serves %s as the demo server itself does, but for what it denies', async (_name, connect) => {
-    const [one, another] = [await connect(DIRECT), await connect({ url: gateway.mcp, key })];
+    const { mcp, key } = await demo();
+    const [one, another] = [await connect(DIRECT), await connect({ url: mcp, key })];
     expect(await survey(another)).toEqual(await survey(one));
     expect((await one.client.listTools()).tools.map(({ name }) => name)).toContain(DENIED);
     expect((await another.client.listTools()).tools.map(({ name }) => name)).not.toContain(DENIED);
     await expect(another.callTool({ name: DENIED, arguments: { path: 'welcome.md' } })).rejects.toThrow(/-31403/);
+  });
+});
+
+describe('the revisions that the README names', () => {
+  it.each(['2024-11-05', '2025-03-26', '2025-06-18', '2025-11-25'])('%s is spoken with a client that knows no other', async (revision) => {
+    const { mcp, key } = await demo();
+    const peer = await connectV2Legacy({ url: mcp, key }, { revision });
+    expect(peer.revision).toBe(revision);
+    expect(await peer.callTool({ name: 'echo', arguments: { message: revision } })).toMatchObject({ content: [{ text: revision }] });
+    expect(peer.errors).toEqual([]);
+  });
+
+  it('are what a client agrees on that would rather have the one of 2026', async () => {
+    const { mcp, key } = await demo();
+    const seen = await Promise.all(CLIENTS.map(async ([, connect]) => (await connect({ url: mcp, key })).revision));
+    expect(seen).toEqual(['2025-11-25', '2025-11-25', '2025-11-25']);
   });
 });
 

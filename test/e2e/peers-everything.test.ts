@@ -82,19 +82,19 @@ async function survey(peer: Peer): Promise<Readonly<Record<string, unknown>>> {
   };
 }
 
-async function gatewayFor(upstream: Readonly<Record<string, unknown>>): Promise<Target> {
+async function gatewayFor(upstream: Readonly<Record<string, unknown>>, workers: number): Promise<Target> {
   const auth = { api_keys: [keyEntry('peer', key, { rate_limit: 10_000, burst: 10_000 })] };
-  const gateway = await startGateway({ config: { auth, upstream } });
+  const gateway = await startGateway({ config: { server: { workers }, auth, upstream } });
   return { url: gateway.mcp, key: key.key };
 }
 
 const PLACES: readonly (readonly [string, () => Promise<{ direct: Target; via: Target }>])[] = [
-  ['over stdio', async () => ({ direct: everythingOverStdio(), via: await gatewayFor({ ...everythingOverStdio() }) })],
+  ['over stdio, in one process', async () => ({ direct: everythingOverStdio(), via: await gatewayFor({ ...everythingOverStdio() }, 0) })],
   [
-    'over HTTP',
+    'over HTTP, with two workers',
     async () => {
       const url = await everythingOverHttp();
-      return { direct: { url }, via: await gatewayFor({ transport: 'http', url, allow_private_networks: true }) };
+      return { direct: { url }, via: await gatewayFor({ transport: 'http', url, allow_private_networks: true }, 2) };
     },
   ],
 ];

@@ -1,7 +1,7 @@
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { keyEntry, makeKey, startGateway, waitUntil, type Gateway } from './harness.ts';
+import { keyEntry, makeKey, rpc, startGateway, toolCall, waitUntil, type Gateway } from './harness.ts';
 import { everythingOverStdio, sdkServerOverStdio } from './peer-servers.ts';
 import { CLIENTS, connectV1, type Connect } from './peers.ts';
 
@@ -110,6 +110,12 @@ describe.each(CLIENTS)('%s', (_name, connect: Connect) => {
       status: 503,
       message: expect.not.stringContaining('no-such') as string,
     });
+    const refused = await rpc(at(full, 'missing').url, toolCall('echo'), { key: full.key });
+    expect(refused.status).toBe(503);
+    expect(await auditOf(refused.body)).toMatchObject({
+      reason: 'upstream_unavailable',
+      detail: expect.stringContaining('no-such-command') as string,
+    });
     expect((await (await connect(at(elsewhere, 'other'))).client.listTools()).tools[0]).toMatchObject({ name: 'add' });
   });
 
@@ -129,6 +135,20 @@ describe.each(CLIENTS)('%s', (_name, connect: Connect) => {
     const refused = await failure(peer.callTool({ name: 'echo', arguments: { message: 'x'.repeat(1_100_000) } }));
     expect(refused).toMatchObject({ status: 413, message: expect.stringContaining('Request body too large') as string });
     expect(await peer.client.ping()).toEqual({});
+  });
+});
+
+describe('a client whose server dies under it', () => {
+  it.each(CLIENTS)('%s is told at once, and goes on with the next one without a new handshake', async (_name, connect) => {
+    const peer = await connect(at(full, 'other'));
+    const waiting = failure(peer.callTool({ name: 'wait', arguments: { ms: 20_000 } }));
+    const told = await failure(peer.callTool({ name: 'exit' }));
+    expect([told, await waiting]).toMatchObject([{ status: 502 }, { status: 502 }]);
+    expect(await auditOf(told.message)).toMatchObject({ event_type: 'upstream_error', tool: 'exit', server: 'other' });
+    const again = await waitUntil(async () => await peer.callTool({ name: 'add', arguments: { a: 1, b: 1 } }).catch(() => null), {
+      what: 'the next child',
+    });
+    expect(again).toMatchObject({ structuredContent: { sum: 2 } });
   });
 });
 

@@ -63,6 +63,8 @@ export interface Peer {
   readonly client: PeerClient;
   /** What the client reported beside its answers: a healthy one reports nothing. */
   readonly errors: readonly Error[];
+  /** The revision that client and server agreed on, as the client sees it. */
+  readonly revision: string | undefined;
   /** `notifications/message` that arrived. */
   readonly logs: readonly unknown[];
   callTool(call: ToolCall, options?: CallOptions): Promise<Readonly<Record<string, unknown>>>;
@@ -71,6 +73,8 @@ export interface Peer {
 export interface PeerOptions {
   /** What the client says it can be asked; default nothing. */
   readonly capabilities?: { readonly roots?: { readonly listChanged: boolean }; readonly sampling?: object };
+  /** The only revision that the client knows (SDK 2). */
+  readonly revision?: string;
 }
 
 export type Connect = (target: Target, options?: PeerOptions) => Promise<Peer>;
@@ -102,11 +106,13 @@ export async function connectV1(target: Target, { capabilities = {} }: PeerOptio
     'url' in target ? new V1HttpTransport(new URL(target.url), httpOptions(target)) : new V1StdioTransport(stdioOptions(target));
   await client.connect(transport as V1Transport);
   open.add(client);
-  return { client, errors, logs, callTool: (call, options) => client.callTool({ ...call }, undefined, options) };
+  const revision = 'protocolVersion' in transport ? String(transport.protocolVersion) : undefined;
+  return { client, errors, logs, revision, callTool: (call, options) => client.callTool({ ...call }, undefined, options) };
 }
 
-async function connectV2(mode: 'legacy' | 'auto', target: Target, { capabilities = {} }: PeerOptions = {}): Promise<Peer> {
-  const client = new v2.Client(INFO, { capabilities, versionNegotiation: { mode } });
+async function connectV2(mode: 'legacy' | 'auto', target: Target, { capabilities = {}, revision }: PeerOptions = {}): Promise<Peer> {
+  const only = revision === undefined ? {} : { supportedProtocolVersions: [revision] };
+  const client = new v2.Client(INFO, { capabilities, versionNegotiation: { mode }, ...only });
   const [errors, logs] = [[] as Error[], [] as unknown[]];
   client.onerror = (error) => void errors.push(error);
   client.fallbackNotificationHandler = async (notification) => void logs.push(notification);
@@ -116,7 +122,8 @@ async function connectV2(mode: 'legacy' | 'auto', target: Target, { capabilities
       : new V2StdioTransport(stdioOptions(target));
   await client.connect(transport);
   open.add(client);
-  return { client, errors, logs, callTool: (call, options) => client.callTool({ ...call }, options) };
+  const agreed = client.getNegotiatedProtocolVersion();
+  return { client, errors, logs, revision: agreed, callTool: (call, options) => client.callTool({ ...call }, options) };
 }
 
 /** `@modelcontextprotocol/client` as it is by default: `initialize` first. */
