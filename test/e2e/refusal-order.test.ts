@@ -51,7 +51,8 @@ describe.each(['uws', 'node'])('refusals of the %s engine', (engine) => {
         upstream: { transport: 'http', url: upstream.url, allow_private_networks: true },
       },
     });
-    for (const { key } of spent) expect((await rpc(gateway.mcp, rpcRequest('ping'), { key })).status).toBe(200);
+    const served = await Promise.all(spent.map(({ key }) => rpc(gateway.mcp, rpcRequest('ping'), { key })));
+    if (served.some(({ status }) => status !== 200)) throw new Error('a first request was not served');
   });
 
   const spentKey = (index: number): string => String(spent[index]?.key);
