@@ -45,6 +45,8 @@ export interface RequestContext {
   detail: string;
   /** JSON-RPC error code the upstream answered with, 0 for none. */
   upstreamErrorCode: number;
+  /** The tool answered that it failed. For statistics only. */
+  isToolError: boolean;
   /** When it was sent upstream (monotonic); 0 = it was not. */
   sentMs: number;
   /** Key of the principal's budgets; empty until authenticated. */

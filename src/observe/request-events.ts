@@ -102,8 +102,9 @@ export class RequestEvents {
     if (result === null) return;
     const isAwaited = context.sentMs > 0 && !context.isNotification;
     metrics.upstreams.ended(context.server, context.transport, result, isAwaited ? nowMs - context.sentMs : -1);
-    if (context.method === 'tools/call' && context.sentMs > 0)
-      metrics.tools.count(context.server, context.tool, result === 'success', this.#isShowable);
+    if (context.method !== 'tools/call' || context.sentMs === 0) return;
+    const exists = result === 'success' && !context.isToolError;
+    metrics.tools.count(context.server, context.tool, exists, this.#isShowable);
   }
 
   /** Refused requests carry the same `error_id` as the answer and the audit record; served ones are debug lines. */

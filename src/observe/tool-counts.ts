@@ -12,8 +12,8 @@ interface ServerCounts {
 }
 
 /**
- * `mcp_guard_tool_calls_total`. A tool gets its series with the first call that was answered without an error: names that
- * callers invent cannot take the places of those that exist.
+ * `mcp_guard_tool_calls_total`. A tool gets its series with the first call that was answered without an error (servers answer
+ * unknown tools with one, in either way): names that callers invent cannot take the places of those that exist.
  */
 export class ToolCounts implements Collected {
   readonly name: string = 'mcp_guard_tool_calls_total';

@@ -26,6 +26,7 @@ export function newContext(exchange: Exchange, nowMs: number): RequestContext {
     errorId: '',
     detail: '',
     upstreamErrorCode: 0,
+    isToolError: false,
     sentMs: 0,
     budgetKey: '',
     isStreaming: false,

@@ -7,6 +7,7 @@ import type { InFlight, ReplySink, TransportName } from '../core/upstream.ts';
 import { acceptsOf } from '../mcp/content.ts';
 import { filterTools } from '../mcp/lists.ts';
 import { encodeSseEvent } from '../mcp/sse.ts';
+import { looksLikeToolError } from '../mcp/tool-result.ts';
 import type { Parts } from './parts.ts';
 import { answer, headersOf, JSON_TYPE, markRefused, refusalBody, refuse, SSE_TYPE } from './reply.ts';
 import { settle, settleGone } from './settle.ts';
@@ -59,6 +60,7 @@ export class Relay implements ReplySink {
   onReply(bytes: Buffer, isError: boolean, code: number): void {
     if (this.#context.isSettled) return;
     if (isError) this.#context.upstreamErrorCode = code;
+    else if (this.#method === 'tools/call') this.#context.isToolError = looksLikeToolError(bytes);
     const allowed = isError ? bytes : this.#filtered(bytes);
     if (allowed === null) return this.onFail(UPSTREAM_INVALID, 'malformed tools/list result');
     if (this.#context.isStreaming || this.#isSseWanted || !this.#acceptsJson) return this.#endStream(allowed);

@@ -46,6 +46,18 @@ function refused(refusal: Refusal, changes: Partial<RequestContext> = {}): Reque
 }
 
 describe('settled', () => {
+  it('a tool whose answers are errors gets no series of its own, in whichever way they say so', async () => {
+    const { events, value } = build();
+    const sent = { ...call, sentMs: 1 };
+    events.settled(contextOf({ ...sent, tool: 'invented', isToolError: true }));
+    events.settled(contextOf({ ...sent, tool: 'invented', upstreamErrorCode: -32602 }));
+    expect(await value('mcp_guard_tool_calls_total', { server: 'fs', tool: 'invented' })).toBeUndefined();
+    expect(await value('mcp_guard_tool_calls_total', { server: 'fs', tool: 'other' })).toBe(2);
+    events.settled(contextOf({ ...sent, tool: 'invented' }));
+    events.settled(contextOf({ ...sent, tool: 'invented', isToolError: true }));
+    expect(await value('mcp_guard_tool_calls_total', { server: 'fs', tool: 'invented' })).toBe(2);
+  });
+
   it('row 200: a tool call has one tool_call and one tool_response with its duration', async () => {
     const { clock, events, records, value } = build();
     const context = contextOf({ ...call, startMs: clock.nowMs(), sentMs: clock.nowMs(), detail: 'allowed_tools "read_*"' });

@@ -132,6 +132,7 @@ export function contextOf(changes: Partial<RequestContext> = {}, head: Partial<R
     errorId: '',
     detail: '',
     upstreamErrorCode: 0,
+    isToolError: false,
     sentMs: 0,
     budgetKey: '',
     isStreaming: false,
