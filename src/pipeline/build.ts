@@ -131,7 +131,11 @@ function upstreamEvents(events: Events, deps: GatewayDeps): UpstreamEvents {
     },
     stderrLine: (server, line) => events.stderrLine(server, line),
     noise: (server, kind) => events.noise(server, kind),
-    restarted: (server, attempt) => events.restarted(server, attempt),
+    restarted: (server, attempt) => {
+      events.restarted(server, attempt);
+      // The primary must know the new child, to end it should this worker die before the child is ready.
+      deps.onUpstreamChange();
+    },
   };
 }
 

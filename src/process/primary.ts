@@ -77,7 +77,7 @@ export class Primary {
       const timer = setTimeout(() => this.#drained?.(), drainTimeoutMs + CLOSE_GRACE_MS);
       this.#drained = () => {
         clearTimeout(timer);
-        this.#supervisor.kill();
+        this.kill();
         resolve();
       };
       this.#supervisor.broadcast({ type: 'drain', delayMs: drainDelayMs, timeoutMs: drainTimeoutMs });
@@ -85,15 +85,16 @@ export class Primary {
     });
   }
 
-  /** Ends everything at once. */
+  /** Ends everything at once: the workers, and the children that a killed worker leaves behind. */
   kill(): void {
     this.#supervisor.kill();
+    for (const pid of [...this.#children.values()].flat()) killGroup(pid);
   }
 
   #abort(message: string): void {
     const started = this.#started;
     this.#started = null;
-    this.#supervisor.kill();
+    this.kill();
     started?.reject(new StartError(message));
   }
 

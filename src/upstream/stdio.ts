@@ -212,8 +212,8 @@ export class StdioUpstream implements Upstream {
 
   #onRestart(): void {
     this.#restart = null;
-    this.#deps.events.restarted(this.name, this.#backoff.attempts);
     this.start();
+    this.#deps.events.restarted(this.name, this.#backoff.attempts);
   }
 
   #onLine(line: Buffer): void {

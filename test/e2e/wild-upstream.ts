@@ -5,6 +5,10 @@ export interface WildBehaviour {
   readonly recordFile?: string;
   /** Starts a process of its own that ignores SIGTERM. */
   readonly hasGrandchild?: boolean;
+  /** Ignores SIGTERM and the end of its input. */
+  readonly isStubborn?: boolean;
+  /** Ends at once with code 1 when this file does not exist yet, and makes it; the next one never answers. */
+  readonly failsOnceFile?: string;
 }
 
 const FIXTURE = join(import.meta.dirname, 'fixtures', 'wild-upstream.ts');
