@@ -1,0 +1,79 @@
+import { readFile } from 'node:fs/promises';
+import { expect, it } from 'vitest';
+import { flood } from './flood.ts';
+import { type Gateway, keyEntry, makeKey, rpcRequest, scrape, startGateway, stdioUpstream, waitUntil } from './harness.ts';
+
+/** Callers without a credential are told apart by address, and a trusted proxy says which: as many identities as wanted. */
+const ANONYMOUS = 100_000;
+const KEYS = 1_000;
+const BODY = JSON.stringify(rpcRequest('ping'));
+const GAUGE = 'mcp_guard_active_identities';
+const IDLE_TIMEOUT_MS = 40_000;
+/** With the debugger's help garbage is collected before memory is read; the allocator keeps no spare arenas. */
+const ENV = { NODE_OPTIONS: '--inspect=127.0.0.1:0 --max-semi-space-size=1', MALLOC_ARENA_MAX: '1' };
+
+const keys = Array.from({ length: KEYS }, makeKey);
+
+function post(header: string): string {
+  return `POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${header}\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`;
+}
+
+/** Another hundred thousand addresses in each round; the same keys in all. */
+function requestOf(round: number): (index: number) => string {
+  return (index) => {
+    const key = keys[index - ANONYMOUS];
+    if (key !== undefined) return post(`Authorization: Bearer ${key.key}`);
+    return post(`X-Forwarded-For: 10.${round * 2 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`);
+  };
+}
+
+async function collectGarbage(gateway: Gateway): Promise<void> {
+  const url = /Debugger listening on (ws:\/\/\S+)/.exec(gateway.stderr())?.[1] ?? 'no debugger';
+  const socket = new WebSocket(url);
+  await new Promise((resolve, reject) => {
+    socket.addEventListener('open', () => socket.send('{"id":1,"method":"HeapProfiler.collectGarbage"}'));
+    socket.addEventListener('message', resolve);
+    socket.addEventListener('error', reject);
+  });
+  socket.close();
+}
+
+async function residentBytes(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s*(\d+) kB$/m.exec(status)?.[1]) * 1024;
+}
+
+/** Each identity once; returns how many were held then, and the memory resident when all were forgotten. */
+async function playRound(gateway: Gateway, round: number): Promise<{ readonly held: number; readonly bytes: number }> {
+  const requests = ANONYMOUS + KEYS;
+  const statuses = await flood({ port: gateway.port, requests, connections: 16, request: requestOf(round) });
+  expect([...statuses]).toEqual([[200, requests]]);
+  const held = await scrape(gateway, GAUGE);
+  await waitUntil(async () => (await scrape(gateway, GAUGE)) === 0, {
+    what: `round ${round}: no identity held`,
+    timeoutMs: IDLE_TIMEOUT_MS,
+  });
+  await collectGarbage(gateway);
+  return { held, bytes: await residentBytes(gateway.pid) };
+}
+
+it('row 144: 101,000 identities are forgotten once idle, three times over, and the memory of round 3 is that of round 1', {
+  timeout: 180_000,
+}, async () => {
+  const gateway = await startGateway({
+    config: {
+      server: { workers: 0, trusted_proxies: ['127.0.0.1'], admin: { port: 0 } },
+      auth: { allow_anonymous: true, api_keys: keys.map((key, index) => keyEntry(`user-${index}`, key)) },
+      audit: { enabled: false },
+      upstream: stdioUpstream(),
+    },
+    env: ENV,
+  });
+  // The engine compiles and grows once, whatever is asked.
+  await flood({ port: gateway.port, requests: 20_000, connections: 16, request: requestOf(1) });
+  const rounds = [await playRound(gateway, 1), await playRound(gateway, 2), await playRound(gateway, 3)];
+  // Most are still held when the last has been asked, unless the machine is so slow that the first are idle by then.
+  for (const { held } of rounds) expect(held).toBeGreaterThan(ANONYMOUS / 4);
+  expect(rounds[2]?.bytes).toBeLessThanOrEqual((rounds[0]?.bytes ?? 0) * 1.05);
+  expect((await gateway.stop()).code).toBe(0);
+});
