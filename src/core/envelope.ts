@@ -24,6 +24,12 @@ export interface Envelope {
   /** The raw token of `params.requestId` (of `notifications/cancelled`). */
   readonly requestIdStart: number;
   readonly requestIdEnd: number;
+  /**
+   * The whole `task` member of `params` with one comma beside it, to be cut: tasks are not offered, and who does not offer
+   * them ignores the field (2025-11-25, basic/utilities/tasks).
+   */
+  readonly taskStart: number;
+  readonly taskEnd: number;
   /** `params.protocolVersion` when it is a string (of `initialize`). */
   readonly protocolVersion: string | null;
   /** `params._meta` holds a key with the prefix `io.modelcontextprotocol/` that only revision 2026-07-28 defines. */

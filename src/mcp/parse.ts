@@ -32,6 +32,8 @@ export function isFailure(outcome: Envelope | ParseFailure): outcome is ParseFai
   return 'refusal' in outcome;
 }
 
+const OPENING_BRACE = 0x7b;
+const COMMA = 0x2c;
 /** Ids are echoed and kept while a request is in flight: bounded beyond any real one. */
 const MAX_ID_BYTES = 1024;
 
@@ -63,6 +65,8 @@ const PARAMS = new KeyNames([
   'taskId',
   'progressToken',
 ]);
+/** Index of `task` among the names above. */
+const TASK = 13;
 const META = new KeyNames([
   'progressToken',
   'io.modelcontextprotocol/protocolVersion',
@@ -128,6 +132,8 @@ function newDraft(bytes: Buffer): Draft {
       tokenEnd: -1,
       requestIdStart: -1,
       requestIdEnd: -1,
+      taskStart: -1,
+      taskEnd: -1,
       protocolVersion: null,
       claimsModern: false,
     },
@@ -201,7 +207,11 @@ function readParams(draft: Draft): void {
   const { message } = draft;
   message.paramsStart = scanner.pos;
   if (scanner.isObject) {
-    for (let more = scanner.enter(); more; more = scanner.next()) readParam(draft);
+    let from = scanner.pos + 1;
+    for (let more = scanner.enter(); more; more = scanner.next()) {
+      readParam(draft, from);
+      from = scanner.pos;
+    }
   } else {
     draft.refusal ??= BAD_MESSAGE;
     scanner.skip();
@@ -209,7 +219,8 @@ function readParams(draft: Draft): void {
   message.paramsEnd = scanner.pos;
 }
 
-function readParam(draft: Draft): void {
+/** `from`: where the member begins, behind the opening brace or the value before it. */
+function readParam(draft: Draft, from: number): void {
   const { message } = draft;
   switch (PARAMS.match(scanner)) {
     case 0:
@@ -227,6 +238,9 @@ function readParam(draft: Draft): void {
     case 4:
       message.protocolVersion = readString(draft, BAD_PARAMS);
       return;
+    case TASK:
+      readTask(message, from);
+      return;
     case -1:
       if (PARAMS.isVariant(scanner)) draft.refusal ??= BAD_PARAMS;
   }
@@ -238,6 +252,22 @@ function readRequestId(message: Mutable<Envelope>): void {
   if (!readsShortToken(message.bytes)) return;
   message.requestIdStart = start;
   message.requestIdEnd = scanner.pos;
+}
+
+/** The first member goes with the comma behind it, any other with the one before. */
+function readTask(message: Mutable<Envelope>, from: number): void {
+  scanner.skip();
+  message.taskStart = from;
+  message.taskEnd = scanner.pos;
+  const { bytes } = message;
+  if (bytes[from - 1] !== OPENING_BRACE) return;
+  let at = scanner.pos;
+  while (isSpace(bytes[at])) at += 1;
+  if (bytes[at] === COMMA) message.taskEnd = at + 1;
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 
 function readMeta(draft: Draft): void {

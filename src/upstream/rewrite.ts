@@ -9,11 +9,12 @@ export const LOG_MESSAGE: string = 'notifications/message';
 
 const CANCELLED = 'notifications/cancelled';
 
-/** The client's request as it goes upstream: the checked bytes with the internal id in place of its id and progress token. */
+/** The client's request as it goes upstream: the checked bytes with the internal id in place of its id and progress token, without `task`. */
 export function toUpstream(message: Envelope, entry: PendingEntry): Buffer {
   const text = String(entry.id);
   const edits = [{ start: message.idStart, end: message.idEnd, text }];
   if (message.tokenStart >= 0) edits.push({ start: message.tokenStart, end: message.tokenEnd, text });
+  if (message.taskStart >= 0) edits.push({ start: message.taskStart, end: message.taskEnd, text: '' });
   return splice(
     message.bytes,
     edits.sort((one, other) => one.start - other.start),

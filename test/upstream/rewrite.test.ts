@@ -53,6 +53,24 @@ describe('toUpstream', () => {
   });
 });
 
+describe('toUpstream without tasks', () => {
+  const call = (params: string): string => `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":${params}}`;
+
+  it.each([
+    ['first', '{ "task" : {"ttl":1} , "name":"x"}', '{"name":"x"}'],
+    ['in the middle', '{"name":"x", "task":{"ttl":[1,{"a":"}"}]},"arguments":{}}', '{"name":"x","arguments":{}}'],
+    ['last', '{"name":"x","task":null }', '{"name":"x" }'],
+    ['spelt with an escape', String.raw`{"name":"x","t\u0061sk":{"ttl":60000}}`, '{"name":"x"}'],
+  ])('cuts a task %s, which would start work that nobody can fetch', (_where, params, left) => {
+    expect(entryFor(call(params)).sent['params']).toEqual(JSON.parse(left));
+  });
+
+  it('leaves a task in the arguments alone', () => {
+    const { sent } = entryFor(call('{"name":"x","arguments":{"task":{"ttl":1}}}'));
+    expect(sent['params']).toEqual({ name: 'x', arguments: { task: { ttl: 1 } } });
+  });
+});
+
 describe('replyToClient and progressToClient', () => {
   it('restore any id and token byte for byte', () => {
     const token = fc.oneof(fc.integer(), fc.string()).map((value) => JSON.stringify(value));
