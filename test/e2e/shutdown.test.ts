@@ -113,7 +113,7 @@ describe.each(SHAPES)('a gateway with %s', (_shape, signal, server) => {
   it('row 155: gives up what takes longer than the drain time: the caller is told, the child is gone, the exit is 0', async () => {
     const recordFile = join(await tempDir(), 'record');
     const gateway = await startGateway({
-      config: { server: { ...server, drain_timeout_secs: 1 }, auth, rate_limit, upstream: stdioUpstream({ recordFile, isStubborn: true }) },
+      config: { server: { ...server, drain_timeout_secs: 1 }, auth, rate_limit, upstream: stdioUpstream({ recordFile }) },
     });
     const call = slowCall(gateway, 20_000, 'long');
     const message = toolCall('progress', { steps: 100, ms: 200 }, 'stream', { progressToken: 1 });

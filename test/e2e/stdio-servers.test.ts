@@ -443,7 +443,7 @@ describe('progress of a stdio server', () => {
   });
 
   it('reaches a client that gave a token as an event stream, step by step, with its own token', async () => {
-    const message = toolCall('progress', { steps: 4, ms: 300 }, 'call-1', { progressToken: 'mine' });
+    const message = toolCall('progress', { steps: 4, ms: 150 }, 'call-1', { progressToken: 'mine' });
     const stream = await rpcStream(gateway.mcp, message, { key: KEY.key });
     expect([stream.status, stream.headers['content-type']]).toEqual([200, 'text/event-stream']);
     const early = await stream.awaitEvents(1);

@@ -149,7 +149,7 @@ describe('a worker that is killed under load', () => {
     const gateway = await startGateway({ config: { server: { workers: 2 }, auth, rate_limit, upstream: stdioUpstream() } });
     const [first = 0, other = 0] = await workersOf(gateway);
     let victim = first;
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
       process.kill(victim, 'SIGKILL');
       const dead = victim;
       victim = await waitUntil(async () => (await workersOf(gateway)).find((pid) => pid !== other && pid !== dead), {
