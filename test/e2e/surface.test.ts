@@ -107,7 +107,7 @@ describe.each(['uws', 'node', 'tls'])('every answer of the gateway (%s)', (engin
     });
     ({ url, mcp } = gateway);
     await waitUntil(async () => (await http('GET', `${url}/ready`)).status === 200, { what: 'readiness', describe: gateway.stderr });
-    expect((await rpc(mcp, rpcRequest('ping'), { key: spent.key })).status).toBe(200);
+    await rpc(mcp, rpcRequest('ping'), { key: spent.key });
   });
 
   /** One answer of each kind, named. */
