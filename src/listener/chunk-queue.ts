@@ -1,3 +1,9 @@
+/**
+ * May be written between `open` and the next turn, when the head goes out, without the reader being called slow: nobody
+ * has asked it yet, and who is called slow loses progress notifications.
+ */
+export const OPENING_BYTES: number = 64 * 1024;
+
 /** Bytes of a streamed answer that wait for a slow reader. */
 export class ChunkQueue {
   bytes = 0;

@@ -4,7 +4,7 @@ import { BAD_FRAMING, INTERNAL, REQUEST_TIMEOUT } from '../core/errors.ts';
 import type { BodyReceiver, Exchange, HeaderList } from '../core/exchange.ts';
 import type { RequestHead } from '../core/head.ts';
 import { answerHead, hasBody, MINIMAL_HEADERS, minimalBody } from './answer-head.ts';
-import { ChunkQueue } from './chunk-queue.ts';
+import { ChunkQueue, OPENING_BYTES } from './chunk-queue.ts';
 import type { Verdict } from './head-guard.ts';
 import type { Deferred, LoopQueue } from './loop-queue.ts';
 import { type BodyHost, RequestBody } from './request-body.ts';
@@ -113,7 +113,8 @@ export class NodeExchange implements Exchange, BodyHost, Deferred {
     if (bytes.length > 0) this.#queue.push(bytes);
     this.#pump();
     if (this.#queue.bytes > this.#context.settings.maxBufferedBytes) this.#drop();
-    this.#isDrainOwed = this.#queue.bytes > 0 || this.#isBlocked;
+    const isOpening = !this.#res.headersSent && this.#queue.bytes <= OPENING_BYTES;
+    this.#isDrainOwed = !isOpening && (this.#queue.bytes > 0 || this.#isBlocked);
     return !this.#isDrainOwed;
   }
 

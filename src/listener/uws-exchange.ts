@@ -2,7 +2,7 @@ import type { BodyReceiver, Exchange, HeaderList } from '../core/exchange.ts';
 import { INTERNAL } from '../core/errors.ts';
 import type { RequestHead } from '../core/head.ts';
 import { answerHead, hasBody, MINIMAL_HEADERS, minimalBody, statusLine } from './answer-head.ts';
-import { ChunkQueue } from './chunk-queue.ts';
+import { ChunkQueue, OPENING_BYTES } from './chunk-queue.ts';
 import type { Verdict } from './head-guard.ts';
 import type { Deferred } from './loop-queue.ts';
 import type { HttpResponse } from './native.ts';
@@ -92,7 +92,8 @@ export class UwsExchange implements Exchange, BodyHost, Deferred {
     if (bytes.length > 0) queue.push(bytes);
     if (!this.#isBlocked) this.#pump(queue);
     if (queue.bytes > this.#context.settings.maxBufferedBytes) this.#drop();
-    this.#isDrainOwed = queue.bytes > 0 || this.#isBlocked;
+    const isOpening = !this.#isHeadWritten && queue.bytes <= OPENING_BYTES;
+    this.#isDrainOwed = !isOpening && (queue.bytes > 0 || this.#isBlocked);
     return !this.#isDrainOwed;
   }
 

@@ -113,6 +113,28 @@ describe.each(ENGINES)('large and streamed answers of the %s engine', (engine: E
     client.socket.destroy();
   });
 
+  it('calls no reader slow that has not been asked yet, unless much was written before the head is out', async () => {
+    const told: boolean[] = [];
+    let drains = 0;
+    const { port } = await start(
+      application((exchange) => {
+        exchange.onDrain = () => {
+          drains += 1;
+          exchange.end();
+        };
+        exchange.open(200, []);
+        for (let i = 0; i < 3; i += 1) told.push(exchange.write(`piece ${i}`));
+        told.push(exchange.write('f'.repeat(200_000)));
+      }),
+    );
+    const client = converse(port);
+    client.socket.write(post('x'));
+    await client.until((text) => text.endsWith('0\r\n\r\n'));
+    expect({ told, drains }).toEqual({ told: [true, true, true, false], drains: 1 });
+    expect(parseAnswers(client.text())[0]?.body).toBe(`piece 0piece 1piece 2${'f'.repeat(200_000)}`);
+    client.socket.destroy();
+  });
+
   it('drops a connection whose reader lets more pile up than it may', async () => {
     let goneCount = 0;
     const { port } = await start(
