@@ -36,7 +36,7 @@ describe.each(['uws', 'node'])('refusals of the %s engine', (engine) => {
   beforeAll(async () => {
     upstream = await startHttpUpstream({
       answer: ({ message }) =>
-        JSON.stringify(message).includes('"hold"') ? { delayMs: 1500, body: { jsonrpc: '2.0', id: message['id'], result: {} } } : undefined,
+        JSON.stringify(message).includes('"hold"') ? { delayMs: 600, body: { jsonrpc: '2.0', id: message['id'], result: {} } } : undefined,
     });
     gateway = await startGateway({
       config: {
