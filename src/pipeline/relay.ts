@@ -12,6 +12,10 @@ import type { Parts } from './parts.ts';
 import { answer, headersOf, JSON_TYPE, markRefused, refusalBody, refuse, SSE_TYPE } from './reply.ts';
 import { settle, settleGone } from './settle.ts';
 
+/** How long an event stream may be silent before its head is sent all the same. */
+const QUIET_START_MS = 20;
+const COMMENT = ':\n\n';
+
 /**
  * Carries one upstream's answer to the client that asked: as JSON, or as an event stream once the upstream streams or
  * the request asked for progress. Ends in exactly one settle.
@@ -25,6 +29,7 @@ export class Relay implements ReplySink {
   readonly #acceptsSse: boolean;
   /** The final answer goes out as an event even when nothing preceded it. */
   readonly #isSseWanted: boolean;
+  #hasWritten = false;
 
   constructor(parts: Parts, context: RequestContext, who: Principal, message: Envelope, transport: TransportName) {
     const accepts = acceptsOf(context.exchange.head.accept);
@@ -48,12 +53,15 @@ export class Relay implements ReplySink {
   }
 
   onStream(): void {
-    if (this.#acceptsSse) this.#openStream();
+    if (!this.#acceptsSse || this.#context.isStreaming || this.#context.isSettled) return;
+    this.#openStream();
+    this.#parts.clock.after(QUIET_START_MS, () => this.#showStream());
   }
 
   onMessage(bytes: Buffer): boolean {
     if (!this.#acceptsSse || this.#context.isSettled) return true;
     this.#openStream();
+    this.#hasWritten = true;
     return this.#context.exchange.write(encodeSseEvent(bytes));
   }
 
@@ -96,6 +104,12 @@ export class Relay implements ReplySink {
     const { server } = this.#context;
     if (access.allowsAllTools(server)) return bytes;
     return filterTools(bytes, (tool) => access.tool(server, tool).isAllowed);
+  }
+
+  /** The head leaves with the first bytes: a stream that begins with silence shows itself by a comment (WHATWG, event streams). */
+  #showStream(): void {
+    if (this.#hasWritten || this.#context.isSettled) return;
+    this.#context.exchange.write(COMMENT);
   }
 
   #openStream(): void {

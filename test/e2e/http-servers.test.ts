@@ -391,6 +391,17 @@ describe('answers of an HTTP upstream', () => {
     expect(stream.events().at(-1)).toEqual({ jsonrpc: '2.0', id: 'c', result: DONE });
   });
 
+  it('show the client their head while the upstream has not said anything yet', async () => {
+    const answer = rpcStream(gateway.mcp, toolCall('silent', {}, 'c'), { key: KEY.key });
+    const { id, response } = await arrived('silent');
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
+    const stream = await answer;
+    expect([stream.status, stream.events()]).toEqual([200, []]);
+    response.end(event({ jsonrpc: '2.0', id, result: DONE }));
+    expect(await stream.ended).toBe('complete');
+    expect(stream.events()).toEqual([{ jsonrpc: '2.0', id: 'c', result: DONE }]);
+  });
+
   it('cut anywhere, even within a character or a line end, come out whole', async () => {
     const answer = rpcStream(gateway.mcp, toolCall('cut', {}, 'c', { progressToken: 'tok' }), { key: KEY.key });
     const { id, response } = await arrived('cut');
