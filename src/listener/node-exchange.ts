@@ -133,7 +133,8 @@ export class NodeExchange implements Exchange, BodyHost, Deferred {
 
   /** The engine's: the parser gave up in the middle of the body. False when there is nobody left to tell. */
   bodyBroken(): boolean {
-    if (this.#phase !== 'open' || this.#body.isComplete) return false;
+    // An answer that is decided, such as the refusal of this very framing, still goes out.
+    if ((this.#phase !== 'open' && this.#phase !== 'answering') || this.#body.isComplete) return false;
     this.isLast = true;
     this.#body.fail(BAD_FRAMING);
     return true;

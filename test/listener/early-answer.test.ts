@@ -46,6 +46,28 @@ describe.each(ENGINES)('an answer that does not wait for the body (%s)', (engine
     expect(errors).toEqual([]);
   });
 
+  it('reaches a client whose body the parser gives up on, whatever is wrong with it', async () => {
+    const head = 'POST /mcp HTTP/1.1\r\nHost: localhost\r\n';
+    // µWS looks at the first bytes of a body before it hands over, and answers a broken one itself.
+    const broken = engine === 'uws' ? 400 : 401;
+    const { port, errors } = await start();
+    for (const [rest, status] of [
+      ['Transfer-Encoding: gzip\r\n\r\n', 501],
+      ['Transfer-Encoding: identity\r\n\r\nabc', 501],
+      ['Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n', broken],
+      ['Transfer-Encoding: chunked\r\n\r\n3\r\nabcdef', 401],
+    ] as const) {
+      for (let round = 0; round < 5; round++) {
+        const client = converse(port);
+        client.socket.write(head + rest);
+        const text = await client.until((all) => all.includes('\r\n\r\n'));
+        expect([rest, Number(text.slice(9, 12))]).toEqual([rest, status]);
+        client.socket.destroy();
+      }
+    }
+    expect(errors).toEqual([]);
+  });
+
   it('keeps the connection behind a short body, and closes it behind a long one, even when all of it was there', async () => {
     const { port } = await start(429);
     for (const [bytes, isClosed] of [
