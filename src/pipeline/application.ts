@@ -2,9 +2,10 @@ import type { Application, Exchange } from '../core/exchange.ts';
 import type { Refusal } from '../core/refusal.ts';
 import { handleEndpoint } from './endpoints.ts';
 import { guarded } from './guarded.ts';
-import { begin, handleMcp } from './handle.ts';
+import { handleMcp } from './handle.ts';
 import type { Parts } from './parts.ts';
 import { isMcpPath, refuse } from './reply.ts';
+import { begin } from './settle.ts';
 
 /** What the listeners serve: MCP paths walk `handle.ts`, the rest are endpoints of the gateway itself. */
 export function createApplication(parts: Parts): Application {

@@ -1,7 +1,6 @@
 import type { RequestContext } from '../core/context.ts';
 import type { Envelope } from '../core/envelope.ts';
 import * as errors from '../core/errors.ts';
-import type { Exchange } from '../core/exchange.ts';
 import type { Principal } from '../core/principal.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { Route } from '../core/upstream.ts';
@@ -10,25 +9,15 @@ import { isRelayedNotification, methodLabel, roleOf } from '../mcp/methods.ts';
 import { isFailure, parseMessage } from '../mcp/parse.ts';
 import { versionHeaderVerdict } from '../mcp/revisions.ts';
 import { budgetKey } from './budget-key.ts';
-import { newContext } from './context.ts';
 import { isPreflight } from './cors.ts';
 import { readBody } from './guarded.ts';
 import { answerInitialize, answerPing, answerPreflight } from './local.ts';
 import type { Parts } from './parts.ts';
 import { Relay } from './relay.ts';
 import { answer, refuse } from './reply.ts';
-import { settleGone } from './settle.ts';
 
 /** A rate-limited request with a declared body up to this size is answered after the body, with its JSON-RPC id. */
 const POLITE_BODY_BYTES = 65_536;
-
-/** Begins a request: its context exists, and whatever happens now, it is settled exactly once. */
-export function begin(parts: Parts, exchange: Exchange): RequestContext {
-  const context = newContext(exchange, parts.clock.nowMs());
-  parts.load.active += 1;
-  exchange.onGone = () => settleGone(parts, context);
-  return context;
-}
 
 /**
  * The life of an MCP request, in order; `docs/request-path.md` has the picture. Everything up to the body runs inside

@@ -1,8 +1,18 @@
 import type { RequestContext } from '../core/context.ts';
+import type { Exchange } from '../core/exchange.ts';
+import { newContext } from './context.ts';
 import type { Parts } from './parts.ts';
 
 /** HTTP status recorded for a client that left before it was answered (nginx's code). */
 const CLIENT_GONE = 499;
+
+/** Begins a request: its context exists, and whatever happens now, it is settled exactly once. */
+export function begin(parts: Parts, exchange: Exchange): RequestContext {
+  const context = newContext(exchange, parts.clock.nowMs());
+  parts.load.active += 1;
+  exchange.onGone = () => settleGone(parts, context);
+  return context;
+}
 
 /**
  * The one exit of every request: gives back what it holds and reports it. A second call is a programmer error that is
