@@ -119,8 +119,8 @@ export class Supervisor {
 }
 
 /**
- * Calls back once the process has ended and all that it sent was read: `exit` comes before the last messages, which are
- * often the audit's.
+ * Calls back once the process has ended and all that it sent was read: node says `exit` without regard to the messages
+ * that are still to be read, and the last ones are often the audit's.
  */
 function whenGone(child: ChildProcess, done: (how: string) => void): void {
   child.once('exit', (code, signal) => {

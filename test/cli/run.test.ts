@@ -101,18 +101,62 @@ describe('mcp-guard run', () => {
   });
 
   it.each([
-    [[], false],
-    [['-v'], true],
-    [['-vv'], true],
-    [['-v', '-v', '-v'], true],
-  ])('row 30: %j is accepted, logs JSON lines on stderr, and shows debug lines: %s', async (flags, isDebugShown) => {
+    [[], []],
+    [['-v'], ['debug']],
+    [['--verbose'], ['debug']],
+    [['-vv'], ['debug', 'trace']],
+    [
+      ['-v', '-v'],
+      ['debug', 'trace'],
+    ],
+    [
+      ['-v', '-v', '-v'],
+      ['debug', 'trace'],
+    ],
+  ])('row 30: %j is accepted and adds %j lines of each request to the JSON log on stderr', async (flags, added) => {
     const gateway = await startGateway({ config: { ...CONFIG, logging: { format: 'json' } }, args: flags });
-    await rpc(gateway.mcp, toolCall('echo'), { key: KEY.key });
+    const headers = { 'x-request-id': 'watched' };
+    expect((await rpc(gateway.mcp, toolCall('echo'), { key: KEY.key, headers })).status).toBe(200);
+    await gateway.stop();
+    const lines = gateway
+      .stderr()
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(lines.some(({ level }) => level === 'info')).toBe(true);
+    const ofRequest = lines.filter(({ request_id }) => request_id === 'watched');
+    expect([...new Set(ofRequest.map(({ level }) => level))].toSorted()).toEqual(added);
+    const traced = ofRequest.filter(({ level }) => level === 'trace');
+    if (!added.includes('trace')) return;
+    expect(traced.map(({ msg }) => msg)).toEqual(['sent upstream', 'request ended']);
+    expect(traced[1]).toMatchObject({ method: 'tools/call', status: 200, server: 'default', duration_ms: expect.any(Number) as number });
+    expect(Number(traced[1]?.['duration_ms'])).toBeGreaterThanOrEqual(Number(traced[0]?.['duration_ms']));
+    expect(gateway.stderr()).not.toContain(KEY.key);
+  });
+
+  it('row 30: the level can be set in the configuration, and a flag only ever adds to it', async () => {
+    for (const [level, flags, isTraced] of [
+      ['trace', [], true],
+      ['trace', ['-v'], true],
+      ['error', ['-vv'], true],
+      ['error', [], false],
+    ] as const) {
+      const gateway = await startGateway({ config: { ...CONFIG, logging: { format: 'json', level } }, args: flags });
+      await rpc(gateway.mcp, toolCall('echo'), { key: KEY.key });
+      await gateway.stop();
+      expect([level, flags, gateway.stderr().includes('"level":"trace"')]).toEqual([level, flags, isTraced]);
+      if (!isTraced) expect(gateway.stderr()).toBe('');
+    }
+  });
+
+  it('row 30: the readable form of the log has one line for each event as well', async () => {
+    const gateway = await startGateway({ config: { ...CONFIG, logging: { format: 'pretty' } }, args: ['-vv'] });
+    await rpc(gateway.mcp, toolCall('a\nb\u001b[31m'), { key: KEY.key });
     await gateway.stop();
     const lines = gateway.stderr().trimEnd().split('\n');
-    const levels = new Set(lines.map((line) => (JSON.parse(line) as { level: string }).level));
-    expect(levels.has('info')).toBe(true);
-    expect(levels.has('debug')).toBe(isDebugShown);
+    for (const line of lines) expect(line).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] (TRACE|DEBUG|INFO|WARN|ERROR): /);
+    expect(lines.filter((line) => line.includes('TRACE: request ended') && line.includes('tools/call'))).toHaveLength(1);
+    expect(gateway.stderr()).not.toContain('\u001b');
   });
 
   it('ends with one line and exit 1 for a configuration that is not there', async () => {
