@@ -32,16 +32,11 @@ let pool: string;
 let upstream: Record<string, unknown>;
 
 /** A key and a self-signed certificate for localhost, made by openssl: `<name>.key`, `<name>.crt` in the pool. */
-async function makeCertificate(name: string, extra: readonly string[] = []): Promise<void> {
-  const { code, stderr } = await runProgram(
-    'openssl',
-    [
-      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
-      ...['-keyout', `${name}.key`, '-out', `${name}.crt`, '-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'],
-      ...extra,
-    ],
-    { cwd: pool },
-  );
+async function makeCertificate(name: string): Promise<void> {
+  const words =
+    'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -addext subjectAltName=DNS:localhost,IP:127.0.0.1';
+  const files = ['-keyout', `${name}.key`, '-out', `${name}.crt`, '-subj', `/CN=${name}`];
+  const { code, stderr } = await runProgram('openssl', [...words.split(' '), ...files], { cwd: pool });
   expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
 }
 
@@ -172,7 +167,7 @@ describe('TLS', () => {
   it('row 226: ciphers without authentication, encryption or strength are not offered', async () => {
     for (const ciphers of ['aNULL', 'eNULL', 'RC4', '3DES', 'EXPORT', 'NULL-SHA256', 'DES-CBC3-SHA']) {
       const attempt = (async () => handshake(gateway.port, { maxVersion: 'TLSv1.2', ciphers: `${ciphers}:@SECLEVEL=0` }))();
-      await expect(attempt, ciphers).rejects.toThrow();
+      await expect(attempt, ciphers).rejects.toThrow(/alert|cipher|handshake|protocol|no match|ECONNRESET/i);
     }
   });
 
@@ -189,7 +184,7 @@ describe('TLS', () => {
 
   it('row 226: min_version TLSv1.3 refuses 1.2', async () => {
     const strict = await startTls({}, { min_version: 'TLSv1.3' });
-    await expect(handshake(strict.port, { maxVersion: 'TLSv1.2' })).rejects.toThrow();
+    await expect(handshake(strict.port, { maxVersion: 'TLSv1.2' })).rejects.toThrow(/alert|version|protocol/i);
     expect((await handshake(strict.port)).protocol).toBe('TLSv1.3');
     await strict.stop();
   });
