@@ -32,7 +32,7 @@ export interface Exchange {
   open(status: number, headers: HeaderList): void;
   /**
    * One piece of a streamed answer, one `cork` each. False: the peer reads slowly and `onDrain` will follow; what is
-   * written all the same is buffered, and the connection is dropped past the configured buffer limit.
+   * written all the same is buffered, and the connection is dropped when more than the configured limit waits beside it.
    */
   write(chunk: string | Uint8Array): boolean;
   /** Completes a streamed answer. */

@@ -112,7 +112,7 @@ export class NodeExchange implements Exchange, BodyHost, Deferred {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
     if (bytes.length > 0) this.#queue.push(bytes);
     this.#pump();
-    if (this.#queue.bytes > this.#context.settings.maxBufferedBytes) this.#drop();
+    if (this.#queue.bytes - bytes.length > this.#context.settings.maxBufferedBytes) this.#drop();
     const isOpening = !this.#res.headersSent && this.#queue.bytes <= OPENING_BYTES;
     this.#isDrainOwed = !isOpening && (this.#queue.bytes > 0 || this.#isBlocked);
     return !this.#isDrainOwed;

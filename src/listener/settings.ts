@@ -27,7 +27,10 @@ export interface ListenerSettings {
   readonly maxConnections: number;
   /** 0 = off. */
   readonly maxConnectionsPerIp: number;
-  /** Bytes of a streamed answer that may wait for a slow reader before its connection is dropped. */
+  /**
+   * Bytes of a streamed answer that may wait for a slow reader, beside the piece written last, before its connection is
+   * dropped. That piece may be of any size, as a whole answer may: the one message that matters is often larger.
+   */
   readonly maxBufferedBytes: number;
   /** A reader that takes nothing for this long is dropped. */
   readonly stallMs: number;

@@ -91,7 +91,7 @@ export class UwsExchange implements Exchange, BodyHost, Deferred {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
     if (bytes.length > 0) queue.push(bytes);
     if (!this.#isBlocked) this.#pump(queue);
-    if (queue.bytes > this.#context.settings.maxBufferedBytes) this.#drop();
+    if (queue.bytes - bytes.length > this.#context.settings.maxBufferedBytes) this.#drop();
     const isOpening = !this.#isHeadWritten && queue.bytes <= OPENING_BYTES;
     this.#isDrainOwed = !isOpening && (queue.bytes > 0 || this.#isBlocked);
     return !this.#isDrainOwed;

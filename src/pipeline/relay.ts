@@ -125,6 +125,8 @@ export class Relay implements ReplySink {
   #endStream(last: Buffer): void {
     this.#openStream();
     this.#context.exchange.write(encodeSseEvent(last));
+    // The write may have been one too many for a client that does not read: then it is gone, and the request settled.
+    if (this.#context.isSettled) return;
     this.#context.exchange.end();
     settle(this.#parts, this.#context);
   }
