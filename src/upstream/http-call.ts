@@ -9,6 +9,7 @@ import { MAX_UPSTREAM_DEPTH } from './deps.ts';
 import type { HttpControl, HttpReceiver } from './http-client.ts';
 import type { HttpSession } from './http-session.ts';
 import type { Carrier, PendingEntry } from './pending.ts';
+import { Pieces } from './pieces.ts';
 import { internalId } from './rewrite.ts';
 import { SSRF_REFUSED } from './ssrf.ts';
 
@@ -51,7 +52,7 @@ export class HttpCall implements HttpReceiver, Carrier {
   readonly #options: CallOptions;
   #control: HttpControl | null = null;
   #mode: 'head' | 'json' | 'stream' | 'over' = 'head';
-  #parts: Buffer[] = [];
+  readonly #parts = new Pieces();
   #partBytes = 0;
   #decoder: SseDecoder | null = null;
   #linger: Timer | null = null;
@@ -87,7 +88,7 @@ export class HttpCall implements HttpReceiver, Carrier {
 
   abandon(): void {
     this.#mode = 'over';
-    this.#parts = [];
+    this.#parts.clear();
     this.#linger?.cancel();
     this.#control?.abort();
   }
@@ -122,7 +123,7 @@ export class HttpCall implements HttpReceiver, Carrier {
     const mode = this.#mode;
     this.#hasEnded = true;
     this.#linger?.cancel();
-    if (mode === 'json') this.#onJson(Buffer.concat(this.#parts));
+    if (mode === 'json') this.#onJson(this.#parts.take());
     if (mode === 'stream') this.#fail(UPSTREAM_FAILED, 'ended its stream without an answer');
   }
 
@@ -183,7 +184,7 @@ export class HttpCall implements HttpReceiver, Carrier {
   /** The outcome is known. The rest of the response is read a little longer, so that its connection can be used again. */
   #over(tell: () => void): void {
     this.#mode = 'over';
-    this.#parts = [];
+    this.#parts.clear();
     this.#partBytes = 0;
     this.#decoder = null;
     if (!this.#hasEnded) {

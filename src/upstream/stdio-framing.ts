@@ -1,3 +1,5 @@
+import { Pieces } from './pieces.ts';
+
 const NEWLINE = 10;
 const RETURN = 13;
 const SPACE = 32;
@@ -31,7 +33,7 @@ function blank(bytes: Buffer, byte: number): void {
 export class LineFramer {
   readonly #maxLineBytes: number;
   readonly #onLine: (line: Buffer) => void;
-  #parts: Buffer[] = [];
+  readonly #parts = new Pieces();
   #partBytes = 0;
 
   constructor(maxLineBytes: number, onLine: (line: Buffer) => void) {
@@ -53,17 +55,15 @@ export class LineFramer {
   #keep(part: Buffer): boolean {
     this.#partBytes += part.length;
     if (this.#partBytes > this.#maxLineBytes) {
-      this.#parts = [];
+      this.#parts.clear();
       return false;
     }
-    if (part.length > 0) this.#parts.push(part);
+    this.#parts.push(part);
     return true;
   }
 
   #emit(): void {
-    const [first] = this.#parts;
-    const whole = this.#parts.length === 1 && first !== undefined ? first : Buffer.concat(this.#parts);
-    this.#parts = [];
+    const whole = this.#parts.take();
     this.#partBytes = 0;
     const line = whole.at(-1) === RETURN ? whole.subarray(0, -1) : whole;
     if (line.length > 0) this.#onLine(line);
