@@ -33,6 +33,11 @@ describe('challenge', () => {
     expect(challenge(resource, headOf(), AUTH_MISSING)).toMatch(/, scope="tools:read tools:call"$/);
   });
 
+  it('names the whole origin for a path of endless length: what a caller sends must not outgrow the head of the answer', () => {
+    const header = challenge(derived, headOf({ path: `/mcp/${'a'.repeat(8100)}` }), AUTH_MISSING);
+    expect(header).toBe('Bearer resource_metadata="http://127.0.0.1:3000/.well-known/oauth-protected-resource"');
+  });
+
   it('does not repeat the credential', () => {
     expect(challenge(derived, headOf({ authorization: 'Bearer s3cret', xApiKey: 's3cret' }), AUTH_INVALID)).not.toContain('s3cret');
   });

@@ -161,6 +161,12 @@ describe('authentication by API key', () => {
     }
   });
 
+  it('row 69: so is one on a path of endless length', async () => {
+    const answer = await http('POST', `${gateway.mcp}/${'a'.repeat(8100)}`, { headers: { 'content-type': 'application/json' }, body: '{}' });
+    expect([answer.status, answer.headers['www-authenticate']]).toEqual([401, expect.stringMatching(/^Bearer resource_metadata="/)]);
+    expect(gateway.stderr()).not.toContain('internal error');
+  });
+
   it('row 69: the resource metadata it names is there, for everybody, and names the endpoint that was asked', async () => {
     for (const path of ['/mcp', '/mcp/default']) {
       const challenge = (await rpc(gateway.url + path, LIST)).headers['www-authenticate'] ?? '';
