@@ -15,6 +15,11 @@ const NOT_GRANTED: ToolDecision = Object.freeze({ isAllowed: false, rule: 'no al
 const NOT_IN_POLICY: ToolDecision = Object.freeze({ isAllowed: false, rule: 'no policy.tools.allow pattern matches', isGeneral: true });
 const SERVER_NOT_GRANTED: ToolDecision = Object.freeze({ isAllowed: false, rule: 'no servers pattern matches' });
 const BAD_NAME: ToolDecision = Object.freeze({ isAllowed: false, rule: 'tool name is empty or too long' });
+const HIDDEN_NAME: ToolDecision = Object.freeze({ isAllowed: false, rule: 'tool name holds control characters' });
+
+/** No tool has them in its name; a server that stops at a NUL would read another name than the one decided on. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const CONTROL = /[\x00-\x1f\x7f]/;
 
 /**
  * Compiles what an identity may do, together with the policy that holds for everybody. A tool is allowed when the
@@ -77,6 +82,7 @@ class CompiledAccess implements Access {
 
   private decide(server: string, tool: string): ToolDecision {
     if (tool === '' || tool.length > MAX_TOOL_LENGTH) return BAD_NAME;
+    if (CONTROL.test(tool)) return HIDDEN_NAME;
     if (!this.mayReach(server)) return SERVER_NOT_GRANTED;
     for (const list of this.denials) {
       const denied = list.find(server, tool);

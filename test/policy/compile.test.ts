@@ -75,6 +75,13 @@ describe('compileAccess', () => {
     expect(all.tool('s', 'a'.repeat(1024)).isAllowed).toBe(true);
   });
 
+  it('refuses control characters in tool names: a server that stops at a NUL would call the tool that is denied', () => {
+    const mostly = access({ allowedTools: ['*'], deniedTools: ['delete_file'] });
+    for (const tool of ['delete_file\0', 'delete_file\0x', '\ndelete_file', 'delete\x7f_file'])
+      expect(rule(mostly, 's', tool)).toBe('deny: tool name holds control characters');
+    expect(mostly.tool('s', 'lösche_datei').isAllowed).toBe(true);
+  });
+
   it('knows when a list needs no filtering, and never when a tool of it is refused', () => {
     expect(access({}).allowsAllTools('s')).toBe(true);
     expect(access({ allowedTools: ['*'] }).allowsAllTools('s')).toBe(true);
