@@ -47,9 +47,13 @@ export class KeyNames {
     return -1;
   }
 
-  /** Whether the last key, which matches none of the names, could pass for one; keys with a NUL always could. */
+  /**
+   * Whether the last key, which matches none of the names, could pass for one; keys with a NUL always could. Once the
+   * scanner has a fault nothing is looked at: the text is refused, however many keys are still to come.
+   */
   isVariant(scanner: JsonScanner): boolean {
-    const { keyBytes, keyFrom, keyTo } = scanner;
+    const { keyBytes, keyFrom, keyTo, fault } = scanner;
+    if (fault !== null) return false;
     let isPlain = true;
     for (let p = keyFrom; p < keyTo; p++) {
       const byte = keyBytes[p] as number;

@@ -57,4 +57,14 @@ describe('KeyNames', () => {
     expect(NAMES.isVariant(scanner)).toBe(false);
     expect(performance.now() - startedMs).toBeLessThan(1000);
   });
+
+  it('looks at no key of a text that is refused anyway', () => {
+    const scanner = new JsonScanner();
+    scanner.begin(Buffer.from('{"a":0,"a":0,"n\u00e4me":0}'), LIMITS);
+    scanner.enter();
+    scanner.skip();
+    scanner.next();
+    scanner.skip();
+    expect([scanner.next(), scanner.keyText(), scanner.fault, NAMES.isVariant(scanner)]).toEqual([true, 'n\u00e4me', 'duplicate', false]);
+  });
 });
