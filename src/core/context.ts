@@ -53,7 +53,7 @@ export interface RequestContext {
   budgetKey: string;
   /** Its answer is an event stream that has begun. */
   isStreaming: boolean;
-  /** It holds one of its principal's in-flight places, which `settle` gives back. */
+  /** It holds one of its principal's in-flight places, which `settle` gives back, unless `passPlace` took it over. */
   isInFlight: boolean;
   isSettled: boolean;
 }

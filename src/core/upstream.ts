@@ -46,8 +46,11 @@ export interface RequestOptions {
 
 /** A request in flight. */
 export interface InFlight {
-  /** The client is gone: nothing is delivered any more; the upstream's answer is awaited and dropped. */
-  detach(): void;
+  /**
+   * The client is gone: nothing is delivered any more; the upstream's answer is awaited and dropped. `whenOver` is called once,
+   * when the wait for it has ended.
+   */
+  detach(whenOver: () => void): void;
   /** The client reads again after `onMessage` returned false. */
   resume(): void;
 }

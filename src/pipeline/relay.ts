@@ -10,7 +10,7 @@ import { encodeSseEvent } from '../mcp/sse.ts';
 import { looksLikeToolError } from '../mcp/tool-result.ts';
 import type { Parts } from './parts.ts';
 import { answer, headersOf, JSON_TYPE, markRefused, refusalBody, refuse, SSE_TYPE } from './reply.ts';
-import { settle, settleGone } from './settle.ts';
+import { passPlace, settle, settleGone } from './settle.ts';
 
 /** How long an event stream may be silent before its head is sent all the same. */
 const QUIET_START_MS = 20;
@@ -47,7 +47,7 @@ export class Relay implements ReplySink {
     const { exchange } = this.#context;
     exchange.onDrain = () => flight.resume();
     exchange.onGone = () => {
-      flight.detach();
+      flight.detach(passPlace(this.#parts, this.#context));
       settleGone(this.#parts, this.#context);
     };
   }

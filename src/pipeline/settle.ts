@@ -37,3 +37,16 @@ export function settleGone(parts: Parts, context: RequestContext): void {
   context.status = CLIENT_GONE;
   settle(parts, context);
 }
+
+/**
+ * Takes over the request's in-flight place: work that goes on upstream without its client still counts, or leaving and
+ * asking again would get around the limit. Whoever gets the result calls it once, when that work is over.
+ */
+export function passPlace(parts: Parts, context: RequestContext): () => void {
+  const { budgetKey, isInFlight, isSettled } = context;
+  if (!isInFlight || isSettled) return nothing;
+  context.isInFlight = false;
+  return () => parts.inFlight.leave(budgetKey);
+}
+
+function nothing(): void {}

@@ -36,6 +36,7 @@ export class PendingEntry implements InFlight {
   readonly timeoutMs: number;
   idleAtMs: number;
   readonly hardAtMs: number;
+  #whenOver: (() => void) | null = null;
 
   constructor(fields: EntryFields) {
     this.id = fields.id;
@@ -49,10 +50,19 @@ export class PendingEntry implements InFlight {
     this.hardAtMs = fields.nowMs + fields.timeoutMaxMs;
   }
 
-  detach(): void {
+  detach(whenOver: () => void): void {
     this.sink = null;
     this.isSlow = false;
+    if (this.isDone) whenOver();
+    else this.#whenOver = whenOver;
     this.carrier?.resume();
+  }
+
+  /** The table's: nobody waits for the answer any more. */
+  over(): void {
+    this.isDone = true;
+    this.#whenOver?.();
+    this.#whenOver = null;
   }
 
   resume(): void {
@@ -130,8 +140,8 @@ export class PendingTable {
   /** Takes the entry out; false when it was no longer in. */
   remove(entry: PendingEntry): boolean {
     if (!this.#entries.delete(entry.id)) return false;
-    entry.isDone = true;
     if (!entry.isOwn) this.#clientEntries -= 1;
+    entry.over();
     return true;
   }
 

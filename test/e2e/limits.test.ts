@@ -316,6 +316,42 @@ describe('requests in progress', () => {
   });
 });
 
+describe('requests whose client left', () => {
+  it('count until the upstream is done with them: leaving and asking again gets nobody around max_in_flight', async () => {
+    const key = makeKey();
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const slow = await startHttpUpstream({
+      answer: async ({ message }) => {
+        if (message['method'] === 'tools/call') await held;
+        return undefined;
+      },
+    });
+    const busy = await startGateway({
+      config: {
+        auth: { api_keys: [keyEntry('hasty', key)] },
+        rate_limit: { burst_size: 100, max_in_flight: 2 },
+        upstream: { transport: 'http', url: slow.url, allow_private_networks: true },
+      },
+    });
+    const headers = { authorization: `Bearer ${key.key}`, 'content-type': 'application/json' };
+    for (let count = 1; count <= 2; count += 1) {
+      const leaving = new AbortController();
+      const call = fetch(busy.mcp, { method: 'POST', headers, body: JSON.stringify(toolCall('echo', {}, count)), signal: leaving.signal });
+      await expect.poll(() => slow.of('tools/call').length).toBe(count);
+      leaving.abort();
+      await expect(call).rejects.toThrow();
+      await sleep(50);
+    }
+    expect((await rpc(busy.mcp, toolCall('echo'), { key: key.key })).status).toBe(429);
+    expect(slow.of('tools/call')).toHaveLength(2);
+    release();
+    await expect.poll(async () => (await rpc(busy.mcp, rpcRequest('ping'), { key: key.key })).status).toBe(200);
+    expect(await statuses(5, () => rpc(busy.mcp, toolCall('echo'), { key: key.key }))).toEqual(times(5, 200));
+    await busy.stop();
+  });
+});
+
 describe('what is not limited', () => {
   it('row 145: with enabled = false nobody ever gets 429, one by one or all at once, and no figures are shown', async () => {
     const key = makeKey();

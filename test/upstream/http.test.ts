@@ -257,7 +257,7 @@ describe('HttpUpstream: answers', () => {
     const { upstream } = await open(handlers(x));
     await ready(upstream);
     const sink = new Sink();
-    begin(upstream, call('x'), sink).detach();
+    begin(upstream, call('x'), sink).detach(() => undefined);
     expect(upstream.inFlight).toBe(1);
     held.resolve();
     await until(() => upstream.inFlight === 0, 'the answer');

@@ -101,16 +101,41 @@ describe('PendingTable', () => {
     const staying = new Sink();
     const leaving = new Sink();
     add(pending, 1, 'api_key:alice', staying);
-    add(pending, 2, 'api_key:alice', leaving).detach();
+    add(pending, 2, 'api_key:alice', leaving).detach(() => undefined);
     pending.failAll(UPSTREAM_FAILED, 'gone');
     pending.failAll(UPSTREAM_FAILED, 'gone');
     expect((await staying.outcome).refusal).toBe(UPSTREAM_FAILED);
     expect([staying.outcomes, leaving.outcomes, pending.size]).toEqual([1, 0, 0]);
   });
 
+  it('tells a caller that left once when the wait is over, at once when it was over before', () => {
+    const { clock, pending } = table();
+    const over: string[] = [];
+    const [answered, late, failed, done] = [1, 2, 3, 4].map((id) => add(pending, id)) as [
+      PendingEntry,
+      PendingEntry,
+      PendingEntry,
+      PendingEntry,
+    ];
+    pending.remove(done);
+    done.detach(() => over.push('done'));
+    answered.detach(() => over.push('answered'));
+    late.detach(() => over.push('late'));
+    pending.remove(answered);
+    pending.remove(answered);
+    expect(over).toEqual(['done', 'answered']);
+    failed.detach(() => over.push('failed'));
+    clock.advance(900);
+    pending.touch(failed);
+    clock.advance(100 + SWEEP_MS);
+    expect(over).toEqual(['done', 'answered', 'late']);
+    pending.failAll(UPSTREAM_FAILED, 'gone');
+    expect(over).toEqual(['done', 'answered', 'late', 'failed']);
+  });
+
   it('keeps the place of a caller that left until the answer or the deadline', () => {
     const { clock, pending, expired } = table(1);
-    add(pending, 1).detach();
+    add(pending, 1).detach(() => undefined);
     expect(pending.add(call('ping'), 'api_key:bob', new Sink())).toBeNull();
     clock.advance(1000 + SWEEP_MS);
     expect(expired).toEqual(['1 idle']);

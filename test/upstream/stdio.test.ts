@@ -245,7 +245,7 @@ describe('StdioUpstream: requests', () => {
     const { upstream, events } = open();
     await ready(upstream);
     const sink = new Sink();
-    begin(upstream, call('sleep', { ms: 100, value: 1 }), sink).detach();
+    begin(upstream, call('sleep', { ms: 100, value: 1 }), sink).detach(() => undefined);
     expect(upstream.inFlight).toBe(1);
     await until(() => upstream.inFlight === 0, 'answered');
     expect([sink.outcomes, events.noises.length]).toEqual([0, 0]);
