@@ -141,22 +141,20 @@ function textOf(line: Uint8Array, from: number): string {
 }
 
 const HEAD = Buffer.from('event: message\ndata: ');
-const NEXT_LINE = Buffer.from('\ndata: ');
 const TAIL = Buffer.from('\n\n');
 
 /**
- * One `message` event that carries a JSON text. Line breaks between its tokens (a string cannot hold one) become line
- * breaks of the event, which the receiver puts back as LF: the same JSON.
+ * One `message` event that carries a JSON text, in one line: line breaks between its tokens (a string cannot hold one)
+ * become spaces. The same JSON, and no longer than it was, whatever an upstream fills it with.
  */
 export function encodeSseEvent(json: Buffer): Buffer {
-  if (!json.includes(LF) && !json.includes(CR)) return Buffer.concat([HEAD, json, TAIL]);
-  const parts: Buffer[] = [HEAD];
-  for (let from = 0; from <= json.length; ) {
-    const end = lineEnd(json, from);
-    if (from > 0) parts.push(NEXT_LINE);
-    parts.push(json.subarray(from, end));
-    from = json[end] === CR && json[end + 1] === LF ? end + 2 : end + 1;
-  }
-  parts.push(TAIL);
-  return Buffer.concat(parts);
+  const event = Buffer.concat([HEAD, json, TAIL]);
+  const end = HEAD.length + json.length;
+  blank(event, LF, HEAD.length, end);
+  blank(event, CR, HEAD.length, end);
+  return event;
+}
+
+function blank(bytes: Buffer, byte: number, from: number, end: number): void {
+  for (let at = bytes.indexOf(byte, from); at !== -1 && at < end; at = bytes.indexOf(byte, at + 1)) bytes[at] = SPACE;
 }

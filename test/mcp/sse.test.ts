@@ -199,4 +199,11 @@ describe('encodeSseEvent', () => {
     expect(events).toHaveLength(1);
     expect(events[0]?.id).toBe('');
   });
+
+  it('makes a text of nothing but line breaks no larger', () => {
+    const json = Buffer.concat([Buffer.from('{'), Buffer.alloc(1_000_000, '\r\n'), Buffer.from('}')]);
+    const event = encodeSseEvent(json);
+    expect(event.length).toBeLessThan(json.length + 100);
+    expect(decode([event], 2 << 20).events.map(({ data }) => data.trim().length)).toEqual([json.length]);
+  });
 });
