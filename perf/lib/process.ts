@@ -1,50 +1,76 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { atExit } from './at-exit.ts';
 
-const TICK_US = 10_000;
+const KEPT_OUTPUT_BYTES = 16_384;
+const READY_TIMEOUT_MS = 30_000;
+const STOP_TIMEOUT_MS = 12_000;
 
 /** A program under measurement, with all its descendants. */
 export interface Program {
   readonly name: string;
   readonly child: ChildProcess;
-  /** What it printed, for when it fails. */
+  /** The end of what it printed, for when it fails. */
   output(): string;
+  /** Whether a descendant's command line is that of the program itself, and not of a server that it started. */
+  readonly isOwn: (command: string) => boolean;
 }
 
-/** Starts a program whose output is kept (the last 16 KB) and which dies with us. */
-export function start(name: string, command: string, args: readonly string[]): Program {
-  const child = spawn(command, args, { stdio: 'pipe' });
+export interface StartOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  readonly isOwn?: (command: string) => boolean;
+}
+
+/** Starts a program in a process group of its own, whose output is kept (its end), and which dies with us. */
+export function start(name: string, command: string, args: readonly string[], options: StartOptions = {}): Program {
+  const { cwd, isOwn = () => true } = options;
+  const env = { ...process.env, ...options.env };
+  const child = spawn(command, args, { stdio: 'pipe', detached: true, env, ...(cwd === undefined ? {} : { cwd }) });
   let text = '';
   for (const stream of [child.stdout, child.stderr])
-    stream?.on('data', (chunk: Buffer) => (text = (text + chunk.toString()).slice(-16_384)));
+    stream.on('data', (chunk: Buffer) => (text = (text + chunk.toString()).slice(-KEPT_OUTPUT_BYTES)));
+  child.stdin.on('error', () => undefined);
   child.on('error', (error) => (text += error.message));
-  process.once('exit', () => child.kill('SIGKILL'));
-  return { name, child, output: () => text };
+  const forget = atExit(() => killGroup(child));
+  child.once('exit', () => {
+    killGroup(child);
+    forget();
+  });
+  return { name, child, output: () => text, isOwn };
 }
 
 /** Ends it politely, then by force. */
 export async function stop({ child }: Program): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  if (hasEnded(child)) return;
   const ended = once(child, 'exit');
   child.kill('SIGTERM');
-  const force = setTimeout(() => child.kill('SIGKILL'), 12_000);
+  const force = setTimeout(() => killGroup(child), STOP_TIMEOUT_MS);
   await ended;
   clearTimeout(force);
 }
 
-/** Asks until the condition holds; throws with the program's output when it ends or 15 s pass. */
-export async function until(program: Program, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 15_000;
+/** Asks every `askMs` until the condition holds; throws with the program's output when it ends or 30 s pass. */
+export async function until(program: Program, holds: () => boolean | Promise<boolean>, askMs = 50): Promise<void> {
+  const deadline = performance.now() + READY_TIMEOUT_MS;
   while (!(await holds())) {
-    const hasEnded = program.child.exitCode !== null || program.child.pid === undefined;
-    if (hasEnded || performance.now() > deadline)
-      throw new Error(`${program.name} ${hasEnded ? 'ended' : 'is not ready'}:\n${program.output()}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    if (hasEnded(program.child) || performance.now() > deadline)
+      throw new Error(`${program.name} ${hasEnded(program.child) ? 'ended' : 'is not ready'}:\n${program.output()}`);
+    await sleep(askMs);
   }
+}
+
+/** Runs a helper to its end; resolves with what it printed, throws when it fails. */
+export async function finish(program: Program): Promise<string> {
+  let stdout = '';
+  program.child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  const [code] = (await once(program.child, 'close')) as [number | null];
+  if (code !== 0) throw new Error(`${program.name} failed:\n${program.output()}`);
+  return stdout;
 }
 
 /** A port that was free a moment ago. */
@@ -57,25 +83,23 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** CPU time that the program and its descendants have used so far, in microseconds; Linux only. */
-export function cpuUs({ child }: Program): number {
-  const stats = readdirSync('/proc').flatMap((entry) => (/^\d+$/.test(entry) ? readStat(entry) : []));
-  const family = new Set([child.pid]);
-  // Parents come before their children in most, not all, listings: repeat until nobody is added.
-  for (let size = 0; size !== family.size; ) {
-    size = family.size;
-    for (const { pid, parent } of stats) if (family.has(parent)) family.add(pid);
+/** True when the address answers 200. */
+export async function isAnswering(url: string): Promise<boolean> {
+  try {
+    return (await fetch(url)).status === 200;
+  } catch {
+    return false;
   }
-  return stats.reduce((sum, { pid, ticks }) => sum + (family.has(pid) ? ticks * TICK_US : 0), 0);
 }
 
-function readStat(pid: string): { pid: number; parent: number; ticks: number }[] {
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
+}
+
+function killGroup({ pid }: ChildProcess): void {
   try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // Behind the command's name, which may hold spaces: state, parent …, user and system ticks.
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return [{ pid: Number(pid), parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) }];
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
   } catch {
-    return [];
+    // Nobody of the group is left.
   }
 }

@@ -2,10 +2,17 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** The programs that a run starts, and the Debian package of each. */
-const PACKAGES: Readonly<Record<string, string>> = { wrk: 'wrk', nginx: 'nginx-light' };
+const PACKAGES: Readonly<Record<string, string>> = { wrk: 'wrk', nginx: 'nginx-light', openssl: 'openssl' };
 
 /** Debian keeps servers in sbin, which is not on an ordinary user's path. */
 const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
+
+/** Puts those folders on the path of this process, and throws when a program is missing all the same. */
+export function requireTools(): void {
+  process.env['PATH'] = searchPath(process.env['PATH'] ?? '');
+  const problem = toolProblem(process.env['PATH']);
+  if (problem !== null) throw new Error(problem);
+}
 
 export function searchPath(path: string): string {
   return [path, ...SYSTEM_FOLDERS].join(delimiter);

@@ -1,16 +1,24 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { cpuUs } from './process.ts';
-import type { Target } from './targets.ts';
+import { writeLuaPlan } from './plan.ts';
+import type { RequestPlan } from './plan.ts';
+import type { Target } from './target.ts';
 
-/** One round of load on one target. */
-export interface Round {
-  readonly requestsPerSec: number;
+/** What a load generator saw in one round. */
+export interface Load {
+  readonly requests: number;
+  readonly secs: number;
+  /** Answers that were read and were not what the plan wants. */
+  readonly wrong: number;
+  /** Connections refused or broken, answers not had in time. */
+  readonly failed: number;
+  /** One of the wrong answers, shortened; empty when there is none. */
+  readonly example: string;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** CPU time per request of the target's own processes. */
-  readonly cpuUsPerRequest: number;
+  /** Processor time of the generator itself. */
+  readonly generatorCpuUs: number;
 }
 
 interface WrkReport {
@@ -20,34 +28,22 @@ interface WrkReport {
   readonly failed: number;
   readonly p50Us: number;
   readonly p99Us: number;
+  readonly cpuUs: number;
   readonly example: string;
 }
 
-const script = fileURLToPath(new URL('../fixtures/tools-call.lua', import.meta.url));
+const script = fileURLToPath(new URL('../fixtures/verify.lua', import.meta.url));
 const run = promisify(execFile);
 
-/** Closed-loop load, every answer verified; throws when one is wrong, missing, or when nothing was served. */
-export async function load(target: Target, connections: number, seconds: number): Promise<Round> {
-  const headers = target.headers.flatMap((header) => ['-H', header]);
-  const before = cpuUs(target.program);
-  const { stdout } = await run('wrk', ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, ...headers, target.url]);
-  const usedUs = cpuUs(target.program) - before;
-  const report = parseReport(stdout);
-  if (report.wrong + report.failed > 0 || report.requests === 0) {
-    throw new Error(
-      `${target.name}: ${report.wrong} wrong answers, ${report.failed} failed of ${report.requests}. ${report.example}\n${target.program.output()}`,
-    );
-  }
-  return {
-    requestsPerSec: report.requests / (report.durationUs / 1e6),
-    p50Ms: report.p50Us / 1_000,
-    p99Ms: report.p99Us / 1_000,
-    cpuUsPerRequest: usedUs / report.requests,
-  };
-}
-
-function parseReport(stdout: string): WrkReport {
+/** Closed-loop load by wrk: every connection sends its next request when it has its answer, and every answer is read. */
+export async function wrk(target: Target, plan: RequestPlan, dir: string, connections: number, secs: number): Promise<Load> {
+  const planFile = await writeLuaPlan(dir, target, plan);
+  const args = ['-t1', `-c${connections}`, `-d${Math.ceil(secs)}s`, '-s', script, target.url, '--', planFile];
+  const { stdout } = await run('wrk', args);
   const line = stdout.split('\n').find((text) => text.startsWith('@'));
   if (line === undefined) throw new Error(`wrk printed no report:\n${stdout}`);
-  return JSON.parse(line.slice(1)) as WrkReport;
+  const report = JSON.parse(line.slice(1)) as WrkReport;
+  const { requests, wrong, failed, example } = report;
+  const [p50Ms, p99Ms] = [report.p50Us / 1_000, report.p99Us / 1_000];
+  return { requests, secs: report.durationUs / 1e6, wrong, failed, example, p50Ms, p99Ms, generatorCpuUs: report.cpuUs };
 }

@@ -17,10 +17,10 @@ async function folderWith(...commands: readonly string[]): Promise<string> {
 
 describe('the tools of a perf run', () => {
   it('are all on the path, or are named with their packages', async () => {
-    const [all, one, none] = [await folderWith('wrk', 'nginx'), await folderWith('nginx'), await folderWith()];
+    const [all, one, none] = [await folderWith('wrk', 'nginx', 'openssl'), await folderWith('nginx', 'openssl'), await folderWith()];
     expect(toolProblem(`/nowhere:${all}`)).toBeNull();
     expect(toolProblem(one)).toMatch(/not installed: wrk\.[\s\S]+apt-get install --no-install-recommends wrk\n/);
-    expect(toolProblem(none)).toMatch(/not installed: wrk, nginx\.[\s\S]+ wrk nginx-light\n/);
+    expect(toolProblem(none)).toMatch(/not installed: wrk, nginx, openssl\.[\s\S]+ wrk nginx-light openssl\n/);
   });
 
   it('are looked for where Debian puts servers', () => {
@@ -28,8 +28,8 @@ describe('the tools of a perf run', () => {
   });
 
   it('end the run before anything is started when one is missing', async () => {
-    const { code, stdout, stderr } = await runProgram(process.execPath, [join(REPOSITORY, 'perf/smoke.ts')], {
-      env: { PATH: await folderWith('nginx') },
+    const { code, stdout, stderr } = await runProgram(process.execPath, [join(REPOSITORY, 'perf/run.ts')], {
+      env: { PATH: await folderWith('nginx', 'openssl') },
     });
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toContain('not installed: wrk');

@@ -115,6 +115,7 @@ export const ROWS: ReadonlyMap<number, string> = new Map([
   [215, 'guard counters'],
   [216, 'label bounds'],
   [226, 'TLS'],
+  [228, 'performance'],
 ]);
 
 /** Rows are numbered from one to this. */

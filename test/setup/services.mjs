@@ -10,6 +10,7 @@ export const SERVICES = [
   { command: 'openssl', package: 'openssl', service: null },
   { command: 'curl', package: 'curl', service: null },
   { command: 'ps', package: 'procps', service: null },
+  { command: 'wrk', package: 'wrk', service: null },
 ];
 
 function isOnPath(command, path) {

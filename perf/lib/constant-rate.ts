@@ -1,0 +1,88 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { interleave } from './bench.ts';
+import type { Bench } from './bench.ts';
+import { warmUp } from './closed-loop.ts';
+import type { OpenLoopJob, OpenLoopResult } from './open-loop.ts';
+import { headsOf } from './plan.ts';
+import type { RequestPlan } from './plan.ts';
+import { finish, start } from './process.ts';
+import type { Target } from './target.ts';
+import { ownCpuUs } from './usage.ts';
+
+const main = fileURLToPath(new URL('../fixtures/open-loop-load.ts', import.meta.url));
+
+const CONNECTIONS = 64;
+const ROUNDS = 5;
+const SECS = 20;
+/** A generator that is late more than this says nothing about the server. */
+const MAX_LAG_MS = 1;
+const MAX_TRIES = 5;
+
+export interface ConstantRate {
+  readonly rates: readonly number[];
+  readonly rounds?: number;
+  readonly secs?: number;
+}
+
+/** Loads the targets at constant rates, in interleaved rounds; figures carry the rate, as in `p99Ms@5000`. */
+export async function constantRate(bench: Bench, targets: readonly Target[], plan: RequestPlan, options: ConstantRate): Promise<void> {
+  const rounds = bench.rounds(options.rounds ?? ROUNDS);
+  const secs = bench.secs(options.secs ?? SECS);
+  for (const target of targets) await warmUp(bench, target, plan);
+  for (const perSec of options.rates) {
+    await interleave(rounds, targets, async (target, round) => {
+      const figures = await validRound(bench, target, plan, perSec, secs);
+      bench.record(target.name, Object.fromEntries(Object.entries(figures).map(([name, value]) => [`${name}@${perSec}`, value])));
+      bench.say(`round ${round + 1} of ${rounds}: ${target.name} at ${perSec}/s: p99 ${(figures['p99Ms'] ?? 0).toFixed(2)} ms`);
+    });
+  }
+}
+
+/**
+ * Repeats rounds in which the generator itself was late. In quick runs, which share the machine with others, the last one counts all
+ * the same, and the report says so.
+ */
+async function validRound(bench: Bench, target: Target, plan: RequestPlan, perSec: number, secs: number): Promise<Record<string, number>> {
+  const tries = bench.settings.options.isQuick ? 1 : MAX_TRIES;
+  for (let attempt = 1; ; attempt++) {
+    const before = ownCpuUs(target.program);
+    const result = await generate(bench, target, plan, perSec, secs);
+    const isLate = result.lagP99Ms > MAX_LAG_MS;
+    if (isLate && attempt === tries && tries > 1)
+      throw new Error(
+        `the generator was late by ${result.lagP99Ms} ms at the 99th percentile in ${tries} rounds of ${target.name} at ${perSec}/s`,
+      );
+    if (isLate)
+      bench.note(
+        `At ${perSec}/s the generator was late in a round of ${target.name}: ${tries > 1 ? 'repeated' : 'counted, since the run was quick'}.`,
+      );
+    if (!isLate || attempt === tries) return figuresOf(result, ownCpuUs(target.program) - before, secs);
+  }
+}
+
+function figuresOf(result: OpenLoopResult, cpuUs: number, secs: number): Record<string, number> {
+  const { p50Ms, p90Ms, p99Ms, p999Ms, maxMs, lagP99Ms, requests } = result;
+  return {
+    p50Ms,
+    p90Ms,
+    p99Ms,
+    p999Ms,
+    maxMs,
+    lagP99Ms,
+    cpuUsPerRequest: cpuUs / requests,
+    generatorCpuPercent: result.cpuUs / (secs * 10_000),
+  };
+}
+
+async function generate(bench: Bench, target: Target, plan: RequestPlan, perSec: number, secs: number): Promise<OpenLoopResult> {
+  const { hostname: host, port } = new URL(target.url);
+  const job: OpenLoopJob = { host, port: Number(port), heads: headsOf(target, plan), plan, perSec, secs, connections: CONNECTIONS };
+  const file = join(bench.dir, 'open-loop.json');
+  await writeFile(file, JSON.stringify(job), { mode: 0o600 });
+  const result = JSON.parse(await finish(start('the generator', process.execPath, [main, file]))) as OpenLoopResult;
+  if (result.wrong > 0)
+    throw new Error(`${target.name}: ${result.wrong} wrong answers of ${result.requests} at ${perSec}/s. ${result.example}`);
+  return result;
+}
