@@ -28,7 +28,7 @@ export interface HttpControl {
 
 /**
  * An HTTP/1.1 client for one origin: keep-alive for a bounded time, no redirects, no retries, no decoding, no deadlines of
- * its own but the one for connecting. The seam at which undici can be replaced.
+ * its own but the one for connecting. The seam between the relay and the wire.
  */
 export interface HttpClient {
   send(request: HttpRequest, receiver: HttpReceiver): HttpControl;

@@ -17,7 +17,7 @@ import type { LinkHost } from './http-link.ts';
 import { HttpPoster } from './http-poster.ts';
 import { commonHeaders } from './http-session.ts';
 import type { HttpSession } from './http-session.ts';
-import { UndiciClient } from './http-undici.ts';
+import { WireClient } from './http-wire.ts';
 import { OwnCall } from './own-call.ts';
 import type { OwnOutcome } from './own-call.ts';
 import { PendingTable } from './pending.ts';
@@ -83,7 +83,7 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
     const url = URL.parse(http.url) ?? new URL('http://invalid.invalid/');
     this.#basePath = url.pathname;
     this.#query = url.search;
-    this.#client = new UndiciClient(url.origin === 'null' ? 'http://invalid.invalid' : url.origin, guardedLookup(http));
+    this.#client = new WireClient(url.origin === 'null' ? 'http://invalid.invalid' : url.origin, guardedLookup(http), clock);
     this.#poster = new HttpPoster(this.#client, clock);
     this.#link = new HttpLink({ clock, gatewayVersion: deps.version, headers: this.#headers, timeoutMs: settings.timeoutMs }, this);
   }

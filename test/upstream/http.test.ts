@@ -93,7 +93,6 @@ describe('HttpUpstream: what it sends', () => {
       'accept',
       'accept-encoding',
       'authorization',
-      'connection',
       'content-length',
       'content-type',
       'host',
