@@ -156,8 +156,8 @@ export class JsonScanner {
 
   /** The string token `[start, end)` of this text (with its quotes), decoded; null when it holds a lone surrogate. */
   text(start: number, end: number): string | null {
-    const escape = this.bytes.indexOf(BACKSLASH, start);
-    if (escape === -1 || escape >= end) return this.bytes.toString('utf8', start + 1, end - 1);
+    // Looked for in the token only: where the rest of the text has none, each of a list's names would cost a look at all of it.
+    if (!this.bytes.subarray(start, end).includes(BACKSLASH)) return this.bytes.toString('utf8', start + 1, end - 1);
     this.reserveArena();
     const top = unescapeInto(this.arena, this.arenaTop, this.bytes, start + 1, end - 1);
     return top === -1 ? null : this.arena.toString('utf8', this.arenaTop, top);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { filterTools } from '../../src/mcp/lists.ts';
-import { mutated } from './json-texts.ts';
+import { growthOf, LINEAR_GROWTH, mutated } from './json-texts.ts';
 
 function filter(reply: string, keep: (tool: string) => boolean): string | null {
   return filterTools(Buffer.from(reply), keep)?.toString() ?? null;
@@ -99,5 +99,14 @@ describe('filterTools', () => {
         expect(JSON.stringify(JSON.parse(filtered ?? 'null'))).toBe(JSON.stringify(JSON.parse(JSON.stringify(kept))));
       }),
     );
+  });
+
+  it('takes time linear in the number of tools', () => {
+    const prepare = (size: number): (() => void) => {
+      const tools = Array.from({ length: size }, (_, index) => `{"name":"tool_${index}"}`);
+      const bytes = Buffer.from(`{"jsonrpc":"2.0","id":1,"result":{"tools":[${tools.join(',')}]}}`);
+      return () => void filterTools(bytes, (tool) => tool !== 'tool_7');
+    };
+    expect(growthOf(prepare, 4000)).toBeLessThan(LINEAR_GROWTH);
   });
 });
