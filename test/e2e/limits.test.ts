@@ -340,7 +340,7 @@ describe('requests whose client left', () => {
       const call = fetch(busy.mcp, { method: 'POST', headers, body: JSON.stringify(toolCall('echo', {}, count)), signal: leaving.signal });
       await expect.poll(() => slow.of('tools/call').length).toBe(count);
       leaving.abort();
-      await expect(call).rejects.toThrow();
+      await expect(call).rejects.toThrow('aborted');
       await sleep(50);
     }
     expect((await rpc(busy.mcp, toolCall('echo'), { key: key.key })).status).toBe(429);
