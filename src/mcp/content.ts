@@ -1,3 +1,5 @@
+import { remembered } from './remembered.ts';
+
 /** What an `Accept` header allows of the two media types of Streamable HTTP. */
 export interface Accepts {
   readonly json: boolean;
@@ -12,11 +14,16 @@ const EXACT = 3;
 const SUBTYPE = 2;
 const ANY = 1;
 
+/** See `readContentType`. */
+export const isJsonContentType: (value: string) => boolean = remembered(readContentType);
+/** See `readAccept`. */
+export const acceptsOf: (accept: string) => Accepts = remembered(readAccept);
+
 /**
  * Whether a `Content-Type` is `application/json`, with any parameters but a charset other than UTF-8. Not by suffix, and not
  * `text/plain`: those reach a server from a foreign page without CORS preflight.
  */
-export function isJsonContentType(value: string): boolean {
+function readContentType(value: string): boolean {
   const parts = splitOutsideQuotes(value, ';');
   if (parts === null || parts[0] !== 'application/json') return false;
   return parts.slice(1).every(isHarmlessParameter);
@@ -48,7 +55,7 @@ interface Judgement {
  * What the media ranges of an `Accept` header allow: `q=0` refuses, the most specific range wins. No header (empty)
  * allows both; malformed ranges allow nothing.
  */
-export function acceptsOf(accept: string): Accepts {
+function readAccept(accept: string): Accepts {
   if (accept === '') return { json: true, sse: true };
   const { json, sse } = judge(accept);
   return { json: json.isAllowed, sse: sse.isAllowed };
