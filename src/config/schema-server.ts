@@ -93,9 +93,15 @@ export const SERVER: GroupField = group('How clients reach the gateway.', {
     'Idle connections are closed after this time. `node` engine only; `uws` closes at 10 to 12 s.',
   ),
   max_connections: integer(1, 1_000_000, 10_000, 'Open connections per worker.', { hardened: 4000 }),
-  max_connections_per_ip: integer(0, 1_000_000, 0, 'Open connections per address and worker, trusted proxies exempt; 0 = no limit.', {
-    hardened: 64,
-  }),
+  max_connections_per_ip: integer(
+    0,
+    1_000_000,
+    0,
+    'Open connections per address (IPv6: per /64) and worker, trusted proxies exempt; 0 = no limit.',
+    {
+      hardened: 64,
+    },
+  ),
   max_json_depth: integer(4, 512, 64, 'Deepest nesting of a request body.', { hardened: 32 }),
   max_json_keys: integer(16, 1_000_000, 10_000, 'Most object keys in a request body.', { hardened: 1000 }),
   strict_accept: flag(false, 'Whether `Accept` must name both `application/json` and `text/event-stream`, as MCP demands.', true),
