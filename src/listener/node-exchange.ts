@@ -23,8 +23,9 @@ export interface NodeContext {
 const PIECE_BYTES = 64 * 1024;
 const BODY_TIMEOUT_MS = 12_000;
 const MIN_BODY_BYTES_PER_SEC = 16 * 1024;
+/** How long, and for how many bytes, a sender that was answered early may go on: a reset could take the answer with it. */
 const LINGER_MS = 2000;
-const MAX_DISCARDED_BYTES = 4 * 1024 * 1024;
+const MAX_DISCARDED_BYTES = 64 * 1024 * 1024;
 
 type Phase = 'open' | 'answering' | 'streaming' | 'ending' | 'lingering' | 'done';
 

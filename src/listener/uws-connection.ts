@@ -4,9 +4,8 @@ import type { RequestBody } from './request-body.ts';
 import type { UwsContext } from './uws-context.ts';
 
 const BODY_LINGER_MS = 2000;
-const MAX_DISCARDED_BYTES = 4 * 1024 * 1024;
-/** Of a body that an answer waits for: beyond it the answer is likely lost, whenever it is given. */
-const MAX_AWAITED_BYTES = 64 * 1024 * 1024;
+/** Of a body that nobody wants: beyond it the answer is likely lost, whenever it is given. */
+const MAX_DISCARDED_BYTES = 64 * 1024 * 1024;
 const FLUSH_EVERY_MS = 100;
 const MAX_FLUSHES = 50;
 const SURELY_SENT_BYTES = 64 * 1024;
@@ -77,7 +76,7 @@ export class UwsConnection {
 
   /** Whether the rest of a body of this declared length (−1: chunked) may be worth waiting for. */
   canAwaitBody(declaredBytes: number): boolean {
-    return this.isPeerClosing && declaredBytes <= MAX_AWAITED_BYTES;
+    return this.isPeerClosing && declaredBytes <= MAX_DISCARDED_BYTES;
   }
 
   /** Calls back when the body is complete, or was waited for long enough; never when the socket closes before. */
@@ -88,8 +87,7 @@ export class UwsConnection {
 
   /** A piece of the body arrived. */
   bodyArrived(body: RequestBody): void {
-    const maxBytes = this.#isLingering ? MAX_DISCARDED_BYTES : MAX_AWAITED_BYTES;
-    if (!body.isComplete && body.discardedBytes <= maxBytes) return;
+    if (!body.isComplete && body.discardedBytes <= MAX_DISCARDED_BYTES) return;
     if (this.#isLingering) this.closeNow();
     else this.#bodyAwaited();
   }

@@ -8,6 +8,24 @@ afterEach(() => {
   for (const listener of started.splice(0)) listener.close();
 });
 
+/** Sends a request with a body in chunks of `mib` MiB, whatever is answered meanwhile; the answer, and what became of sending. */
+function sendOn(port: number, mib: number): Promise<{ readonly text: string; readonly error: string | null }> {
+  const client = converse(port);
+  const piece = `10000\r\n${' '.repeat(65_536)}\r\n`;
+  let pieces = mib * 16;
+  let error: string | null = null;
+  client.socket.on('error', (cause: NodeJS.ErrnoException) => {
+    error = String(cause.code);
+  });
+  client.socket.write('POST /mcp HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n');
+  const push = (): void => {
+    while (pieces-- > 0) if (!client.socket.write(piece)) return void client.socket.once('drain', push);
+    client.socket.write('0\r\n\r\n');
+  };
+  push();
+  return client.closed().then((text) => ({ text, error }));
+}
+
 /** Sends a body of `mib` MiB as `node:http` does without an agent: `Connection: close`; the status, or the error's code. */
 function upload(port: number, mib: number, framing: Readonly<Record<string, string>>): Promise<number | string> {
   return new Promise((resolve) => {
@@ -44,6 +62,20 @@ describe.each(ENGINES)('an answer that does not wait for the body (%s)', (engine
       expect(await upload(port, mib, { 'content-length': String(mib * MIB) })).toBe(declared);
     }
     expect(errors).toEqual([]);
+  });
+
+  it('lets a client at full speed send all of its 20 MiB, and resets nothing', async () => {
+    const { port, errors } = await start();
+    for (let round = 0; round < 3; round++) {
+      const { text, error } = await sendOn(port, 20);
+      expect([parseAnswers(text)[0]?.status, error]).toEqual([401, null]);
+    }
+    expect(errors).toEqual([]);
+  });
+
+  it('does not let a client send without end', async () => {
+    const { port } = await start();
+    expect((await sendOn(port, 512)).error).toMatch(/ECONNRESET|EPIPE/);
   });
 
   it('reaches a client whose body the parser gives up on, whatever is wrong with it', async () => {
