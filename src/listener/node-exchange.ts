@@ -141,6 +141,14 @@ export class NodeExchange implements Exchange, BodyHost, Deferred {
     return true;
   }
 
+  /**
+   * The engine's: the peer ended its side in the middle of the body. Whoever waited for the body is not answered but told
+   * that the peer left, as on µWS. False when the connection is to be closed for that.
+   */
+  bodyCut(): boolean {
+    return this.#phase === 'answering' && this.bodyBroken();
+  }
+
   /** The engine's: answer with 500 when nothing was sent yet, and close. */
   fail(): void {
     this.isLast = true;

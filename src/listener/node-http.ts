@@ -168,13 +168,13 @@ class NodeServer implements Listener, NodeContext {
   #clientFailed(error: NodeJS.ErrnoException, socket: Duplex): void {
     const current = this.#current.get(socket);
     if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
-    else if (current?.isPending === true) this.#bodyFailed(current, socket);
+    else if (current?.isPending === true) this.#bodyFailed(current, socket, error.code === 'HPE_INVALID_EOF_STATE');
     else if (current?.isLast === true) socket.destroy();
     else this.#unreadable(refusalOf(error), socket);
   }
 
-  #bodyFailed(current: NodeExchange, socket: Duplex): void {
-    if (!current.bodyBroken()) socket.destroy();
+  #bodyFailed(current: NodeExchange, socket: Duplex, isPeerGone: boolean): void {
+    if (!(isPeerGone ? current.bodyCut() : current.bodyBroken())) socket.destroy();
   }
 
   /** No request could be read: the application answers all the same, with an empty head. */

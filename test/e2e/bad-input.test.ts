@@ -169,7 +169,7 @@ describe.each(['uws', 'node'] as const)('bad input to the %s engine', (engine) =
   });
   afterAll(() => agent.destroy());
 
-  /** What the audit must hold: request id, and the error id that the client was told; undefined when it did not wait for one. */
+  /** What the audit must hold: request id, and the error id that the client was told; undefined when it left before. */
   type Expected = Map<string, string | undefined>;
 
   /** The same client goes on, on the same connection where it was kept. */
@@ -208,7 +208,8 @@ describe.each(['uws', 'node'] as const)('bad input to the %s engine', (engine) =
     for (const [requestId, errorId] of expected) {
       const records: readonly AuditLine[] = lines.get(requestId) ?? [];
       expect([requestId, records.length]).toEqual([requestId, 1]);
-      expect(records[0]).toMatchObject({ client_ip: '127.0.0.1', ...(errorId !== undefined && { decision: 'deny', error_id: errorId }) });
+      const told = errorId === undefined ? { status: 499, reason: 'client_gone' } : { decision: 'deny', error_id: errorId };
+      expect(records[0]).toMatchObject({ client_ip: '127.0.0.1', ...told });
       expect(records[0]?.['status']).toBeGreaterThanOrEqual(400);
     }
   }

@@ -53,6 +53,29 @@ describe.each(ENGINES)('connections of the %s engine', (engine: EngineName) => {
     expect(losses).toEqual([null, 'REQUEST_TIMEOUT']);
   });
 
+  it.each([
+    ['declared', 'Content-Length: 100\r\n\r\nhalf'],
+    ['chunked', 'Transfer-Encoding: chunked\r\n\r\n64\r\nhalf'],
+    ['not begun', 'Content-Length: 100\r\n\r\n'],
+  ])('tells that a client left which ends its side in the middle of its body (%s), and answers nothing', async (_framing, rest) => {
+    const told: string[] = [];
+    const { port, errors } = await start(
+      application((exchange) => {
+        exchange.onGone = () => told.push('gone');
+        exchange.readBody(MIB, (_body, lost) => {
+          told.push(lost?.code ?? 'body');
+          exchange.send(lost?.status ?? 200, [], '');
+        });
+      }),
+    );
+    const client = converse(port);
+    client.socket.write(`POST /mcp HTTP/1.1\r\nHost: localhost\r\n${rest}`);
+    await delay(50);
+    client.socket.end();
+    expect(await client.closed()).toBe('');
+    expect([told, errors]).toEqual([['gone', 'REQUEST_TIMEOUT'], []]);
+  });
+
   it('counts connections and refuses those above the limit', async () => {
     const listener = await start(application(echo), { maxConnections: 2 });
     const first = converse(listener.port);
