@@ -9,6 +9,7 @@ import { isRelayedNotification, methodLabel, roleOf } from '../mcp/methods.ts';
 import { isFailure, parseMessage } from '../mcp/parse.ts';
 import { versionHeaderVerdict } from '../mcp/revisions.ts';
 import { budgetKey } from './budget-key.ts';
+import { refuseDenied, refuseFull, takePlace, takeToken } from './budget.ts';
 import { isPreflight } from './cors.ts';
 import { readBody } from './guarded.ts';
 import { answerInitialize, answerPing, answerPreflight } from './local.ts';
@@ -33,33 +34,35 @@ export function handleMcp(parts: Parts, context: RequestContext): void {
   if (isRefusal(who)) return refuse(parts, context, who);
   const route = findRoute(parts, context);
 
-  const limited = takeBudget(parts, context, who);
+  const limited = takeToken(parts, context, who);
   if (limited !== null) return refuseLimited(parts, context, limited);
 
+  // Only now, though the route is known: what is not there costs a token as well.
   if (head.method !== 'POST') return refuse(parts, context, errors.METHOD_NOT_ALLOWED);
   if (route === null) return refuse(parts, context, errors.NOT_FOUND);
   const unfit = checkMedia(parts, context);
   if (unfit !== null) return refuse(parts, context, unfit);
 
-  readBody(parts, context, (body) => handleBody(parts, context, who, route, body));
+  const isFull = !takePlace(parts, context);
+  if (isFull && !isShort(head.bodyBytes)) return refuseFull(parts, context);
+  readBody(parts, context, (body) => handleBody(parts, context, who, route, isFull, body));
 }
 
-function handleBody(parts: Parts, context: RequestContext, who: Principal, route: Route, body: Buffer): void {
+function handleBody(parts: Parts, context: RequestContext, who: Principal, route: Route, isFull: boolean, body: Buffer): void {
   const message = parseMessage(body, parts.settings.jsonLimits);
   if (isFailure(message)) {
     context.idToken = message.idToken;
     return refuse(parts, context, message.refusal);
   }
   note(context, message);
+  // Notifications need no place: a caller that has none left can still give a call up.
+  if (isFull && message.kind !== 'notification') return refuseFull(parts, context);
 
   const unserved = checkRevision(context, message);
   if (unserved !== null) return refuse(parts, context, unserved);
 
   const denied = decide(context, who, message);
-  if (denied !== null) {
-    if (!parts.settings.isDeniedCounted) parts.limiter.giveBack(context.budgetKey, who.limit, parts.clock.nowMs());
-    return refuse(parts, context, denied);
-  }
+  if (denied !== null) return refuseDenied(parts, context, who, denied);
   dispatch(parts, context, who, route, message);
 }
 
@@ -113,35 +116,20 @@ function checkMedia(parts: Parts, context: RequestContext): Refusal | null {
   return accepts.json || accepts.sse ? null : errors.NOT_ACCEPTABLE;
 }
 
-/** How much may they do? Takes a token and an in-flight place; `settle` gives the place back. */
-function takeBudget(parts: Parts, context: RequestContext, who: Principal): Refusal | null {
-  const { outcome } = parts;
-  parts.limiter.take(context.budgetKey, who.limit, context.startMs, outcome);
-  context.limit = outcome.limit;
-  context.limitRemaining = outcome.remaining;
-  context.limitResetSecs = outcome.resetSecs;
-  context.retryAfterSecs = outcome.isAllowed ? 0 : outcome.retryAfterSecs;
-  parts.events.limited(context, outcome.isAllowed);
-  if (!outcome.isAllowed) return errors.RATE_LIMITED;
-  context.isInFlight = parts.inFlight.enter(context.budgetKey);
-  if (context.isInFlight) return null;
-  context.limit = parts.inFlight.max;
-  context.limitRemaining = 0;
-  context.limitResetSecs = 1;
-  context.retryAfterSecs = 1;
-  return errors.TOO_MANY_IN_FLIGHT;
-}
-
 /** A short body is read all the same: then the answer carries its id. */
 function refuseLimited(parts: Parts, context: RequestContext, limited: Refusal): void {
   const { method, bodyBytes } = context.exchange.head;
-  if (method !== 'POST' || bodyBytes < 0 || bodyBytes > POLITE_BODY_BYTES) return refuse(parts, context, limited);
+  if (method !== 'POST' || !isShort(bodyBytes)) return refuse(parts, context, limited);
   readBody(parts, context, (body) => {
     const message = parseMessage(body, parts.settings.jsonLimits);
     if (isFailure(message)) context.idToken = message.idToken;
     else note(context, message);
     refuse(parts, context, limited);
   });
+}
+
+function isShort(bodyBytes: number): boolean {
+  return bodyBytes >= 0 && bodyBytes <= POLITE_BODY_BYTES;
 }
 
 /** Copies from the message what log, audit, metrics and the answer need. */

@@ -6,8 +6,8 @@ import type { HttpReceiver } from './http-client.ts';
 import { ResponseParser, type ParserSink } from './http-response-parser.ts';
 
 const CONNECT_TIMEOUT_MS = 2000;
-/** Read at a time; one buffer per connection, reused. */
-const READ_BYTES = 32 * 1024;
+/** All connections read into this one: what arrives is consumed or copied before the next read. */
+const READ_BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
 
 /** Where to connect to. */
 export interface WireTarget {
@@ -46,7 +46,7 @@ export class WireConnection implements ParserSink {
     this.openedMs = clock.nowMs();
     this.#parser = new ResponseParser(this);
     const onread = {
-      buffer: Buffer.allocUnsafeSlow(READ_BYTES),
+      buffer: READ_BUFFER,
       callback: (size: number, buffer: Uint8Array) => this.#onBytes(buffer as Buffer, size),
     };
     const socket = openSocket(target, onread);

@@ -41,7 +41,7 @@ export class WireClient implements HttpClient, ConnectionOwner {
 
   send(request: HttpRequest, receiver: HttpReceiver): HttpControl {
     const bytes = this.#encode(request);
-    const connection = this.#idle.pop() ?? this.#connect();
+    const connection = this.#takeIdle() ?? this.#connect();
     connection.send(bytes, receiver);
     return new Control(connection, receiver);
   }
@@ -66,6 +66,16 @@ export class WireClient implements HttpClient, ConnectionOwner {
     this.#open.delete(connection);
     const index = this.#idle.indexOf(connection);
     if (index >= 0) this.#idle.splice(index, 1);
+  }
+
+  /** The one used last, unless even that has been idle too long. */
+  #takeIdle(): WireConnection | null {
+    const connection = this.#idle.pop();
+    if (connection === undefined) return null;
+    if (connection.idleUntilMs > this.#clock.nowMs()) return connection;
+    this.#idle.push(connection);
+    this.#sweep();
+    return null;
   }
 
   #connect(): WireConnection {

@@ -4,18 +4,16 @@ const NEWLINE = 10;
 const RETURN = 13;
 const SPACE = 32;
 
-/** The separators U+2028 and U+2029, legal inside JSON strings, at which some line readers split. */
-const LINE_SEPARATOR = Buffer.from('\u2028');
-const PARAGRAPH_SEPARATOR = Buffer.from('\u2029');
+/** Legal inside JSON strings, and some line readers split there: next line, line separator, paragraph separator. */
+const SEPARATORS: ReadonlyMap<Buffer, string> = new Map(['\u0085', '\u2028', '\u2029'].map((char) => [Buffer.from(char), char]));
 
 /**
  * One JSON message as one line, a new buffer. A message may hold line breaks between its tokens: they become spaces, or a
- * client could put a second message of its own making on the wire. Inside strings JSON has none; U+2028 and U+2029, which
- * may stand there, are escaped.
+ * client could put a second message of its own making on the wire. Inside strings JSON has none; U+0085, U+2028 and
+ * U+2029, which may stand there, are escaped.
  */
 export function toLine(bytes: Buffer): Buffer {
-  const isSeparated = bytes.includes(LINE_SEPARATOR) || bytes.includes(PARAGRAPH_SEPARATOR);
-  const text = isSeparated ? Buffer.from(bytes.toString('utf8').replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029')) : bytes;
+  const text = withoutSeparators(bytes);
   const line = Buffer.allocUnsafe(text.length + 1);
   text.copy(line);
   line[text.length] = SPACE;
@@ -23,6 +21,16 @@ export function toLine(bytes: Buffer): Buffer {
   blank(line, RETURN);
   line[text.length] = NEWLINE;
   return line;
+}
+
+function withoutSeparators(bytes: Buffer): Buffer {
+  let clean = bytes;
+  for (const [encoded, char] of SEPARATORS) {
+    if (!clean.includes(encoded)) continue;
+    const escape = `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
+    clean = Buffer.from(clean.toString('utf8').replaceAll(char, escape));
+  }
+  return clean;
 }
 
 function blank(bytes: Buffer, byte: number): void {

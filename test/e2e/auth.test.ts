@@ -162,7 +162,10 @@ describe('authentication by API key', () => {
   });
 
   it('row 69: so is one on a path of endless length', async () => {
-    const answer = await http('POST', `${gateway.mcp}/${'a'.repeat(8100)}`, { headers: { 'content-type': 'application/json' }, body: '{}' });
+    const answer = await http('POST', `${gateway.mcp}/${'a'.repeat(8100)}`, {
+      headers: { 'content-type': 'application/json' },
+      body: '{}',
+    });
     expect([answer.status, answer.headers['www-authenticate']]).toEqual([401, expect.stringMatching(/^Bearer resource_metadata="/)]);
     expect(gateway.stderr()).not.toContain('internal error');
   });

@@ -61,7 +61,11 @@ describe('ResponseParser', () => {
   });
 
   it('skips informational responses', () => {
-    expect(read(`HTTP/1.1 103 Early\r\nLink: x\r\n\r\n${OK}Content-Length: 1\r\n\r\na`)).toMatchObject({ status: [200], body: 'a', ends: 1 });
+    expect(read(`HTTP/1.1 103 Early\r\nLink: x\r\n\r\n${OK}Content-Length: 1\r\n\r\na`)).toMatchObject({
+      status: [200],
+      body: 'a',
+      ends: 1,
+    });
   });
 
   it.each([204, 304])('expects no body after %i whatever the length says', (status) => {
