@@ -167,7 +167,7 @@ export class OpenLoop {
   }
 }
 
-/** Linux wakes a sleeping thread up to 50 µs late to save power; for this one it need not. */
+/** Linux wakes a sleeping thread up to 50 µs late to save power; this one asks it not to. */
 function sharpenTimers(): void {
   writeFileSync('/proc/self/timerslack_ns', '1000');
 }

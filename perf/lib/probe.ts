@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Bench } from './bench.ts';
 import type { Target } from './target.ts';
 
-/** What `fixtures/probe.ts` writes each second, in each process. */
+/** What `fixtures/probe.mjs` writes each second, in each process. */
 export interface ProbeLine {
   readonly atMs: number;
   readonly rssMb: number;
@@ -22,7 +22,7 @@ export interface Probe {
   take(target: Target): ProbeLine[][];
 }
 
-const hook = new URL('../fixtures/probe.ts', import.meta.url).href;
+const hook = new URL('../fixtures/probe.mjs', import.meta.url).href;
 
 export function makeProbe(bench: Bench): Probe {
   const dir = join(bench.dir, 'probe');

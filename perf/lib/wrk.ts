@@ -1,8 +1,7 @@
-import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { writeLuaPlan } from './plan.ts';
 import type { RequestPlan } from './plan.ts';
+import { finish, start } from './process.ts';
 import type { Target } from './target.ts';
 
 /** What a load generator saw in one round. */
@@ -33,13 +32,12 @@ interface WrkReport {
 }
 
 const script = fileURLToPath(new URL('../fixtures/verify.lua', import.meta.url));
-const run = promisify(execFile);
 
 /** Closed-loop load by wrk: every connection sends its next request when it has its answer, and every answer is read. */
 export async function wrk(target: Target, plan: RequestPlan, dir: string, connections: number, secs: number): Promise<Load> {
   const planFile = await writeLuaPlan(dir, target, plan);
   const args = ['-t1', `-c${connections}`, `-d${Math.ceil(secs)}s`, '-s', script, target.url, '--', planFile];
-  const { stdout } = await run('wrk', args);
+  const stdout = await finish(start('wrk', 'wrk', args));
   const line = stdout.split('\n').find((text) => text.startsWith('@'));
   if (line === undefined) throw new Error(`wrk printed no report:\n${stdout}`);
   const report = JSON.parse(line.slice(1)) as WrkReport;

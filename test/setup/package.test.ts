@@ -33,7 +33,8 @@ describe('the package that npm would publish', () => {
   });
 
   it('holds nothing else: no sources, tests, settings or secrets', () => {
-    const expected = /^(dist\/(COMMIT$|(src|workers)\/.+\.js(\.map)?$|src\/demo\/sample\/)|docs\/.+\.md$|config\/mcp-guard\.schema\.json$)/;
+    const expected =
+      /^(dist\/(COMMIT$|(src|workers)\/.+\.js(\.map)?$|src\/demo\/sample\/)|docs\/.+\.(md|svg)$|config\/mcp-guard\.schema\.json$)/;
     const top = [...packed.keys()].filter((path) => !expected.test(path)).toSorted();
     expect(top).toEqual(['CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json']);
   });
