@@ -12,6 +12,7 @@ export type Cause =
   | 'PROXY preamble'
   | 'length syntax'
   | 'header syntax'
+  | 'bytes around a value'
   | 'repeated header'
   | 'host'
   | 'method'
@@ -36,8 +37,9 @@ export interface HostileCase {
   /** Reached directly, the gateway must not run it, even where a proxy in front may tidy it up. */
   readonly isRefusedDirectly: boolean;
   /**
-   * What µWS, reached directly, may make of it besides: its chunk parser takes these bytes for the end of the body. One
-   * request runs, and the connection closes before anything behind it could.
+   * What µWS, reached directly, may make of it besides. Its chunk parser takes these bytes for the end of the body: one
+   * request runs, and the connection closes before anything behind it could. Or it drops bytes around a length or a
+   * coding, and the body ends where the rest of the value says.
    */
   readonly contained: readonly string[];
 }

@@ -77,9 +77,6 @@ function otherCodings(): HostileCase[] {
     "'chunked'",
     'chun ked',
     'chunk',
-    'chunked\x0b',
-    '\x0bchunked',
-    'chunked\0',
     'chunkedx',
     'CHUNKED\x0c',
   ];
@@ -141,14 +138,12 @@ function lengthSyntax(): HostileCase[] {
     '00000000005',
     '5;',
     '"5"',
-    '5\x0b',
     '\xd9\xa5',
     'five',
     '5 ,',
     '18446744073709551621',
     '4294967301',
     '99999999999999999999999',
-    '5\0',
   ];
   const tolerated = new Set(['05', '00000000005']);
   return values.map((value) => {

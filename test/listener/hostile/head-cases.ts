@@ -113,7 +113,6 @@ function hosts(): HostileCase[] {
     'localhost:x',
     '[::1',
     'localhost#',
-    'localhost\0',
     'localhost.evil.example',
     'localhost:80:80',
   ];

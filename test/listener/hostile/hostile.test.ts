@@ -9,8 +9,9 @@ import { FRAMING_CASES } from './framing-cases.ts';
 import { type Front, startHaproxy, startNginx } from './front.ts';
 import { HEAD_CASES } from './head-cases.ts';
 import { type Finding, type Route, runCases, Witness } from './run.ts';
+import { VALUE_CASES } from './value-cases.ts';
 
-const CASES: readonly HostileCase[] = [...FRAMING_CASES, ...CHUNK_CASES, ...HEAD_CASES];
+const CASES: readonly HostileCase[] = [...FRAMING_CASES, ...CHUNK_CASES, ...HEAD_CASES, ...VALUE_CASES];
 const SUITE_MS = 60_000;
 
 interface Outcome {

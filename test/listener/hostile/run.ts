@@ -10,7 +10,8 @@ const QUIET_MS = 300;
 const PAUSE_MS = 40;
 const LANES = 24;
 const VICTIM = `POST /{id}/victim HTTP/1.1${CRLF}Host: localhost${CRLF}Content-Length: 1${CRLF}${CRLF}v`;
-const VICTIM_SEEN = 'POST /victim v';
+/** The well-formed request that somebody else sends behind a case, on the same connection. */
+export const VICTIM_SEEN = 'POST /victim v';
 /** The complete request that cases put behind theirs: a proxy, whose view of the first one is clear, may take it as the next. */
 const FOLLOW_SEEN = 'GET /smuggled ';
 /** The head of a chunked request is seen before its chunks are; without its end, nothing is done with it. */
