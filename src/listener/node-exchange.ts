@@ -188,11 +188,14 @@ export class NodeExchange implements Exchange, BodyHost, Deferred {
   #fed(chunk: Buffer, isLast: boolean): void {
     this.#guarded(() => {
       this.#body.feed(chunk, isLast);
-      if (this.#body.isComplete || !this.#body.isAwaited) this.#slowBody?.stop();
-      if (this.#phase !== 'lingering') return;
-      if (this.#body.isComplete) this.#finish();
-      else if (this.#body.discardedBytes > MAX_DISCARDED_BYTES) this.destroy();
+      if (this.#phase === 'lingering') this.#discarded();
+      else if (this.#body.isComplete || !this.#body.isAwaited) this.#slowBody?.stop();
     });
+  }
+
+  #discarded(): void {
+    if (this.#body.isComplete) this.#finish();
+    else if (this.#body.discardedBytes > MAX_DISCARDED_BYTES) this.destroy();
   }
 
   /** The limits of the µWS engine: silence, or less than 16 KB/s, over twelve seconds. */

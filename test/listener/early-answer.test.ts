@@ -78,6 +78,15 @@ describe.each(ENGINES)('an answer that does not wait for the body (%s)', (engine
     expect((await sendOn(port, 512)).error).toMatch(/ECONNRESET|EPIPE/);
   });
 
+  it('holds no connection for longer than a while when little by little is sent', async () => {
+    const { port } = await start();
+    const client = converse(port);
+    client.socket.write('POST /mcp HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n');
+    const timer = setInterval(() => client.socket.write('1\r\nx\r\n'), 100);
+    const text = await client.closed(3500).finally(() => clearInterval(timer));
+    expect(parseAnswers(text)[0]?.status).toBe(401);
+  });
+
   it('reaches a client whose body the parser gives up on, whatever is wrong with it', async () => {
     const head = 'POST /mcp HTTP/1.1\r\nHost: localhost\r\n';
     // µWS looks at the first bytes of a body before it hands over, and answers a broken one itself.

@@ -241,12 +241,13 @@ describe.each(ENGINES)('requests and answers of the %s engine', (engine: EngineN
     client.socket.write('POST /mcp HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n');
     const chunk = Buffer.from(`10000\r\n${'e'.repeat(65_536)}\r\n`);
     let sentBytes = 0;
-    while (!client.isClosed() && sentBytes < 50 * MIB) {
+    while (!client.isClosed() && sentBytes < 160 * MIB) {
       sentBytes += chunk.length;
       if (!client.socket.write(chunk)) await Promise.race([new Promise((resolve) => client.socket.once('drain', resolve)), delay(50)]);
     }
     expect(await client.closed()).toMatch(/^HTTP\/1\.1 413 /);
-    expect(sentBytes).toBeLessThan(30 * MIB);
+    // The limit, the 64 MiB that are thrown away while the answer travels, and what the sockets hold.
+    expect(sentBytes).toBeLessThan(90 * MIB);
   });
 
   it('gets an early answer through to a client whose body nobody wants', async () => {
