@@ -29,12 +29,12 @@ export interface GatewaySettings {
 
 /** The section `upstream` for an HTTP server on this machine. */
 export function httpUpstream(url: string): Readonly<Record<string, unknown>> {
-  return { transport: 'http', url, allow_private_networks: true, max_concurrency: 0, timeout_secs: 600 };
+  return { transport: 'http', url, allow_private_networks: true, max_concurrency: 100_000, timeout_secs: 600 };
 }
 
 /** The section `upstream` for a program that speaks MCP on its pipes. */
 export function stdioUpstream(command: readonly string[]): Readonly<Record<string, unknown>> {
-  return { transport: 'stdio', command: command[0], args: command.slice(1), max_concurrency: 0 };
+  return { transport: 'stdio', command: command[0], args: command.slice(1), max_concurrency: 100_000 };
 }
 
 /** Starts every build that is compared, with the same settings. */

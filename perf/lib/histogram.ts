@@ -1,7 +1,7 @@
 /** Values below are counted one by one; above, each doubling of the value has half as many buckets. */
 const EXACT = 2_048;
 const HALF = EXACT / 2;
-const MAX_US = 2 ** 32;
+const MAX_US = 2 ** 32 - 1;
 
 /**
  * Counts durations in microseconds with a relative error below 0.1 %, from 1 µs to over an hour, in fixed memory (the layout
