@@ -26,9 +26,12 @@ const line = `${JSON.stringify({
   tool: 'echo',
   decision: 'allow',
 })}\n`;
-const message: ToPrimary = { type: 'audit', text: line, lines: 1, dropped: 0 };
+const message: ToPrimary = { type: 'audit', bytes: Buffer.from(line), lines: 1, dropped: 0 };
 // Distinct objects, as real ones are: v8.serialize would write repetitions as references.
-const frame = Array.from({ length: FRAME }, (_, i): ToPrimary => ({ ...message, text: line.replace('12345', String(12_345 + i)) }));
+const frame = Array.from(
+  { length: FRAME },
+  (_, i): ToPrimary => ({ ...message, bytes: Buffer.from(line.replace('12345', String(12_345 + i))) }),
+);
 
 /** The other end: echoes every frame. */
 function echo(): void {

@@ -8,7 +8,7 @@ const AGE_CHECK_MS = 60_000;
 
 /** One output of the trail: takes complete lines, in order. */
 export interface AuditOutput {
-  write(text: string, lines: number): void;
+  write(text: Uint8Array | string, lines: number): void;
   stats(): AuditOutputStats;
   readonly rotations: number;
   /** Writes and syncs what waits, for at most `timeoutMs`. */

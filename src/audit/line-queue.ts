@@ -26,9 +26,9 @@ export class LineQueue {
   }
 
   /** False when there is no room: nothing of it was taken. A missing last newline is added. */
-  push(text: string, lines: number): boolean {
-    if (text === '') return true;
-    const bytes = Buffer.from(text.endsWith('\n') ? text : `${text}\n`);
+  push(text: Uint8Array | string, lines: number): boolean {
+    if (text.length === 0) return true;
+    const bytes = wholeLines(typeof text === 'string' ? Buffer.from(text) : Buffer.from(text.buffer, text.byteOffset, text.length));
     if (this.bytes + bytes.length > this.#maxBytes) return false;
     this.#batches.push({ bytes, lines });
     this.bytes += bytes.length;
@@ -99,6 +99,10 @@ export class LineQueue {
     this.lines = Math.max(this.lines - lines, 0);
     return { bytes, lines };
   }
+}
+
+function wholeLines(bytes: Buffer): Buffer {
+  return bytes.at(-1) === NEWLINE ? bytes : Buffer.concat([bytes, Buffer.of(NEWLINE)]);
 }
 
 /** Newlines in `bytes`. */

@@ -58,7 +58,7 @@ export class LineWriter {
   }
 
   /** Complete lines, `lines` of them. Never throws. */
-  write(text: string, lines: number): void {
+  write(text: Uint8Array | string, lines: number): void {
     if (this.#isClosing || !this.#queue.push(text, lines)) this.#droppedLines += lines;
     else this.#start();
   }

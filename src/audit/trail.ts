@@ -11,7 +11,7 @@ const CLOSE_MS = 2000;
 /** The audit trail as the primary keeps it: what all workers hand over goes to every configured output. */
 export interface Trail {
   /** A worker's batch of complete lines; `dropped` records it lost before. Never throws, never blocks. */
-  write(text: string, lines: number, dropped: number): void;
+  write(text: Uint8Array | string, lines: number, dropped: number): void;
   stats(): AuditStats;
   /** Writes, syncs and closes the outputs. Idempotent. */
   close(): Promise<void>;

@@ -58,8 +58,8 @@ export type ToPrimary =
   | { readonly type: 'listening'; readonly port: number; readonly adminPort: number }
   | { readonly type: 'failed'; readonly message: string }
   | { readonly type: 'upstreams'; readonly statuses: readonly UpstreamStatus[] }
-  /** Complete JSON lines, each with its newline; `lines` counts them, `dropped` those lost since the last frame. */
-  | { readonly type: 'audit'; readonly text: string; readonly lines: number; readonly dropped: number }
+  /** Complete JSON lines in UTF-8, each with its newline; `lines` counts them, `dropped` those lost since the last frame. */
+  | { readonly type: 'audit'; readonly bytes: Uint8Array; readonly lines: number; readonly dropped: number }
   | { readonly type: 'ask_metrics'; readonly ticket: number }
   | { readonly type: 'metrics'; readonly ticket: number; readonly dump: MetricsDump }
   | { readonly type: 'ask_stderr'; readonly ticket: number }

@@ -19,7 +19,8 @@ export class AuditOutlet {
   /** False: not taken, to be offered again. */
   send(text: string, lines: number, dropped: number): boolean {
     if (!this.#isEnding && this.#link.backlogBytes > MAX_BACKLOG_BYTES) return false;
-    this.#link.send({ type: 'audit', text, lines, dropped });
+    // Bytes from here on: the primary writes them as they are.
+    this.#link.send({ type: 'audit', bytes: Buffer.from(text), lines, dropped });
     return true;
   }
 

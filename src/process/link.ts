@@ -22,10 +22,12 @@ export interface Channel {
 
 const packr = new Packr({ useRecords: false });
 
-/** Texts are what is large in a message. */
+/** Texts and bytes are what is large in a message. */
 function weightOf(message: unknown): number {
   let units = 0;
-  for (const value of Object.values(message ?? {})) if (typeof value === 'string') units += value.length;
+  for (const value of Object.values(message ?? {})) {
+    if (typeof value === 'string' || value instanceof Uint8Array) units += value.length;
+  }
   return units;
 }
 

@@ -114,7 +114,7 @@ export class Primary {
         this.#fleet.report(slot, message.statuses);
         return this.#announceFleet();
       case 'audit':
-        return this.#services.audit(message.text, message.lines, message.dropped);
+        return this.#services.audit(message.bytes, message.lines, message.dropped);
       case 'ask_metrics':
         return void this.#answerMetrics(slot, message.ticket);
       case 'metrics':

@@ -14,7 +14,7 @@ import { StartError } from './ports.ts';
 export interface PrimaryServices {
   readonly log: Log;
   /** A worker's batch of audit lines. */
-  audit(text: string, lines: number, dropped: number): void;
+  audit(bytes: Uint8Array, lines: number, dropped: number): void;
   /** Exposition text of all workers together with the primary's own figures. */
   metricsText(dumps: readonly MetricsDump[], workers: WorkerFigures): Promise<string>;
   /** Writes what waits and closes the files. */
@@ -34,7 +34,7 @@ export async function buildServices(config: ConfigSnapshot, verbosity: number): 
   });
   return {
     log,
-    audit: (text, lines, dropped) => trail.write(text, lines, dropped),
+    audit: (bytes, lines, dropped) => trail.write(bytes, lines, dropped),
     metricsText: (dumps, workers) => metrics.text(dumps, workers),
     close: async () => {
       await trail.close();

@@ -71,8 +71,9 @@ describe('the audit path of a worker whose primary is stuck', () => {
     path.sink.write({ event_type: 'request', identity: 'alice' });
     path.clock.advance(50);
     await nextTurn();
-    const seqs = path.received.flatMap(({ text }) =>
-      text
+    const seqs = path.received.flatMap(({ bytes }) =>
+      Buffer.from(bytes)
+        .toString()
         .split('\n')
         .filter((line) => line !== '')
         .map((line) => (JSON.parse(line) as { seq: number }).seq),

@@ -28,8 +28,8 @@ describe('channelLink', () => {
     const primary = channelLink<ToWorker, ToPrimary>(near, asToPrimary);
     const worker = channelLink<ToPrimary, ToWorker>(far, asToWorker);
     const seen: string[] = [];
-    primary.receive = (message) => seen.push(message.type === 'audit' ? message.text : message.type);
-    for (let index = 0; index < 5; index++) worker.send({ type: 'audit', text: String(index), lines: 1, dropped: 0 });
+    primary.receive = (message) => seen.push(message.type === 'audit' ? Buffer.from(message.bytes).toString() : message.type);
+    for (let index = 0; index < 5; index++) worker.send({ type: 'audit', bytes: Buffer.from(String(index)), lines: 1, dropped: 0 });
     worker.send({ type: 'drained' });
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(seen).toEqual(['0', '1', '2', '3', '4', 'drained']);
@@ -81,7 +81,7 @@ describe('the backlog of a channelLink', () => {
     const { channel, resume } = stalledChannel();
     const link = channelLink<ToPrimary, ToWorker>(channel, asToWorker);
     expect(link.backlogBytes).toBe(0);
-    link.send({ type: 'audit', text: 'x'.repeat(1000), lines: 1, dropped: 0 });
+    link.send({ type: 'audit', bytes: Buffer.alloc(1000, 'x'), lines: 1, dropped: 0 });
     expect(link.backlogBytes).toBeGreaterThanOrEqual(1000);
     await nextTurn();
     expect(link.backlogBytes).toBeGreaterThanOrEqual(1000);
@@ -94,7 +94,7 @@ describe('the backlog of a channelLink', () => {
     const { channel } = stalledChannel();
     const link = channelLink<ToPrimary, ToWorker>(channel, asToWorker);
     (channel as { connected: boolean }).connected = false;
-    for (let index = 0; index < 100; index++) link.send({ type: 'audit', text: 'x'.repeat(1000), lines: 1, dropped: 0 });
+    for (let index = 0; index < 100; index++) link.send({ type: 'audit', bytes: Buffer.alloc(1000, 'x'), lines: 1, dropped: 0 });
     await nextTurn();
     expect(link.backlogBytes).toBe(0);
   });
