@@ -525,7 +525,7 @@ describe('answers of an HTTP upstream', () => {
     }
   });
 
-  it('go on without a client that leaves: the upstream may finish, and the place of the call is free at once', async () => {
+  it('go on without a client that leaves: the upstream may finish, and only then is the place of the call free', async () => {
     const options = { key: KEY.key };
     const streams = ['a', 'b', 'c'].map(async (id) => {
       const stream = rpcStream(gateway.mcp, toolCall('slow', {}, id, { progressToken: id }), options);
@@ -536,13 +536,15 @@ describe('answers of an HTTP upstream', () => {
     const all = await Promise.all(streams);
     expect((await call(gateway, 'refused')).status).toBe(429);
     for (const { stream } of all) stream.leave();
-    await waitUntil(async () => (await call(gateway, 'prompt')).status === 200, { what: 'a place is free' });
+    await Promise.all(all.map(({ stream }) => stream.ended));
+    expect((await call(gateway, 'refused')).status).toBe(429);
     for (const { response, internal } of all) {
       expect(response.destroyed).toBe(false);
       response.write(progress(internal, 2));
       response.end(event({ jsonrpc: '2.0', id: internal, result: DONE }));
       await waitUntil(() => response.writableFinished, { what: 'the upstream could finish' });
     }
+    await waitUntil(async () => (await call(gateway, 'prompt')).status === 200, { what: 'a place is free' });
     const gone = await waitUntil(
       async () =>
         (await gateway.auditLines()).filter((line) => line['event_type'] === 'tool_response' && line['status'] === 499).length >= 3,
