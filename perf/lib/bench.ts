@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { atExit } from './at-exit.ts';
 import type { Measured } from './figures.ts';
 import type { Options } from './options.ts';
-import { stop } from './process.ts';
+import { obituary, stop } from './process.ts';
 import type { Program } from './process.ts';
 
 /** A build of the gateway: ours first, then the one it is compared with. */
@@ -85,6 +85,11 @@ export class Bench {
   record(target: string, figures: Readonly<Record<string, number>>): void {
     const series = (this.#measured[target] ??= {});
     for (const [figure, value] of Object.entries(figures)) (series[figure] ??= []).push(value);
+  }
+
+  /** What became of programs that should still be running: often the reason why an answer was wrong. */
+  obituaries(): string[] {
+    return this.#programs.map(obituary).filter((text) => text !== null);
   }
 
   get measured(): Measured {

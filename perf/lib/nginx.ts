@@ -12,7 +12,7 @@ export async function startNginx(bench: Bench, upstream: Target, workers: number
   const port = await freePort();
   const file = join(dir, 'nginx.conf');
   await writeFile(file, configOf(dir, port, new URL(upstream.url).host, workers));
-  const program = bench.keep(start(name, 'nginx', ['-p', dir, '-c', file, '-e', join(dir, 'error.log')]));
+  const program = bench.keep(start(name, 'nginx', ['-p', dir, '-c', file, '-e', 'stderr']));
   await until(program, () => isAnswering(`http://127.0.0.1:${port}/up`));
   const { pathname } = new URL(upstream.url);
   return { name, url: `http://127.0.0.1:${port}${pathname}`, callers: upstream.callers, program, isForeign: false };
@@ -27,6 +27,7 @@ pid ${join(dir, 'nginx.pid')};
 ${process.getuid?.() === 0 ? 'user root;' : ''}
 events { worker_connections 32768; }
 http {
+  error_log stderr;
   access_log ${join(dir, 'access.log')};
   ${paths.join('\n  ')}
   keepalive_requests 100000000;

@@ -15,7 +15,7 @@ export interface Program {
   readonly name: string;
   readonly child: ChildProcess;
   /** The end of what it printed, for when it fails. */
-  output(): string;
+  readonly output: () => string;
   /** Whether a descendant's command line is that of the program itself, and not of a server that it started. */
   readonly isOwn: (command: string) => boolean;
 }
@@ -90,6 +90,11 @@ export async function isAnswering(url: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** How it ended, with the end of its output; null while it runs. */
+export function obituary({ name, child, output }: Program): string | null {
+  return hasEnded(child) ? `${name} ended (${child.signalCode ?? `code ${child.exitCode}`}):\n${output()}` : null;
 }
 
 function hasEnded(child: ChildProcess): boolean {

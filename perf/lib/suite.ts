@@ -50,7 +50,7 @@ export async function runScenario(scenario: Scenario, settings: BenchSettings, b
   try {
     await scenario.run(bench);
   } catch (caught) {
-    error = caught instanceof Error ? caught.message : String(caught);
+    error = [caught instanceof Error ? caught.message : String(caught), ...bench.obituaries()].join('\n');
   } finally {
     await bench.close();
   }
