@@ -65,7 +65,12 @@ export const SERVER_FIELDS: Fields = {
   allow_private_networks: flag(false, '`http`: permits private and loopback addresses. Cloud metadata addresses stay refused.'),
   timeout_secs: number(0.05, DAY_SECS, 30, 'Longest wait for an answer; progress starts it anew.', { hardened: 15 }),
   timeout_max_secs: number(0.05, DAY_SECS, 600, 'Longest time for a request whatever its progress.', { hardened: 120 }),
-  max_concurrency: integer(0, 1_000_000, 1024, 'Requests in progress per worker; 0 = no limit.'),
+  max_concurrency: integer(
+    0,
+    1_000_000,
+    1024,
+    'Requests in progress per worker; 0 = the most that is ever kept (4,096 for `http`, 10,000 for `stdio`).',
+  ),
   max_response_size: integer(1024, 256 * MIB, 10 * MIB, '`http`: largest answer in bytes.', { hardened: 4 * MIB }),
   max_line_size: integer(1024, 256 * MIB, 10 * MIB, '`stdio`: longest line in bytes.', { hardened: 4 * MIB }),
   required: flag(true, 'Whether `/ready` is 503 while the server is down.'),
