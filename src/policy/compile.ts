@@ -31,6 +31,27 @@ export function compileAccess(grants: Grants, policy: PolicySettings, defaultToo
   return new CompiledAccess(grants, policy, defaultTools === 'all' ? DEFAULT_ALL : DEFAULT_NONE);
 }
 
+/** What holds for everybody, compiled once per configuration and shared by all its identities. */
+interface GeneralLists {
+  readonly deny: ToolList;
+  readonly allow: ToolList | null;
+}
+
+const generalLists = new WeakMap<PolicySettings, GeneralLists>();
+const NO_DENIALS = new ToolList([], 'denied_tools', false);
+
+function generalListsOf(policy: PolicySettings): GeneralLists {
+  const known = generalLists.get(policy);
+  if (known !== undefined) return known;
+  const { allow, deny } = policy.tools;
+  const lists = {
+    deny: new ToolList(deny, 'policy.tools.deny', false, true),
+    allow: allow === null ? null : new ToolList(allow, 'policy.tools.allow', true, true),
+  };
+  generalLists.set(policy, lists);
+  return lists;
+}
+
 class CompiledAccess implements Access {
   private readonly servers: readonly Matcher[] | null;
   private readonly denials: readonly ToolList[];
@@ -41,10 +62,11 @@ class CompiledAccess implements Access {
   private readonly decided = new Map<string, Map<string, ToolDecision>>();
 
   constructor(grants: Grants, policy: PolicySettings, byDefault: ToolDecision) {
-    const { allow, deny } = policy.tools;
+    const general = generalListsOf(policy);
     this.servers = grants.servers?.map((server) => compilePattern(server, 'name')) ?? null;
-    this.denials = [new ToolList(deny, 'policy.tools.deny', false, true), new ToolList(grants.deniedTools, 'denied_tools', false)];
-    this.policyAllow = allow === null ? null : new ToolList(allow, 'policy.tools.allow', true, true);
+    const denied = grants.deniedTools.length === 0 ? NO_DENIALS : new ToolList(grants.deniedTools, 'denied_tools', false);
+    this.denials = [general.deny, denied];
+    this.policyAllow = general.allow;
     this.granted = grants.allowedTools === null ? null : new ToolList(grants.allowedTools, 'allowed_tools', true);
     this.byDefault = byDefault;
   }
