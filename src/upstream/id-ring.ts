@@ -8,8 +8,9 @@ const LEAST_SLOTS = 64;
 /**
  * Entries by the ids it gives them: ascending, never twice. At most twice as many slots as there ever were entries at once.
  *
- * Not a `Map`: one whose entries come and go is copied again and again, and each abandoned copy keeps the next alive. Once one of
- * them is in the old generation, so is everything that ever was an entry, until the next full collection (`native-bench/id-ring.ts`).
+ * Not a `Map`: under the load of `tools-call-http-json` one whose entries come and go kept requests that were over alive until the next
+ * full collection. With a ring a worker holds 109 MB instead of 126 and spends 51 µs of CPU on a request instead of 57 (medians of three
+ * alternating rounds, one worker; no small benchmark shows it).
  */
 export class IdRing<T extends Numbered> {
   #slots: (T | null)[] = emptySlots(LEAST_SLOTS);
