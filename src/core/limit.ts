@@ -1,35 +1,126 @@
-import type { LimitSpec } from './principal.ts';
+import type { FailMode, LimitSpec } from './principal.ts';
 
-/** Result of a take, written into an object that the caller reuses. */
+/** Which limit it is: what audit, metrics and the admin view call it. */
+export type LimitName = 'address' | 'principal' | 'tool' | 'method' | 'in_flight' | 'upstream';
+
+/** Where a decision came from: leased from an authority, or one of the fail modes (`mcp_guard_rate_limit_mode`). */
+export type LimitMode = 'remote' | FailMode;
+
+/** What one request takes from one bucket. Built when configured or once per key, never per request where it can be helped. */
+export interface Charge {
+  readonly limit: LimitName;
+  /** Unique over all limits: begins with the limit's name unless it is a principal's own bucket. */
+  readonly key: string;
+  readonly spec: LimitSpec;
+  /** Whole tokens, ≥ 1. More than the burst can never be admitted. */
+  readonly tokens: number;
+}
+
+/**
+ * - `taken`: admitted.
+ * - `refused`: `out` says for how long.
+ * - `unknown`: this worker holds too few tokens and knows of no denial: `whenKnown`, then take again.
+ */
+export type Take = 'taken' | 'refused' | 'unknown';
+
+/** Result of a take, written into an object that the caller reuses. Of several charges: of the one that decided. */
 export interface LimitOutcome {
   isAllowed: boolean;
-  /** The burst: most that can be taken at once. */
+  /** The limit that decided: the one that refused, else the one with the fewest tokens left. */
+  decidedBy: LimitName;
+  /** The burst: most that can be taken at once. −1 = no limit. */
   limit: number;
   /** Whole tokens left, ≥ 0. */
   remaining: number;
   /** Seconds until the bucket is full again, rounded up. */
   resetSecs: number;
-  /** Seconds until a token is there, ≥ 1; 0 when allowed. */
+  /** Seconds until the tokens are there, ≥ 1; 0 when allowed. */
   retryAfterSecs: number;
 }
 
-/** Takes tokens. The bucket of an unknown key is full; keys are bounded and evicted when idle and full again. */
+/**
+ * Takes tokens. Over all workers and hosts, a key is admitted at most burst + rate × T in any window of length T
+ * (`docs/limits.md` has the proof and what outages cost). Keys are bounded; the idle ones are forgotten.
+ */
 export interface Limiter {
-  /** One token of `key`. Synchronous, allocation-free for a known key. `nowMs` is the monotonic clock. */
-  take(key: string, spec: LimitSpec, nowMs: number, out: LimitOutcome): void;
-  /** Returns a token taken for a request that turned out not to count (`count_denied = false`). Never above the burst. */
-  giveBack(key: string, spec: LimitSpec, nowMs: number): void;
+  /**
+   * All charges or none, in their order. Synchronous; allocation-free for known keys. `nowMs` is the monotonic clock.
+   * What is `unknown` has taken nothing.
+   */
+  take(charges: readonly Charge[], nowMs: number, out: LimitOutcome): Take;
+  /**
+   * After `unknown`: calls back exactly once, when taking again may tell more, at the latest after 20 ms, never inside.
+   * A take after the time is up is never `unknown`: the fail mode decides.
+   */
+  whenKnown(charges: readonly Charge[], again: () => void): void;
+  /** Returns what was taken for a request that turned out not to count. Never raises a bucket above its burst. */
+  giveBack(charges: readonly Charge[], nowMs: number): void;
   /** Keys held now (`mcp_guard_active_identities`). */
   readonly size: number;
   /** Frees what is idle; called about once a second. */
   sweep(nowMs: number): void;
+  /** What the admin view shows: most refused first, at most `max`. */
+  view(nowMs: number, max: number): readonly BucketView[];
+  close(): void;
 }
 
-/** Requests in progress per principal. */
+/** One bucket of one worker, for `GET /admin/api/limits`. */
+export interface BucketView {
+  readonly key: string;
+  readonly limit: LimitName;
+  readonly perSecond: number;
+  readonly burst: number;
+  /** Tokens this worker may spend now without asking. */
+  readonly leased: number;
+  /** Tokens left as far as is known. */
+  readonly remaining: number;
+  /** Refusals since the bucket was opened. */
+  readonly refused: number;
+  /** 0 when nothing is being refused now. */
+  readonly deniedForMs: number;
+  readonly mode: LimitMode;
+}
+
+/** A holder (a worker towards the primary, a host towards Redis) asks for tokens of one key. */
+export interface LeaseAsk {
+  readonly key: string;
+  readonly limit: LimitName;
+  readonly spec: LimitSpec;
+  /** Whole tokens wanted, ≥ 1. */
+  readonly want: number;
+  /** Of these at least so many, or none: what waiting requests need. */
+  readonly atLeast: number;
+  /** Tokens of earlier leases still unspent at the holder: what it had besides is spent. */
+  readonly have: number;
+}
+
+export interface LeaseAnswer {
+  /** 0 … want. */
+  readonly granted: number;
+  /** Milliseconds until asking again makes sense; 0 when something was granted. */
+  readonly waitMs: number;
+  /** Whole tokens left after the grant, for headers. */
+  readonly left: number;
+  readonly mode: LimitMode;
+}
+
+/** Gives leases. Answers in order of time, synchronously if it can; each ask is answered exactly once, unless closed. */
+export interface LimitAuthority {
+  ask(holder: number, ask: LeaseAsk, answer: (answer: LeaseAnswer) => void): void;
+  /** The holder gives back `tokens` it did not spend, and now has `have`. */
+  giveBack(holder: number, key: string, tokens: number, have: number): void;
+  /** The holder is gone: what it held counts as spent. */
+  lost(holder: number): void;
+  readonly size: number;
+  sweep(nowMs: number): void;
+  close(): Promise<void>;
+}
+
+/** Requests in progress per key. */
 export interface InFlightLimiter {
-  /** Most per principal; −1 = no limit. */
+  /** Most per key; −1 = no limit. */
   readonly max: number;
-  /** False when the principal already has the most it may have. */
+  /** False when the key already has the most it may have. */
   enter(key: string): boolean;
   /** Exactly once per successful `enter`. */
   leave(key: string): void;
