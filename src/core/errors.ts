@@ -50,6 +50,7 @@ export const ADMIN_REQUIRED: Refusal = refusal('ADMIN_REQUIRED', 403, 'admin_req
 // How much
 export const RATE_LIMITED: Refusal = refusal('RATE_LIMITED', 429, 'rate_limited', 'Rate limit exceeded');
 export const TOO_MANY_IN_FLIGHT: Refusal = refusal('TOO_MANY_IN_FLIGHT', 429, 'too_many_in_flight', 'Rate limit exceeded');
+export const LIMIT_UNAVAILABLE: Refusal = refusal('LIMIT_UNAVAILABLE', 503, 'limit_unavailable', 'Limits unavailable');
 
 // What is said
 export const BAD_CONTENT_TYPE: Refusal = refusal('BAD_CONTENT_TYPE', 415, 'content_type', 'Content-Type must be application/json');

@@ -36,6 +36,22 @@ export interface LimitOutcome {
   resetSecs: number;
   /** Seconds until the tokens are there, ≥ 1; 0 when allowed. */
   retryAfterSecs: number;
+  /** How the limit that decided was decided. Refused in `closed`: nobody could be asked, which is no fault of the caller. */
+  mode: LimitMode;
+}
+
+/** Figures of one worker's limiter since it started, for metrics. */
+export interface LimiterStats {
+  /** `remote` while the authority answers, and where none is needed; else the fail mode that decided last. */
+  readonly mode: LimitMode;
+  /** Asks sent to the authority. */
+  readonly asks: number;
+  /** Requests that had to wait for an answer. */
+  readonly waits: number;
+  /** Of these, the ones that waited in vain. */
+  readonly timeouts: number;
+  /** Requests waiting now. */
+  readonly waiting: number;
 }
 
 /**
@@ -61,6 +77,7 @@ export interface Limiter {
   sweep(nowMs: number): void;
   /** What the admin view shows: most refused first, at most `max`. */
   view(nowMs: number, max: number): readonly BucketView[];
+  stats(): LimiterStats;
   close(): void;
 }
 
