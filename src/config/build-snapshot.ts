@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { AuditSettings, ConfigSnapshot, RedactionRule } from '../core/config.ts';
-import { buildAuth, buildRateLimit } from './build-auth.ts';
+import { buildAuth } from './build-auth.ts';
+import { buildRateLimit } from './build-limits.ts';
 import { buildServer } from './build-server.ts';
 import { buildUpstream, serverSections } from './build-upstream.ts';
 import type { Section } from './section.ts';
