@@ -133,12 +133,46 @@ export interface LimitAuthority {
   close(): Promise<void>;
 }
 
-/** Requests in progress per key. */
+/**
+ * - `entered`: the caller owes one `leave`.
+ * - `full`: there are as many requests in progress as there may be.
+ * - `unknown`: this worker holds no free place and knows of no denial: `whenFree`.
+ */
+export type Entry = 'entered' | 'full' | 'unknown';
+
+/** A wait for a place. */
+export interface PlaceTicket {
+  /** No callback any more. Nothing happens after the callback. */
+  cancel(): void;
+}
+
+/**
+ * Places for requests in progress: over all workers at most `max` per key are taken at a time. A place is held from
+ * `entered` to `leave`; those of a worker that dies are free again, because its requests died with it.
+ */
+export interface Places {
+  /** Synchronous, without allocation where this worker holds a place. `max` ≥ 1, the same for a key at all times. */
+  enter(key: string, max: number): Entry;
+  /** Exactly once per `entered`; throws RangeError without one, because counts would drift open otherwise. */
+  leave(key: string): void;
+  /**
+   * Calls back exactly once, never inside: true = entered (the caller owes a `leave`, also when nobody wants the place any
+   * more), false = full. `brief` ends with the first denial or after 20 ms, when the fail mode decides; `patient` waits for a
+   * place until it is cancelled. First come, first served.
+   */
+  whenFree(key: string, max: number, patience: 'brief' | 'patient', done: (isEntered: boolean) => void): PlaceTicket;
+  /** Keys held now. */
+  readonly size: number;
+  close(): void;
+}
+
+/** Requests in progress per key, all with the same maximum. */
 export interface InFlightLimiter {
   /** Most per key; −1 = no limit. */
   readonly max: number;
-  /** False when the key already has the most it may have. */
-  enter(key: string): boolean;
-  /** Exactly once per successful `enter`. */
+  enter(key: string): Entry;
+  /** After `unknown`: as `Places.whenFree`, brief. */
+  whenFree(key: string, done: (isEntered: boolean) => void): void;
+  /** Exactly once per entry. */
   leave(key: string): void;
 }
