@@ -128,6 +128,13 @@ export interface LimitAuthority {
   giveBack(holder: number, key: string, tokens: number, have: number): void;
   /** The holder is gone: what it held counts as spent. */
   lost(holder: number): void;
+  /**
+   * The holder has sent something, with the last stamp it received; 0 before the first. A holder that is cut off falls
+   * back on its share of each limit some time after the last stamp, so from then on that share is not the authority's.
+   */
+  heard(holder: number, stamp: number): void;
+  /** Goes with every answer to the holder: milliseconds of the authority's clock, > 0. */
+  stampFor(holder: number): number;
   readonly size: number;
   sweep(nowMs: number): void;
   close(): Promise<void>;
@@ -147,7 +154,7 @@ export interface PlaceTicket {
 }
 
 /**
- * Places for requests in progress: over all workers at most `max` per key are taken at a time. A place is held from
+ * Places for requests in progress, per key: a principal's (`provider:id`) or `upstream:<name>`. Over all workers at most `max` are taken at a time. A place is held from
  * `entered` to `leave`; those of a worker that dies are free again, because its requests died with it.
  */
 export interface Places {
