@@ -202,11 +202,23 @@ export interface UpstreamSettings {
   readonly timeoutMs: number;
   /** Hard deadline of a request. */
   readonly timeoutMaxMs: number;
-  /** Requests in flight per worker; 0 = unlimited. */
+  /** Requests in progress over all workers; 0 = the most that a worker keeps. */
   readonly maxConcurrency: number;
+  /** Longest wait for a place when all are taken; 0 = refused at once. */
+  readonly queueMs: number;
+  /** Most requests that wait so, over all workers. */
+  readonly queueMax: number;
+  /** Null: switched off. */
+  readonly breaker: BreakerSettings | null;
   readonly maxResponseBytes: number;
   readonly stdio: StdioSettings | null;
   readonly http: HttpSettings | null;
+}
+
+export interface BreakerSettings {
+  /** Consecutive failures that open it. */
+  readonly failures: number;
+  readonly openMs: number;
 }
 
 export interface StdioSettings {

@@ -88,6 +88,7 @@ export const POLICY_DENIED: Refusal = refusal('POLICY_DENIED', 403, 'policy_deni
 // Where to
 export const UPSTREAM_DOWN: Refusal = refusal('UPSTREAM_DOWN', 503, 'upstream_unavailable', 'Upstream unavailable');
 export const UPSTREAM_BUSY: Refusal = refusal('UPSTREAM_BUSY', 503, 'upstream_busy', 'Upstream busy');
+export const UPSTREAM_OPEN: Refusal = refusal('UPSTREAM_OPEN', 503, 'upstream_circuit_open', 'Upstream unavailable');
 export const UPSTREAM_FAILED: Refusal = refusal('UPSTREAM_FAILED', 502, 'upstream_error', 'Upstream error');
 export const UPSTREAM_INVALID: Refusal = refusal('UPSTREAM_INVALID', 502, 'upstream_invalid', 'Upstream error');
 export const UPSTREAM_TOO_LARGE: Refusal = refusal('UPSTREAM_TOO_LARGE', 502, 'upstream_too_large', 'Upstream error');

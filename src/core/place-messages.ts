@@ -3,6 +3,9 @@
 /** `suspect`: closed, after at least one failure: the next sign of life is worth telling. */
 export type CircuitPhase = 'closed' | 'suspect' | 'open' | 'half_open';
 
+/** `ask_state` is answered with the phase; `ask_probe`, once it is half open, with `probe`; `probe_over`: it ended without telling anything. */
+export type CircuitReport = 'ask_state' | 'failed' | 'alive' | 'ask_probe' | 'probe_alive' | 'probe_failed' | 'probe_over';
+
 /** Worker → primary. Keys as in `Places`. */
 export type PlaceToPrimary =
   /** At most one per key is unanswered. `need` requests wait; `want` ≥ `need` places are wished for. */
@@ -21,7 +24,7 @@ export type PlaceToPrimary =
   | { readonly type: 'back'; readonly key: string; readonly places: number; readonly isRecall: boolean }
   /** Places taken without being granted, while the primary did not answer: they count from now on. */
   | { readonly type: 'took'; readonly key: string; readonly max: number; readonly places: number }
-  | { readonly type: 'circuit'; readonly server: string; readonly what: 'failed' | 'alive' | 'ask_probe' | 'probe_over' };
+  | { readonly type: 'circuit'; readonly server: string; readonly what: CircuitReport };
 
 /** Primary → worker. */
 export type PlaceToWorker =

@@ -1,4 +1,4 @@
-import type { InFlightLimiter, LimitOutcome, Limiter } from '../core/limit.ts';
+import type { LimitOutcome, Limiter } from '../core/limit.ts';
 
 /** Limiter of a gateway with `rate_limit.enabled = false`: allows all, keeps nothing. `limit` −1 = no limit headers. */
 export const unlimited: Limiter = {
@@ -12,11 +12,4 @@ export const unlimited: Limiter = {
   },
   giveBack(): void {},
   sweep(): void {},
-};
-
-/** The same for requests in progress. */
-export const unlimitedInFlight: InFlightLimiter = {
-  max: -1,
-  enter: () => true,
-  leave(): void {},
 };
