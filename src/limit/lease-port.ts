@@ -16,6 +16,8 @@ import type { LimitSpec } from '../core/principal.ts';
  *   the returns; `ask` for the asks. When a worker's process is gone, and only then, it calls `lost(holder)` by itself.
  */
 export interface LeasePort {
+  /** Once, by the limiter, before it sends anything. */
+  attach(client: LeaseClient): void;
   /** Calls `flush` once, as soon as the requests that this turn of the event loop has brought are looked at; never inside. */
   afterTurn(flush: () => void): void;
   /** Without a connection: dropped silently. At most 1,024 entries. The batch is the receiver's to keep. */
