@@ -121,6 +121,8 @@ export interface UpstreamEvents {
   /** A line or event that is no JSON-RPC message and was dropped. */
   noise(server: string, kind: 'not_json' | 'unmatched' | 'oversize' | 'server_request'): void;
   restarted(server: string, attempt: number): void;
+  /** Its circuit opened, half-opened or closed. */
+  circuitChanged(upstream: Upstream): void;
 }
 
 /** A request path resolved to an upstream. */
