@@ -1,4 +1,5 @@
 import type { Exchange } from './exchange.ts';
+import type { LimitName } from './limit.ts';
 import type { Principal } from './principal.ts';
 import type { Refusal } from './refusal.ts';
 import type { TransportName } from './upstream.ts';
@@ -29,7 +30,11 @@ export interface RequestContext {
   /** Raw JSON token of the request's id; `null` for none or not yet known. */
   idToken: string;
   isNotification: boolean;
-  /** Limit headers: the values of the limiter that decided; −1 = none consulted. */
+  /** The limit that refused, else the one whose figures the answer shows; empty when none was consulted. */
+  limitedBy: LimitName | '';
+  /** Value of `RateLimit-Policy` for that limit. */
+  limitPolicy: string;
+  /** Limit headers: its values; −1 = none to be shown. */
   limit: number;
   limitRemaining: number;
   limitResetSecs: number;

@@ -2,6 +2,7 @@ import type { Registry } from 'prom-client';
 import type { Clock } from '../core/clock.ts';
 import { VERSION } from '../core/version.ts';
 import { type Cell, CellFamily, type Collected, ReadFamily } from './families.ts';
+import { LimitCounts } from './limit-counts.ts';
 import { measureProcess } from './process-figures.ts';
 import { registryOf } from './registry.ts';
 import { RequestCounts } from './request-counts.ts';
@@ -29,7 +30,7 @@ export class Metrics {
     help: 'Decisions about credentials.',
     labels: ['provider', 'result'],
   });
-  readonly rateLimit: { readonly allowed: Cell; readonly refused: Cell };
+  readonly limits: LimitCounts = new LimitCounts();
   readonly refusals: CellFamily = new CellFamily({
     name: 'mcp_guard_refusals_total',
     help: 'Requests that were refused or failed, by reason of the error catalogue.',
@@ -53,19 +54,13 @@ export class Metrics {
   readonly #close: () => void;
 
   constructor(clock: Clock) {
-    const rateLimit = new CellFamily({
-      name: 'mcp_guard_rate_limit_total',
-      help: 'Decisions of the identity budgets.',
-      labels: ['allowed'],
-    });
     const blocked = new CellFamily({ name: 'mcp_guard_blocked_total', help: 'Requests refused because the caller may not.' });
     const suppressed = new CellFamily({ name: 'mcp_guard_log_suppressed_total', help: 'Log lines left out because there were too many.' });
-    this.rateLimit = { allowed: rateLimit.child('true'), refused: rateLimit.child('false') };
     this.blocked = blocked.child();
     this.logSuppressed = suppressed.child();
     const measured = measureProcess();
     this.#close = () => measured.close();
-    const own = [this.auth, rateLimit, this.refusals, blocked, this.internalErrors, suppressed, this.reloads, this.tools];
+    const own = [this.auth, ...this.limits.families, this.refusals, blocked, this.internalErrors, suppressed, this.reloads, this.tools];
     this.registry = registryOf([
       ...this.requests.families,
       ...own,

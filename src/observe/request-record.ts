@@ -1,6 +1,6 @@
 import type { AuditEventType, AuditRecord } from '../core/audit.ts';
 import type { RequestContext } from '../core/context.ts';
-import { CLIENT_GONE, isUpstreamFailure } from './outcome.ts';
+import { CLIENT_GONE, isUpstreamFailure, refusingLimit } from './outcome.ts';
 
 type Draft = { -readonly [Field in keyof AuditRecord]: AuditRecord[Field] };
 
@@ -35,6 +35,8 @@ export function closingRecord(event: AuditEventType, context: RequestContext, po
   if (refusal !== null) record.reason = refusal.reason;
   else if (status === CLIENT_GONE) record.reason = 'client_gone';
   else if (context.upstreamErrorCode !== 0) record.reason = `upstream_answered_error_${context.upstreamErrorCode}`;
+  const limit = refusingLimit(context);
+  if (limit !== '') record.limit = limit;
   if (context.errorId !== '') record.error_id = context.errorId;
   return record;
 }
