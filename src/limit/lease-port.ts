@@ -12,6 +12,7 @@ import type { LimitSpec } from '../core/principal.ts';
  * - Once a new connection of a holder is accepted, nothing from its former one is processed any more.
  * - What cannot be sent is dropped together with its connection: `disconnected()` follows, later, never inside `send`.
  * - Every batch is answered, the empty one too, at once (`LimitAuthority.stampFor`); asks that take longer follow later.
+ *   What answers several batches at once may be one answer.
  * - For each batch the primary calls, in this order: `lost(holder)` if `isReset`; `heard(holder, stamp)`; `giveBack` for
  *   the returns; `ask` for the asks. When a worker's process is gone, and only then, it calls `lost(holder)` by itself.
  */
@@ -38,6 +39,8 @@ export interface LeaseClient {
 export interface LeaseBatch {
   /** The last stamp received; 0 before the first. */
   readonly stamp: number;
+  /** Comes back with the answer: the worker's own clock. */
+  readonly sentMs: number;
   /** The worker holds nothing (any more): what the authority believes it holds counts as spent. Such a batch is empty. */
   readonly isReset: boolean;
   readonly returns: readonly LeaseReturn[];
@@ -70,6 +73,8 @@ export interface SlotAsk {
 export interface LeaseAnswers {
   /** `LimitAuthority.stampFor(holder)`, taken when this was sent. */
   readonly stamp: number;
+  /** `sentMs` of the last batch that had arrived when this was sent. */
+  readonly sentMs: number;
   readonly answers: readonly SlotAnswer[];
 }
 
