@@ -5,10 +5,18 @@ const LIMITS: readonly LimitName[] = ['address', 'principal', 'tool', 'method', 
 const MODES: readonly LimitMode[] = ['remote', 'local', 'closed', 'open'];
 const NOTHING: LimiterStats = { mode: 'remote', asks: 0, waits: 0, timeouts: 0, waiting: 0 };
 
+/** How the way to the authority has been: connections lost, and threads that took the place of a dead one. */
+export interface CarrierStats {
+  readonly disconnects: number;
+  readonly restarts: number;
+}
+
 /** What limits decided, and what it took to know. */
 export class LimitCounts {
   /** The limiter of this worker; set after building. */
   stats: () => LimiterStats = () => NOTHING;
+  /** The thread that asks for this worker's limiter; set after building. Null without one. */
+  carrier: () => CarrierStats | null = () => null;
   readonly families: readonly Collected[];
   readonly #allowed: Cell;
   readonly #denied: Cell;
@@ -44,6 +52,11 @@ export class LimitCounts {
   }
 
   #readFamilies(): Collected[] {
+    const carrier = (name: string, help: string, read: (stats: CarrierStats) => number): Collected =>
+      new ReadFamily({ name, help, type: 'counter', aggregator: 'sum' }, () => {
+        const stats = this.carrier();
+        return stats === null ? [] : read(stats);
+      });
     const family = (type: 'counter' | 'gauge', name: string, help: string, read: (stats: LimiterStats) => number | Sample[]): Collected =>
       new ReadFamily({ name, help, type, aggregator: 'sum' }, () => read(this.stats()));
     return [
@@ -54,6 +67,12 @@ export class LimitCounts {
       family('counter', 'mcp_guard_rate_limit_waits_total', 'Requests that waited for tokens to be granted.', ({ waits }) => waits),
       family('counter', 'mcp_guard_rate_limit_timeouts_total', 'Requests that waited for tokens in vain.', ({ timeouts }) => timeouts),
       family('gauge', 'mcp_guard_rate_limit_waiting', 'Requests that wait for tokens now.', ({ waiting }) => waiting),
+      carrier(
+        'mcp_guard_rate_limit_disconnects_total',
+        'Times that a worker lost the authority of its limits.',
+        (stats) => stats.disconnects,
+      ),
+      carrier('mcp_guard_rate_limit_thread_restarts_total', 'Sync threads that replaced a dead one.', (stats) => stats.restarts),
     ];
   }
 }

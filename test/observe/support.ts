@@ -123,6 +123,8 @@ export function contextOf(changes: Partial<RequestContext> = {}, head: Partial<R
     resource: '',
     idToken: '1',
     isNotification: false,
+    limitedBy: '',
+    limitPolicy: '',
     limit: -1,
     limitRemaining: 0,
     limitResetSecs: 0,

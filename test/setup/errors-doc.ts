@@ -32,8 +32,10 @@ export const NOTES: Readonly<Record<string, string>> = {
   AUTH_INVALID: 'The credential is not known.',
   AUTH_EXPIRED: 'The credential was known and is past its `expires_at`.',
   ADMIN_REQUIRED: 'The caller is known but is no administrator: a role `admin` or one of `server.admin.tokens` is needed.',
-  RATE_LIMITED: "The caller's bucket is empty; `Retry-After` says when a token will be there.",
+  RATE_LIMITED:
+    'A bucket is empty: of the caller, its address, the tool or the method; `RateLimit` names it. `Retry-After` says when a token will be there.',
   TOO_MANY_IN_FLIGHT: 'The caller has `rate_limit.max_in_flight` requests in progress.',
+  LIMIT_UNAVAILABLE: 'Nobody can be asked whether a limit with `fail_mode = "closed"` is kept. Try again after `Retry-After`.',
   BAD_CONTENT_TYPE: 'The body of a message must be `application/json`; a charset parameter is accepted.',
   NOT_ACCEPTABLE: 'The `Accept` header rules out what the gateway would answer with.',
   EMPTY_BODY: 'A POST without a body.',
