@@ -139,6 +139,8 @@ export class PlaceAuthority {
     if (shared === null) return;
     shared.total += message.places;
     shared.held.set(holder, (shared.held.get(holder) ?? 0) + message.places);
+    if (shared.total <= shared.max) return;
+    for (const other of shared.held.keys()) this.#options.send(other, { type: 'recall', key: shared.key });
   }
 
   /** Serves who waits, as far as there are places; then calls back what is idle, or denies. */

@@ -103,9 +103,9 @@ export class PlaceLease implements Places {
 
   /** What the primary says. */
   receive(message: Extract<PlaceToWorker, { type: 'granted' | 'recall' }>): void {
-    if (this.#isSilent) this.#onHeard();
     if (message.type === 'granted') this.#onGranted(message.key, message.places, message.waitMs);
     else this.#onRecall(message.key);
+    if (this.#isSilent) this.#onHeard();
   }
 
   close(): void {
