@@ -7,8 +7,7 @@ import type { ConfigSnapshot } from '../core/config.ts';
 import type { Events } from '../core/events.ts';
 import type { Application, Listener } from '../core/exchange.ts';
 import type { Fleet } from '../core/fleet.ts';
-import type { BucketView } from '../core/limit.ts';
-import type { MetricsDump, ServerStderr, UpstreamStatus } from '../core/messages.ts';
+import type { MetricsDump, ServerStderr, UpstreamStatus, WorkerLimits } from '../core/messages.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
 import { VERSION } from '../core/version.ts';
 import { buildLimiter } from '../limit/build.ts';
@@ -20,6 +19,7 @@ import { listenerSettings } from '../listener/settings.ts';
 import { dumpMetrics } from '../observe/aggregate.ts';
 import { buildEvents, type ObservedEvents } from '../observe/events.ts';
 import { createLog } from '../observe/log.ts';
+import type { CarrierStats } from '../observe/limit-counts.ts';
 import { Metrics } from '../observe/metrics.ts';
 import { compileAccess } from '../policy/compile.ts';
 import { compileToolIndex } from '../policy/tool-index.ts';
@@ -42,7 +42,7 @@ export interface GatewayDeps {
   /** Hands complete audit lines to the primary. */
   readonly sendAudit: SendAudit;
   /** The way to the authority of all workers' limits; null: this is the only event loop, and there is no other host. */
-  readonly leasePort: LeasePort | null;
+  readonly leasePort: (LeasePort & { readonly stats: CarrierStats }) | null;
   /** How long ago the worker died whose place this one takes; null for the first. */
   readonly sinceDeathMs: number | null;
   /** Where places for requests in progress are leased from; null: this is the only event loop. */
@@ -68,8 +68,10 @@ export interface Gateway {
   readonly events: Events;
   /** Frees idle budgets; about once a second. */
   sweep(): void;
-  /** Budgets of this worker, most refused first. */
-  limits(max: number): readonly BucketView[];
+  /** Budgets of this worker, most refused first, and how many there are. */
+  limits(max: number): Omit<WorkerLimits, 'worker'>;
+  /** Gives back what is leased. Last of all: no request may be left that spends or gives back. */
+  closeLimits(): void;
   statuses(): readonly UpstreamStatus[];
   /** `connections`: of all listeners of this worker. */
   dumpMetrics(connections: number): Promise<MetricsDump>;
@@ -125,6 +127,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
   };
   metrics.sources.activeIdentities = () => limiter.size;
   metrics.limits.stats = () => limiter.stats();
+  metrics.limits.carrier = () => deps.leasePort?.stats ?? null;
   metrics.sources.requestsInFlight = () => load.active;
   metrics.sources.streams = () => load.streams;
   return {
@@ -132,7 +135,8 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     load,
     events,
     sweep: () => limiter.sweep(clock.nowMs()),
-    limits: (max) => limiter.view(clock.nowMs(), max),
+    limits: (max) => ({ buckets: limiter.view(clock.nowMs(), max), size: limiter.size }),
+    closeLimits: () => limiter.close(),
     statuses: () => statuses(config, registry),
     dumpMetrics: (connections) => {
       metrics.sources.connections = () => connections;
