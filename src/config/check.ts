@@ -4,6 +4,7 @@ import type { ConfigSnapshot } from '../core/config.ts';
 import { checkAuth } from './check-auth.ts';
 import { checkDigests } from './check-digests.ts';
 import { checkLimits } from './check-limits.ts';
+import { checkRedis } from './check-redis.ts';
 import { checkServer } from './check-server.ts';
 import { checkUpstreams } from './check-upstream.ts';
 import type { Problems } from './problems.ts';
@@ -16,6 +17,7 @@ export function checkTogether(root: Section, snapshot: ConfigSnapshot, nowMs: nu
   checkAuth(root.section('auth'), snapshot, nowMs, problems);
   checkDigests(root, problems);
   checkLimits(root.section('rate_limit'), snapshot, problems);
+  checkRedis(root.section('redis'), snapshot, problems);
   checkUpstreams(root.section('upstream'), problems);
   checkAudit(root.section('audit'), snapshot, problems);
 }

@@ -1,3 +1,4 @@
+import { checkRedisUrl } from './redis-url.ts';
 import {
   choice,
   flag,
@@ -12,7 +13,7 @@ import {
   text,
   textList,
 } from './schema-types.ts';
-import { checkUrl } from './syntax.ts';
+import { checkNoNul, checkUrl } from './syntax.ts';
 
 /** One request in about three hours is the slowest rate that is kept. */
 export const MIN_PER_SECOND = 0.0001;
@@ -71,13 +72,24 @@ export const RATE_LIMIT: GroupField = group('How much each caller may do: a toke
   }),
 });
 
-export const REDIS: GroupField = laterAndOff(
-  group('One store that several hosts share: budgets, revocations, sessions.', {
-    url: secret('`redis://`, `rediss://`, `redis+sentinel://` or several `host:port`; may carry a password.'),
-    prefix: text('mcp-guard:', 'Put before every key.'),
-    tls: flag(false, 'Whether the connection is encrypted.'),
+export const REDIS: GroupField = group('The store that several hosts share, for limits that hold over all of them.', {
+  url: secret(
+    '`redis://user:password@host:port/database`, `rediss://` for TLS, `redis+sentinel://host:port,host:port/master`, `redis+cluster://host:port,host:port`, or `host:port` of one node or several of a Cluster.',
+    { check: checkRedisUrl },
+  ),
+  prefix: text('mcp-guard:', 'Put before every key.', { check: checkRedisPrefix, isEmptyAllowed: true }),
+  tls: flag(false, 'Whether the connection is encrypted, as with `rediss://`.'),
+  ca_path: text(null, 'PEM file of the authority that signed the certificates of the store. Default: those that Node trusts.', {
+    check: checkNoNul,
   }),
-);
+  tls_verify: flag(true, 'Whether the certificates of the store are checked.'),
+  max_hosts: integer(1, 1000, 4, 'Most gateways that use the store at a time: while it is lost, each keeps to this part of every limit.'),
+});
+
+/** Braces would decide on which node of a Cluster keys lie. */
+function checkRedisPrefix(prefix: string): string | null {
+  return /^[A-Za-z0-9:._-]{0,64}$/.test(prefix) ? null : 'must be at most 64 of A-Z a-z 0-9 : . _ -';
+}
 
 export const SESSION: GroupField = later(
   group('MCP sessions.', {

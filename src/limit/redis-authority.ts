@@ -8,6 +8,7 @@ import { epochKey, TAG_COUNT } from './redis-keys.ts';
 import { RedisOutage } from './redis-outage.ts';
 import { decodeLease, LEASE_SCRIPT, leaseArgs, type LeaseReply, TOUCH_SCRIPT } from './redis-script.ts';
 import { RedisTable } from './redis-table.ts';
+import { VouchedTime } from './vouched-time.ts';
 
 /** A worker gives up after 20 ms: it is to hear before that what the fail mode says, or it would take the primary for dead. */
 const WAIT_MS = 15;
@@ -70,6 +71,7 @@ export class RedisAuthority implements LimitAuthority {
   readonly #options: RedisAuthorityOptions;
   readonly #clock: Clock;
   readonly #table: RedisTable;
+  readonly #vouched: VouchedTime;
   /** One, or one for each tag where tags lie on several nodes. */
   readonly #outages: readonly RedisOutage[];
   readonly #waiting = new Map<RedisBucket, Waiter[]>();
@@ -89,6 +91,7 @@ export class RedisAuthority implements LimitAuthority {
     this.#options = options;
     this.#clock = options.clock;
     this.#table = new RedisTable(options);
+    this.#vouched = new VouchedTime(Math.max(1, options.workers));
     const random = options.random ?? Math.random;
     this.#outages = Array.from({ length: options.store.isSpread ? TAG_COUNT : 1 }, () => new RedisOutage(random));
   }
@@ -121,13 +124,16 @@ export class RedisAuthority implements LimitAuthority {
   }
 
   lost(holder: number): void {
-    for (const bucket of this.#table.all()) bucket.lose(holder);
+    this.#vouched.lost(holder, this.#clock.nowMs());
+    for (const bucket of this.#table.all()) bucket.settle(holder, 0);
   }
 
-  heard(): void {}
+  heard(holder: number, stamp: number): void {
+    this.#vouched.heard(holder, stamp, this.#clock.nowMs());
+  }
 
-  stampFor(): number {
-    return Math.max(1, this.#clock.nowMs());
+  stampFor(holder: number): number {
+    return this.#vouched.stampFor(holder, this.#clock.nowMs());
   }
 
   /** Renews what is held, returns what is idle, reports what was spent, forgets what is over, and looks whether Redis is back. */
@@ -199,10 +205,8 @@ export class RedisAuthority implements LimitAuthority {
 
   #deny(waiter: Waiter, nowMs: number): void {
     const { bucket, ask } = waiter;
-    const left = bucket.leftAt(nowMs);
-    const missingMs = ((atLeastOf(ask) - left) * 1000) / bucket.spec.perSecond;
-    const waitMs = Math.max(1, Math.ceil(Math.max(bucket.isExact ? 0 : bucket.deniedUntilMs - nowMs, missingMs)));
-    this.#answer(waiter, { granted: 0, waitMs, left, mode: 'remote' });
+    const waitMs = bucket.denialMs(atLeastOf(ask), nowMs);
+    this.#answer(waiter, { granted: 0, waitMs, left: bucket.leftAt(nowMs), mode: 'remote' });
   }
 
   /** Without Redis: each limit as its fail mode says. */
@@ -315,6 +319,7 @@ export class RedisAuthority implements LimitAuthority {
 
   #send(bucket: RedisBucket, nowMs: number, what: { want: number; atLeast: number; back: number; deadAfterMs: number }): void {
     const back = bucket.drainPool(bucket.pool - what.back);
+    bucket.chargeAbsence(nowMs - this.#vouched.advance(nowMs));
     const number = ++this.#number;
     const call: BucketCall = { number, sentAtMs: nowMs, have: bucket.have, debt: bucket.debt, isGivenUp: false };
     bucket.call = call;
@@ -348,7 +353,7 @@ export class RedisAuthority implements LimitAuthority {
     if (reply !== null) bucket.accept(call, reply, LEASE_LIFE_MS, nowMs);
     if (!call.isGivenUp) {
       if (nowMs - call.sentAtMs > WAIT_MS) this.#failed(bucket, nowMs);
-      else this.#succeeded(bucket);
+      else this.#succeeded(this.#outageOf(bucket));
     }
     this.#serveWaiting(bucket, reply, nowMs);
   }
@@ -382,8 +387,8 @@ export class RedisAuthority implements LimitAuthority {
     this.#outageOf(bucket).failed(nowMs);
   }
 
-  #succeeded(bucket: RedisBucket): void {
-    this.#outageOf(bucket).succeeded();
+  #succeeded(outage: RedisOutage): void {
+    outage.succeeded();
     this.#mode = 'remote';
   }
 
@@ -403,7 +408,7 @@ export class RedisAuthority implements LimitAuthority {
     const ended = (isAnswered: boolean): void => {
       const nowMs = this.#clock.nowMs();
       if (!isAnswered || nowMs - sentAtMs > WAIT_MS) outage.failed(nowMs);
-      else if (outage.succeeded()) this.#mode = 'remote';
+      else this.#succeeded(outage);
     };
     this.#options.store.run(TOUCH_SCRIPT, [epochKey(this.#options.prefix, tag)], []).then(
       () => ended(true),

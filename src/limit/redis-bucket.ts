@@ -6,6 +6,9 @@ import type { LeaseReply } from './redis-script.ts';
 
 /** Part of a burst that holders may keep, all together. */
 const LEASED_PART = 0.1;
+/** How much longer a denial may last for a call to bring more than one token. */
+const LEASE_WAIT_MS = 100;
+
 /** A share of a limit, of which a host's worth is kept while Redis does not answer. */
 interface Share {
   /** Which outage it belongs to: what is left of an earlier one is gone. */
@@ -43,9 +46,9 @@ export class RedisBucket {
   debt = 0;
   call: BucketCall | null = null;
   lastNumber = 0;
-  lastCallMs = Number.NEGATIVE_INFINITY;
+  lastCallMs: number = Number.NEGATIVE_INFINITY;
   lastAskMs: number;
-  deniedUntilMs = Number.NEGATIVE_INFINITY;
+  deniedUntilMs: number = Number.NEGATIVE_INFINITY;
   readonly #byHolder = new Map<number, number>();
   readonly #maxHosts: number;
   #hosts: number;
@@ -54,6 +57,9 @@ export class RedisBucket {
   #left = 0;
   #leftAtMs = 0;
   #share: Share | null = null;
+  #absentMs: number | null = null;
+  /** Less than one token. */
+  #owed = 0;
 
   constructor(ask: LeaseAsk, prefix: string, maxHosts: number, nowMs: number) {
     this.key = ask.key;
@@ -132,10 +138,15 @@ export class RedisBucket {
     return Math.max(0, Math.min(this.burst - this.held, this.#left + gained + this.pool));
   }
 
-  /** Whether Redis said that there is nothing before a moment which has not come. */
+  /** Whether Redis has said that too little is there before a moment which has not come. */
   isDenied(atLeast: number, nowMs: number): boolean {
-    if (nowMs >= this.deniedUntilMs) return false;
-    return !this.isExact || this.leftAt(nowMs) < atLeast;
+    return nowMs < this.deniedUntilMs && this.leftAt(nowMs) < this.worthwhile(atLeast);
+  }
+
+  /** Until asking again makes sense for who was denied. */
+  denialMs(atLeast: number, nowMs: number): number {
+    const missing = this.worthwhile(atLeast) - this.leftAt(nowMs);
+    return Math.max(1, Math.ceil((missing * 1000) / this.spec.perSecond));
   }
 
   /** Tokens to ask Redis for: what is needed, or a whole lease if that is more. */
@@ -143,9 +154,10 @@ export class RedisBucket {
     return Math.min(this.burst, Math.max(needed, this.lease - this.have));
   }
 
-  /** Tokens that are worth a call: a denial lasts until so many are there. */
+  /** Tokens that are worth a call: half a lease, if it is there soon after what is needed. */
   worthwhile(atLeast: number): number {
-    return Math.max(atLeast, Math.ceil(this.lease / 2));
+    const soon = atLeast + Math.floor((this.spec.perSecond * LEASE_WAIT_MS) / 1000);
+    return Math.max(atLeast, Math.min(soon, Math.ceil(this.lease / 2)));
   }
 
   /** Takes in an answer. One to a call that is not the last tells nothing about tokens: the later call has already disowned them. */
@@ -169,10 +181,17 @@ export class RedisBucket {
     return back;
   }
 
-  lose(holder: number): boolean {
-    if (!this.#byHolder.has(holder)) return false;
-    this.settle(holder, 0);
-    return true;
+  /**
+   * Workers that are cut off from the host spend their shares of each limit without asking: as much is taken off in Redis.
+   * `absentMs`: sum of their absences since the start, divided by the number of workers.
+   */
+  chargeAbsence(absentMs: number): void {
+    const newMs = this.#absentMs === null ? 0 : Math.max(0, absentMs - this.#absentMs);
+    this.#absentMs = absentMs;
+    this.#owed += (newMs * this.spec.perSecond) / 1000 / this.#maxHosts;
+    const whole = Math.floor(this.#owed);
+    this.#owed -= whole;
+    this.debt = Math.min(this.burst, this.debt + whole);
   }
 
   /**

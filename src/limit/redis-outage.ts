@@ -1,29 +1,21 @@
-const FAILURES = 5;
-const WINDOW_MS = 1000;
-const PROBE_MS = 1000;
-const PROBE_JITTER = 0.2;
+import { Breaker } from './breaker.ts';
 
-/**
- * Whether a part of Redis answers. Five failures within a second open the circuit: nobody waits any more. About once a second one
- * call may probe, and the first that succeeds closes it.
- */
+/** Whether a part of Redis answers, and since when it does not. */
 export class RedisOutage {
-  readonly #random: () => number;
-  #failedAtMs: number[] = [];
-  #probeAtMs = Number.NEGATIVE_INFINITY;
-  #isOpen = false;
+  readonly #breaker: Breaker;
   #sinceMs: number | null = null;
   #id = 0;
 
   constructor(random: () => number) {
-    this.#random = random;
+    this.#breaker = new Breaker({ random });
   }
 
+  /** Nobody may wait any more. */
   get isOpen(): boolean {
-    return this.#isOpen;
+    return !this.#breaker.isClosed;
   }
 
-  /** Changes with every outage. */
+  /** Of the outage that is going on; −1 without one. */
   get id(): number {
     return this.#sinceMs === null ? -1 : this.#id;
   }
@@ -35,9 +27,7 @@ export class RedisOutage {
 
   /** Whether a call may be sent now to see; the next may about a second later. */
   mayProbe(nowMs: number): boolean {
-    if (!this.#isOpen || nowMs < this.#probeAtMs) return false;
-    this.#setProbe(nowMs);
-    return true;
+    return this.#breaker.mayProbe(nowMs);
   }
 
   failed(nowMs: number): void {
@@ -45,23 +35,11 @@ export class RedisOutage {
       this.#sinceMs = nowMs;
       this.#id++;
     }
-    this.#failedAtMs.push(nowMs);
-    if (this.#failedAtMs.length > FAILURES) this.#failedAtMs.shift();
-    if (this.#isOpen || this.#failedAtMs.length < FAILURES || nowMs - (this.#failedAtMs[0] as number) > WINDOW_MS) return;
-    this.#isOpen = true;
-    this.#setProbe(nowMs);
+    this.#breaker.failed(nowMs);
   }
 
-  /** True when this ended an outage. */
-  succeeded(): boolean {
-    const isEnd = this.#sinceMs !== null;
-    if (isEnd && this.#isOpen) this.#failedAtMs = [];
-    this.#isOpen = false;
+  succeeded(): void {
     this.#sinceMs = null;
-    return isEnd;
-  }
-
-  #setProbe(nowMs: number): void {
-    this.#probeAtMs = nowMs + PROBE_MS * (1 + PROBE_JITTER * (this.#random() - 0.5));
+    this.#breaker.succeeded();
   }
 }

@@ -146,7 +146,9 @@ export function leaseArgs(call: LeaseCall): readonly (string | number)[] {
 
 /** Null: the call came too late, behind a later one of the same holder, and changed nothing. Throws TypeError for anything else. */
 export function decodeLease(reply: StoreReply): LeaseReply | null {
-  if (!Array.isArray(reply) || reply.length !== 4 || !reply.every(Number.isSafeInteger)) throw new TypeError('no answer of the lease script');
-  const [granted, waitMs, left, hosts] = reply as readonly [number, number, number, number];
+  const numbers = Array.isArray(reply) ? reply.filter((value): value is number => Number.isSafeInteger(value)) : [];
+  const [granted, waitMs, left, hosts, ...rest] = numbers;
+  const isWhole = granted !== undefined && waitMs !== undefined && left !== undefined && hosts !== undefined && rest.length === 0;
+  if (!isWhole || !Array.isArray(reply) || reply.length !== 4) throw new TypeError('no answer of the lease script');
   return granted < 0 ? null : { granted, waitMs, left, hosts };
 }

@@ -3,6 +3,9 @@ import type { ConnectionOptions } from 'node:tls';
 import type { ClusterOptions, RedisOptions } from 'ioredis';
 import type { RedisSettings } from '../core/config.ts';
 
+/** Replies in the shapes of RESP2, which is what `RedisStore` reads. */
+type Plain = { readonly replyMapping: 'legacy' };
+
 const CONNECT_TIMEOUT_MS = 2000;
 /** A script takes microseconds: whoever waits longer has long been answered otherwise. */
 const COMMAND_TIMEOUT_MS = 1000;
@@ -24,14 +27,15 @@ export function tlsOptions(settings: RedisSettings): ConnectionOptions | undefin
   return { ...(caPath === null ? {} : { ca: readFileSync(caPath) }), rejectUnauthorized: isVerified, minVersion: 'TLSv1.2' };
 }
 
-/** What holds for every connection to a node. `isHeld`: whether a connection that is lost is tried again. */
-function nodeOptions(settings: RedisSettings): RedisOptions {
+/** What holds for every connection to a node. */
+function nodeOptions(settings: RedisSettings): RedisOptions & Plain {
   const tls = tlsOptions(settings);
   return {
     ...(settings.username === null ? {} : { username: settings.username }),
     ...(settings.password === null ? {} : { password: settings.password }),
     ...(tls === undefined ? {} : { tls }),
     protocol: 2,
+    replyMapping: 'legacy',
     connectionName: 'mcp-guard',
     disableClientInfo: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
@@ -46,14 +50,14 @@ function nodeOptions(settings: RedisSettings): RedisOptions {
   };
 }
 
-export function singleOptions(settings: RedisSettings): RedisOptions {
+export function singleOptions(settings: RedisSettings): RedisOptions & Plain {
   const [node] = settings.nodes;
   if (node === undefined) throw new RangeError('a store needs an address');
   return { ...nodeOptions(settings), host: node.host, port: node.port, db: settings.database, retryStrategy: retry };
 }
 
 /** User and password are those of the nodes; Sentinels are asked without. */
-export function sentinelOptions(settings: RedisSettings): RedisOptions {
+export function sentinelOptions(settings: RedisSettings): RedisOptions & Plain {
   const node = nodeOptions(settings);
   return {
     ...node,
@@ -71,7 +75,7 @@ export function sentinelOptions(settings: RedisSettings): RedisOptions {
   };
 }
 
-export function clusterOptions(settings: RedisSettings): ClusterOptions {
+export function clusterOptions(settings: RedisSettings): ClusterOptions & { readonly redisOptions: RedisOptions & Plain } {
   return {
     // Without a queue no command waits for a node; those on the way when one goes fail and are not sent again.
     enableOfflineQueue: false,

@@ -88,7 +88,6 @@ describe('features that are not built yet', () => {
     ['auth.jwt', '[auth.jwt]\nissuer = "x"'],
     ['auth.oauth', '[[auth.oauth]]\nprovider = "github"'],
     ['auth.mtls.enabled', '[auth.mtls]\nenabled = true'],
-    ['redis.url', '[redis]\nurl = "redis://x"'],
     ['policy.mode', '[policy]\nmode = "observe"'],
     ['policy.resources.deny', '[policy.resources]\ndeny = ["x"]'],
     ['policy.resources.allow', '[policy.resources]\nallow = ["x"]'],
@@ -104,7 +103,6 @@ describe('features that are not built yet', () => {
   });
 
   it.each([
-    ['upstream.breaker.failures', '[upstream.breaker]\nfailures = 5'],
     ['upstream.pool.max', '[upstream.pool]\nmax = 1'],
     ['upstream.tool_cache_ttl_secs', '[upstream]\ncommand = "x"\ntool_cache_ttl_secs = 5'],
   ])('%s of a server is refused as well', (path, text) => {

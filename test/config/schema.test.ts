@@ -20,7 +20,7 @@ rate_limit.{enabled,requests_per_second,burst_size,tool_limits,method_limits,ip,
 rate_limit.tool_limits.{tool_pattern,requests_per_second,burst_size,cost,fail_mode}
 rate_limit.method_limits.{method,requests_per_second,burst_size,fail_mode}
 rate_limit.ip.{requests_per_second,burst_size,fail_mode}
-redis.{url,url_file,prefix,tls}
+redis.{url,url_file,prefix,tls,ca_path,tls_verify,max_hosts}
 policy.{tools,resources,prompts,methods}.{allow,deny}
 policy.prompts.{deny_regex,max_length}
 policy.{arguments,mode}

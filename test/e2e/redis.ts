@@ -73,7 +73,11 @@ export async function startRedis(options: NodeOptions = {}): Promise<RedisNode> 
     if (options.settings !== undefined) writeFileSync(join(dir, 'sentinel.conf'), options.settings);
     const common = options.settings === undefined ? PLAIN : ['--bind', '127.0.0.1'];
     const args = [...sentinel, ...common, '--dir', dir, ...(options.settings === undefined ? words : [])];
-    const started = spawn('redis-server', args.map((word) => word.replaceAll('PORT', String(port))), { env: cleanEnv(), stdio: 'ignore' });
+    const started = spawn(
+      'redis-server',
+      args.map((word) => word.replaceAll('PORT', String(port))),
+      { env: cleanEnv(), stdio: 'ignore' },
+    );
     children.add(started);
     return started;
   }
@@ -105,7 +109,10 @@ export async function startRedis(options: NodeOptions = {}): Promise<RedisNode> 
 }
 
 /** Settings of a store on these nodes, as the configuration would have them. */
-export function redisSettings(nodes: readonly { readonly host: string; readonly port: number }[], more: Partial<RedisSettings> = {}): RedisSettings {
+export function redisSettings(
+  nodes: readonly { readonly host: string; readonly port: number }[],
+  more: Partial<RedisSettings> = {},
+): RedisSettings {
   return {
     mode: 'single',
     nodes: nodes.map(({ host, port }) => ({ host, port })),

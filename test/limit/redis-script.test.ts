@@ -201,7 +201,15 @@ describe('a bucket in Redis', () => {
         const used = draw(before + 1);
         const back = draw(3) === 0 ? draw(before - used + 1) : 0;
         const have = before - used - back;
-        const reply = await ask(keys, { perSecond, burst, holder: `h${who}`, want: draw(2) * (1 + draw(burst)), have, back, deadAfterMs: 60_000 });
+        const reply = await ask(keys, {
+          perSecond,
+          burst,
+          holder: `h${who}`,
+          want: draw(2) * (1 + draw(burst)),
+          have,
+          back,
+          deadAfterMs: 60_000,
+        });
         tokens[who] = have + reply.granted;
         spent += used;
         const held = tokens.reduce((sum, one) => sum + one, 0);

@@ -107,7 +107,10 @@ describe('a store on one Redis', () => {
   });
 
   it('says what is wrong with its credentials without naming them', async () => {
-    const redis = await startRedis({ args: ['--port', 'PORT', '--requirepass', 'right'], cliArgs: ['-p', 'PORT', '-a', 'right', '--no-auth-warning'] });
+    const redis = await startRedis({
+      args: ['--port', 'PORT', '--requirepass', 'right'],
+      cliArgs: ['-p', 'PORT', '-a', 'right', '--no-auth-warning'],
+    });
     const store = open(redisSettings([redis], { password: 'wrong-password' }));
     const refusal = async (): Promise<string> => (await outcome(store.run(ADD, ['{a}:n'], [1]))).error ?? '';
     await waitUntil(async () => /WRONGPASS|NOAUTH/.test(await refusal()), { what: 'the reason' });
@@ -162,9 +165,9 @@ describe('a store with TLS', () => {
   });
 
   it('does not open when the authority cannot be read', () => {
-    expect(() => new RedisStore(redisSettings([{ host: '127.0.0.1', port: 1 }], { tls: { caPath: '/nonexistent', isVerified: true } }))).toThrow(
-      /ENOENT/,
-    );
+    expect(
+      () => new RedisStore(redisSettings([{ host: '127.0.0.1', port: 1 }], { tls: { caPath: '/nonexistent', isVerified: true } })),
+    ).toThrow(/ENOENT/);
   });
 });
 
