@@ -76,8 +76,12 @@ export class LeaseThread implements LeasePort {
     view.setUint32(CONNECTION_BYTES, message.length - CONNECTION_BYTES - HEADER_BYTES, true);
     this.#sentBytes = (this.#sentBytes + message.length) | 0;
     thread.postMessage(message satisfies ToSyncThread);
-    // Its end is seen as that of any other: the limiter learns of it, and a new one is started.
-    if (((this.#sentBytes - Atomics.load(this.#taken, 0)) | 0) > MAX_BACKLOG_BYTES) void thread.terminate();
+    if (((this.#sentBytes - Atomics.load(this.#taken, 0)) | 0) > MAX_BACKLOG_BYTES) this.kill();
+  }
+
+  /** Ends a thread that is stuck. Its end is seen as that of any other: the limiter learns of it, and another is started. */
+  kill(): void {
+    void this.#thread?.terminate();
   }
 
   /** Lets what was sent leave, and ends the thread. Resolves at the latest after half a second. */

@@ -1,22 +1,24 @@
 import { systemClock } from '../core/clock.ts';
-import type { ConfigSnapshot } from '../core/config.ts';
+import type { ConfigSnapshot, RedisSettings } from '../core/config.ts';
 import type { Log } from '../core/log.ts';
 import type { LeaseAccess } from '../core/messages.ts';
+import type { Store } from '../core/store.ts';
+import { type BuiltAuthority, buildAuthority } from '../limit/build-authority.ts';
 import type { AuthorityFigures } from '../observe/authority-families.ts';
 import { LeaseServer } from './lease-server.ts';
-import { openAuthority, type OpenAuthority } from './open-authority.ts';
+import { StartError } from './ports.ts';
 
 /** How often the authority frees what is idle, and renews what it has leased itself. */
 const SWEEP_MS = 1000;
 
 /** What the primary keeps of all workers' limits: the authority, and the socket where workers ask it. */
 export class LimitDesk {
-  readonly #open: OpenAuthority;
+  readonly #built: BuiltAuthority;
   readonly #server: LeaseServer;
-  readonly #sweeping = systemClock.every(SWEEP_MS, () => this.#open.authority.sweep(systemClock.nowMs()));
+  readonly #sweeping = systemClock.every(SWEEP_MS, () => this.#built.authority.sweep(systemClock.nowMs()));
 
-  private constructor(open: OpenAuthority, server: LeaseServer) {
-    this.#open = open;
+  private constructor(built: BuiltAuthority, server: LeaseServer) {
+    this.#built = built;
     this.#server = server;
   }
 
@@ -24,11 +26,11 @@ export class LimitDesk {
   static async open(config: ConfigSnapshot, log: Log): Promise<LimitDesk | null> {
     const isAlone = config.server.workers <= 1 && config.redis === null;
     if (isAlone || !config.rateLimit.isEnabled) return null;
-    const open = openAuthority(config, log);
+    const built = await authorityOf(config, log);
     try {
-      return new LimitDesk(open, await LeaseServer.open(open.authority, Math.max(config.server.workers, 1), log));
+      return new LimitDesk(built, await LeaseServer.open(built.authority, Math.max(config.server.workers, 1), log));
     } catch (error) {
-      await open.close();
+      await built.close();
       throw error;
     }
   }
@@ -44,12 +46,28 @@ export class LimitDesk {
   }
 
   figures(): AuthorityFigures {
-    return { authority: this.#open.status(), ...this.#server.stats };
+    return { authority: this.#built.status(), ...this.#server.stats };
   }
 
   async close(): Promise<void> {
     this.#sweeping.cancel();
     this.#server.close();
-    await this.#open.close();
+    await this.#built.close();
+  }
+}
+
+/** The store is connected to meanwhile: a gateway starts without it, and each limit is kept as its fail mode says. */
+async function authorityOf(config: ConfigSnapshot, log: Log): Promise<BuiltAuthority> {
+  // Loaded only where it is configured: the client alone costs megabytes.
+  const store = config.redis === null ? null : await import('../store/connect.ts');
+  const connect = (settings: RedisSettings): Store => {
+    if (store === null) throw new Error('no store is configured');
+    return store.connectStore(settings, log);
+  };
+  try {
+    return buildAuthority(config, { clock: systemClock, connect });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new StartError(`cannot open the store of redis.url: ${reason}`, { cause: error });
   }
 }
