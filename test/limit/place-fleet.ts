@@ -20,7 +20,7 @@ export class PlaceFleet {
   readonly authority: PlaceAuthority;
   readonly leases: PlaceLease[] = [];
   /** Messages to the primary, by type. */
-  readonly sent = new Map<string, number>();
+  readonly sent: Map<string, number> = new Map();
   /** The primary does not run: what it is sent waits. */
   isStopped = false;
   readonly #options: PlaceFleetOptions;

@@ -267,7 +267,7 @@ describe('GatedUpstream: the circuit', () => {
     opened.push(registry);
     const upstream = registry.get('one') as Upstream;
     await ready(upstream);
-    const flights = Array.from({ length: 8 }, () => ask(upstream, call('silent')));
+    const flights = Array.from({ length: 8 }, () => ask(upstream, call('hang')));
     process.kill(upstream.pid as number, 'SIGKILL');
     expect((await Promise.all(flights)).every(({ refusal }) => refusal === UPSTREAM_FAILED)).toBe(true);
     await ready(upstream);
