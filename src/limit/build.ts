@@ -1,13 +1,30 @@
+import type { Clock } from '../core/clock.ts';
 import type { RateLimitSettings } from '../core/config.ts';
 import type { Limiter } from '../core/limit.ts';
+import { workerCapacity } from './capacity.ts';
+import type { LeasePort } from './lease-port.ts';
+import { LeasedLimiter } from './leased-limiter.ts';
 import { SharedTable } from './shared-table.ts';
-import type { TableOptions } from './shared-table.ts';
 import { unlimited } from './unlimited.ts';
 
-/** 131,072 keys are 4 MB of shared memory at most; a bucket at the default rate is full again within half a second. */
-const DEFAULTS: TableOptions = { capacity: 131_072, idleTtlMs: 10_000 };
+export interface LimiterDeps {
+  readonly clock: Clock;
+  /** Event loops of this gateway, ≥ 1. */
+  readonly workers: number;
+  /** Gateways that share their limits, ≥ 1. */
+  readonly hosts: number;
+  /** Null: this event loop is the only one there is, and nobody is asked. */
+  readonly port: LeasePort | null;
+  /** Monotonic: when the worker died whose place this one takes; null for the first. */
+  readonly replacesSinceMs?: number | null;
+}
 
-/** The per-principal limiter of a worker. The bound holds per worker: N workers admit up to N times the limit. */
-export function buildLimiter(settings: RateLimitSettings, options: Partial<TableOptions> = {}): Limiter {
-  return settings.isEnabled ? new SharedTable({ ...DEFAULTS, ...options }) : unlimited;
+/** The limiter of a worker. */
+export function buildLimiter(settings: RateLimitSettings, deps: LimiterDeps): Limiter {
+  const { clock, workers, hosts, port, replacesSinceMs = null } = deps;
+  if (!settings.isEnabled) return unlimited;
+  const { maxIdentities, idleTtlMs } = settings;
+  if (port === null) return new SharedTable({ capacity: maxIdentities, idleTtlMs, emptySinceMs: replacesSinceMs });
+  const capacity = workerCapacity(maxIdentities, workers);
+  return new LeasedLimiter({ capacity, idleTtlMs, workers: Math.max(1, workers), shares: Math.max(1, workers) * hosts, port, clock });
 }

@@ -30,11 +30,13 @@ export function generationOf(memory: LeaseMemory, slot: number): number {
   return Atomics.load(memory, slot) >>> GENERATION_SHIFT;
 }
 
-/** Event loop only: takes `tokens` if they are there. Another thread can only have added meanwhile. */
-export function takeLease(memory: LeaseMemory, slot: number, tokens: number): boolean {
-  if ((Atomics.load(memory, slot) & MAX_LEVEL) < tokens) return false;
+/** Event loop only: takes `tokens` if they are there. Returns what was left, at least, or −1: nothing was taken. */
+export function takeLease(memory: LeaseMemory, slot: number, tokens: number): number {
+  const level = Atomics.load(memory, slot) & MAX_LEVEL;
+  // Another thread can only have added meanwhile.
+  if (level < tokens) return -1;
   Atomics.sub(memory, slot, tokens);
-  return true;
+  return level - tokens;
 }
 
 /** Sync thread: adds a grant, unless the slot has another owner by now. Returns what was added. */

@@ -93,8 +93,15 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
   const metrics = new Metrics(clock);
   const audit = config.audit.isEnabled ? new WorkerSink({ worker: deps.worker, clock, redact, send: deps.sendAudit }) : null;
   const events = buildEvents({ metrics, audit, log, clock, redact, policyVersion: config.version });
-  const limiter = buildLimiter(config.rateLimit);
   const workers = Math.max(config.server.workers, 1);
+  const replacesSinceMs = deps.sinceDeathMs === null ? null : clock.nowMs() - deps.sinceDeathMs;
+  const limiter = buildLimiter(config.rateLimit, {
+    clock,
+    workers,
+    hosts: config.redis?.maxHosts ?? 1,
+    port: deps.leasePort,
+    replacesSinceMs,
+  });
   const requests = buildPlaces(config.rateLimit, { clock, workers, port: deps.placePort });
   const registry = buildRegistry(config.upstreams, {
     clock,
