@@ -29,6 +29,8 @@ export interface LeasePort {
 export interface LeaseClient {
   /** The shared buckets (`leaseMemory(buffer)`), for the thread that applies grants. */
   readonly buffer: SharedArrayBuffer;
+  /** There is a connection: the greeting is sent at once instead of with the next tick. */
+  connected(): void;
   /** Answers have arrived; their grants were applied. */
   answered(answers: LeaseAnswers): void;
   /** The connection is gone: what was not answered never will be. The limiter gives up what it holds, and says so. */

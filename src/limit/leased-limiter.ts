@@ -7,7 +7,7 @@ import { LeaseDesk } from './lease-desk.ts';
 import { applyGrant, levelOf, takeLease } from './lease-memory.ts';
 import type { LeaseAnswers, LeaseClient, LeasePort } from './lease-port.ts';
 import { LeaseTable } from './lease-table.ts';
-import { LocalShare } from './local-share.ts';
+import type { LocalShare } from './local-share.ts';
 import { Waiters } from './waiters.ts';
 
 export interface LeasedOptions {
@@ -17,8 +17,8 @@ export interface LeasedOptions {
   readonly idleTtlMs: number;
   /** Among which the authority divides leases. */
   readonly workers: number;
-  /** Into how many parts a limit falls while nobody can be asked: workers of all hosts that share the limit. */
-  readonly shares: number;
+  /** This worker's part of a limit while nobody can be asked: one of all workers on all hosts. */
+  readonly share: LocalShare;
   readonly port: LeasePort;
   readonly clock: Clock;
   readonly breaker?: Breaker;
@@ -45,9 +45,9 @@ export class LeasedLimiter implements Limiter, LeaseClient {
   #hasFailed = false;
 
   constructor(options: LeasedOptions) {
-    const { capacity, idleTtlMs, workers, shares, port, clock, breaker = new Breaker() } = options;
+    const { capacity, idleTtlMs, workers, share, port, clock, breaker = new Breaker() } = options;
     this.#table = new LeaseTable(capacity, workers);
-    this.#share = new LocalShare(shares);
+    this.#share = share;
     this.#desk = new LeaseDesk(this.#table, this.#waiters, port, clock, breaker, idleTtlMs);
     port.attach(this);
     this.#desk.line.greet();
@@ -93,6 +93,10 @@ export class LeasedLimiter implements Limiter, LeaseClient {
   answered(answers: LeaseAnswers): void {
     this.#desk.answered(answers);
     if (this.#desk.line.mayWait) this.#hasFailed = false;
+  }
+
+  connected(): void {
+    this.#desk.line.greet();
   }
 
   disconnected(): void {

@@ -13,6 +13,8 @@ const MAX_BACKLOG_BYTES = 4_194_304;
 const FIRST_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 5000;
 const STABLE_MS = 10_000;
+/** How long a new worker waits for the authority before it lets requests in. */
+const READY_MS = 1000;
 /** How long the last batch may take to leave. */
 const CLOSE_MS = 500;
 /** It holds a few kilobytes; what is large is V8's own share. */
@@ -47,6 +49,10 @@ export class LeaseThread implements LeasePort {
   #disconnects = 0;
   #restarts = 0;
   #isClosed = false;
+  #onReady: () => void = () => undefined;
+  readonly #ready: Promise<void> = new Promise((resolve) => {
+    this.#onReady = resolve;
+  });
 
   constructor(access: LeaseAccess, events: LeaseThreadEvents) {
     this.#access = access;
@@ -61,6 +67,14 @@ export class LeaseThread implements LeasePort {
   attach(client: LeaseClient): void {
     this.#client = client;
     this.#start();
+  }
+
+  /** Resolves when the authority has answered for the first time, or after a second: then there is an outage to be served through. */
+  async ready(): Promise<void> {
+    const { promise: timeIsUp, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, READY_MS);
+    await Promise.race([this.#ready, timeIsUp]);
+    clearTimeout(timer);
   }
 
   afterTurn(flush: () => void): void {
@@ -120,11 +134,14 @@ export class LeaseThread implements LeasePort {
   #receive(message: FromSyncThread): void {
     if (typeof message !== 'number') {
       const answers = readAnswers(message);
-      if (answers !== null) this.#client?.answered(answers);
+      if (answers === null) return;
+      this.#client?.answered(answers);
+      this.#onReady();
     } else if (message === 0) {
       this.#disconnected();
     } else {
       this.#connection = message;
+      this.#client?.connected();
     }
   }
 

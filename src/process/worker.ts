@@ -107,6 +107,9 @@ export class Worker {
       });
       this.#gateway = gateway;
       this.#reportUpstreams();
+      // The first requests need not wait for tokens in vain.
+      await this.#leases?.ready();
+      if (this.#isDraining) return;
       systemClock.every(SWEEP_MS, () => gateway.sweep());
       this.#listeners = await startListeners(message.config, { main: message.port, admin: message.adminPort }, gateway, systemClock);
       const [main, admin] = this.#listeners;

@@ -18,6 +18,11 @@ class Client implements LeaseClient {
   /** Levels of slot 0 at the time of each answer. */
   readonly levels: number[] = [];
   lossCount = 0;
+  connectionCount = 0;
+
+  connected(): void {
+    this.connectionCount += 1;
+  }
 
   answered(answers: LeaseAnswers): void {
     this.answers.push(answers);
@@ -122,7 +127,7 @@ describe('LeaseThread', () => {
     const { lossCount } = client;
     thread.send(batchOf([askFor(2)]));
     await until(() => client.answers.length === 1);
-    expect(client.lossCount).toBe(lossCount);
+    expect([client.lossCount, client.connectionCount]).toEqual([lossCount, lossCount + 1]);
     expect(thread.stats).toEqual({ isConnected: true, disconnects: lossCount, restarts: 0 });
   });
 
@@ -180,6 +185,18 @@ describe('LeaseThread', () => {
     await until(() => other.client.answers.length === 1);
     expect(levelOf(other.client.memory, 0)).toBe(10);
     expect(authority.stats.tokens).toBe(20);
+  });
+
+  it('is ready with the first answer, and after a second without one', async () => {
+    const { server } = await openStation();
+    const { thread, client } = startThread(server.admit(0));
+    await until(() => thread.stats.isConnected);
+    thread.send(batchOf([], { isReset: true }));
+    await thread.ready();
+    expect(client.answers).toHaveLength(1);
+    const fromMs = performance.now();
+    await startThread({ path: '/nowhere', token: new Uint8Array(32) }).thread.ready();
+    expect(performance.now() - fromMs).toBeGreaterThan(900);
   });
 
   it('carries a thousand batches in their order', async () => {
