@@ -8,7 +8,7 @@ export type RedisAddress = Pick<RedisSettings, 'mode' | 'nodes' | 'sentinelName'
 
 const DEFAULT_PORT = { single: 6379, cluster: 6379, sentinel: 26_379 } as const;
 const MAX_NODES = 64;
-const SHAPE = /^(?:(rediss?)(?:\+(sentinel|cluster))?:\/\/)?(?:([^/@]*)@)?([^/@]+)((?:\/[^/]*)*)$/;
+const SHAPE = /^(?:(rediss?)(?:\+(sentinel|cluster))?:\/\/)?(?:([^/@]*)@)?([^/@]+)((?:\/[^/]+)*\/?)$/;
 const MASTER_NAME = /^[A-Za-z0-9._-]{1,128}$/;
 
 /**

@@ -77,7 +77,7 @@ export const REDIS: GroupField = group('The store that several hosts share, for 
     '`redis://user:password@host:port/database`, `rediss://` for TLS, `redis+sentinel://host:port,host:port/master`, `redis+cluster://host:port,host:port`, or `host:port` of one node or several of a Cluster.',
     { check: checkRedisUrl },
   ),
-  prefix: text('mcp-guard:', 'Put before every key.', { check: checkRedisPrefix, isEmptyAllowed: true }),
+  prefix: text('mcp-guard:', 'Put before every key.', { check: checkRedisPrefix }),
   tls: flag(false, 'Whether the connection is encrypted, as with `rediss://`.'),
   ca_path: text(null, 'PEM file of the authority that signed the certificates of the store. Default: those that Node trusts.', {
     check: checkNoNul,
@@ -88,7 +88,7 @@ export const REDIS: GroupField = group('The store that several hosts share, for 
 
 /** Braces would decide on which node of a Cluster keys lie. */
 function checkRedisPrefix(prefix: string): string | null {
-  return /^[A-Za-z0-9:._-]{0,64}$/.test(prefix) ? null : 'must be at most 64 of A-Z a-z 0-9 : . _ -';
+  return /^[A-Za-z0-9:._-]{1,64}$/.test(prefix) ? null : 'must be 1 to 64 of A-Z a-z 0-9 : . _ -';
 }
 
 export const SESSION: GroupField = later(
