@@ -164,7 +164,7 @@ export interface Places {
   leave(key: string): void;
   /**
    * Calls back exactly once, never inside: true = entered (the caller owes a `leave`, also when nobody wants the place any
-   * more), false = full. `brief` ends with the first denial or after 20 ms, when the fail mode decides; `patient` waits for a
+   * more), false = full. `brief` ends with the first denial or after 200 ms, when the fail mode decides; `patient` waits for a
    * place until it is cancelled. First come, first served.
    */
   whenFree(key: string, max: number, patience: 'brief' | 'patient', done: (isEntered: boolean) => void): PlaceTicket;

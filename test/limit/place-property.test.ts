@@ -13,7 +13,7 @@ function randomFrom(seed: number): () => number {
 }
 
 const KEY = 'a';
-const MS = 60;
+const MS = 120;
 
 /** One gateway under random load, with workers that die and, on demand, a primary that stops; what it came to. */
 class Run {
@@ -45,7 +45,7 @@ class Run {
     for (let ms = 0; ms < MS; ms++) {
       for (let due = this.#random() * demand * 2; due > 1; due--) this.#request(Math.floor(this.#random() * this.#workers));
       if (this.#random() < 0.03) this.#kill(Math.floor(this.#random() * this.#workers));
-      if (this.#mayStop && this.#random() < 0.03) this.fleet.isStopped ? this.fleet.resume() : (this.fleet.isStopped = true);
+      if (this.#mayStop && this.#random() < 0.02) this.fleet.isStopped ? this.fleet.resume() : (this.fleet.isStopped = true);
       await this.fleet.pass(1, 0.5);
     }
     this.fleet.resume();
@@ -53,7 +53,7 @@ class Run {
 
   /** All requests end. */
   async end(): Promise<void> {
-    await this.fleet.pass(60, 1);
+    await this.fleet.pass(250, 1);
     while (this.total > 0) {
       for (const requests of this.inUse) for (const leave of requests) leave();
       await this.fleet.pass(10, 1);
