@@ -86,7 +86,7 @@ Generated from \`src/core/errors.ts\` by \`npm run generate\`; do not edit.
 
 Every refusal is one of these. At an MCP endpoint the client gets the HTTP status and a JSON-RPC error with the code, the
 message and \`data.error_id\`; elsewhere \`{"error", "error_id"}\`. A 429, and a 503 that may pass, add \`retry_after\` in seconds and the header
-\`Retry-After\`. The message names the class of failure only. What exactly happened stands in the log and in the audit trail
+\`Retry-After\`; a 503 also names its reason, as in this table, in \`data.reason\`. The message names the class of failure only. What exactly happened stands in the log and in the audit trail
 under the same \`error_id\`, with the reason of this table, which is also the metric label.
 
 Own JSON-RPC codes are −(31000 + HTTP status). Codes that JSON-RPC 2.0 or MCP define keep their meaning. Codes in the first column are never
