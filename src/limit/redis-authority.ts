@@ -8,6 +8,7 @@ import { epochKey, TAG_COUNT } from './redis-keys.ts';
 import { RedisOutage } from './redis-outage.ts';
 import { decodeLease, LEASE_SCRIPT, leaseArgs, type LeaseReply, TOUCH_SCRIPT } from './redis-script.ts';
 import { RedisTable } from './redis-table.ts';
+import { RedisWaiting, type Waiter } from './redis-waiting.ts';
 import { VouchedTime } from './vouched-time.ts';
 
 /** A worker gives up after 20 ms: it is to hear before that what the fail mode says, or it would take the primary for dead. */
@@ -22,6 +23,8 @@ const RENEW_MS = 900;
 const IDLE_MS = 1000;
 /** What is spent of a small limit is reported soon, because Redis cannot refill what it believes to be held. */
 const REPORT_MS = 2;
+/** Who is refused by `closed` may ask again after this long: Redis may be back. */
+const CLOSED_MS = 250;
 const REPORTS_PER_SWEEP = 5000;
 const TOUCHES_PER_SWEEP = 16;
 const MAX_WAITING = 10_000;
@@ -53,15 +56,6 @@ export interface RedisAuthorityStats extends AuthorityStatus {
   readonly answered: number;
 }
 
-interface Waiter {
-  readonly bucket: RedisBucket;
-  readonly holder: number;
-  readonly ask: LeaseAsk;
-  readonly answer: (answer: LeaseAnswer) => void;
-  readonly untilMs: number;
-  isDone: boolean;
-}
-
 /**
  * The primary of a host, as the authority of its workers and a holder towards Redis. Workers are granted what the host holds; it asks Redis
  * for more with one call at a time per bucket, in which everything is said that happened since the last. Nobody waits longer than 15 ms:
@@ -74,17 +68,13 @@ export class RedisAuthority implements LimitAuthority {
   readonly #vouched: VouchedTime;
   /** One, or one for each tag where tags lie on several nodes. */
   readonly #outages: readonly RedisOutage[];
-  readonly #waiting = new Map<RedisBucket, Waiter[]>();
-  /** In order of their time; those that were answered are skipped. */
-  #deadlines: Waiter[] = [];
-  #deadlineTimer: Timer | null = null;
+  readonly #waiting: RedisWaiting;
   readonly #unreported = new Set<RedisBucket>();
   #reportTimer: Timer | null = null;
   #number = 0;
   #touched = 0;
   #isClosed = false;
   #mode: LimitMode = 'remote';
-  #waitingCount = 0;
   readonly #counts = { asks: 0, denials: 0, tokens: 0, calls: 0, failures: 0, fallbacks: 0, answeredMs: 0, answered: 0 };
 
   constructor(options: RedisAuthorityOptions) {
@@ -92,6 +82,7 @@ export class RedisAuthority implements LimitAuthority {
     this.#clock = options.clock;
     this.#table = new RedisTable(options);
     this.#vouched = new VouchedTime(Math.max(1, options.workers));
+    this.#waiting = new RedisWaiting(options.clock, (waiter, nowMs) => this.#tooLate(waiter, nowMs));
     const random = options.random ?? Math.random;
     this.#outages = Array.from({ length: options.store.isSpread ? TAG_COUNT : 1 }, () => new RedisOutage(random));
   }
@@ -111,8 +102,8 @@ export class RedisAuthority implements LimitAuthority {
     if (bucket.isExact && bucket.record !== bucket.have) this.#reportSoon(bucket);
     if (this.#serve(waiter, nowMs)) return;
     if (atLeastOf(ask) > bucket.burst || bucket.isDenied(atLeastOf(ask), nowMs)) return this.#deny(waiter, nowMs);
-    if (this.#outageOf(bucket).isOpen || this.#waitingCount >= MAX_WAITING) return this.#fallBack(waiter, nowMs);
-    this.#enqueue(waiter);
+    if (this.#outageOf(bucket).isOpen || this.#waiting.size >= MAX_WAITING) return this.#fallBack(waiter, nowMs);
+    this.#waiting.add(waiter);
     this.#call(bucket, nowMs);
   }
 
@@ -154,7 +145,7 @@ export class RedisAuthority implements LimitAuthority {
 
   stats(): RedisAuthorityStats {
     const { asks, denials, tokens, ...rest } = this.#counts;
-    return { kind: 'redis', mode: this.#mode, size: this.size, asks, denials, tokens, ...rest, waiting: this.#waitingCount };
+    return { kind: 'redis', mode: this.#mode, size: this.size, asks, denials, tokens, ...rest, waiting: this.#waiting.size };
   }
 
   /** Gives back what this host holds, as far as Redis takes it at once. The store is the caller's to close, afterwards. */
@@ -165,10 +156,8 @@ export class RedisAuthority implements LimitAuthority {
       if (bucket.have > 0 && !this.#outageOf(bucket).isOpen) this.#report(bucket, nowMs, bucket.pool);
     }
     this.#isClosed = true;
-    this.#deadlineTimer?.cancel();
     this.#reportTimer?.cancel();
     this.#waiting.clear();
-    this.#deadlines = [];
   }
 
   #bucketOf(ask: LeaseAsk, nowMs: number): RedisBucket {
@@ -180,8 +169,10 @@ export class RedisAuthority implements LimitAuthority {
 
   /** What workers still hold of it stays counted in Redis until they have surely given it up. */
   #forget(bucket: RedisBucket, nowMs: number): void {
-    for (const waiter of this.#waiting.get(bucket) ?? []) this.#fallBack(waiter, nowMs);
-    this.#waiting.delete(bucket);
+    for (const waiter of this.#waiting.of(bucket)) {
+      this.#waiting.remove(waiter);
+      this.#fallBack(waiter, nowMs);
+    }
     this.#unreported.delete(bucket);
     if (bucket.have + bucket.debt === 0 || this.#outageOf(bucket).isOpen) return;
     this.#send(bucket, nowMs, { want: 0, atLeast: 1, back: bucket.pool, deadAfterMs: FORGOTTEN_DEAD_AFTER_MS });
@@ -218,14 +209,14 @@ export class RedisAuthority implements LimitAuthority {
   }
 
   #decideAlone({ bucket, holder, ask }: Waiter, mode: FailMode, nowMs: number): LeaseAnswer {
-    if (mode === 'closed') return { granted: 0, waitMs: 1000, left: 0, mode };
+    if (mode === 'closed') return { granted: 0, waitMs: CLOSED_MS, left: 0, mode };
     if (mode === 'open') {
       bucket.handFreely(holder, ask.want);
       return { granted: ask.want, waitMs: 0, left: Math.max(0, bucket.burst - ask.want), mode };
     }
     const outage = this.#outageOf(bucket);
     const granted = bucket.takeFromShare(holder, ask, outage.id, Math.max(outage.sinceMs(nowMs), this.#table.forgottenMs), nowMs);
-    return { granted, waitMs: granted > 0 ? 0 : bucket.shareWaitMs(atLeastOf(ask)), left: bucket.shareTokens, mode };
+    return { granted, waitMs: granted > 0 ? 0 : bucket.shareWaitMs(atLeastOf(ask), nowMs), left: bucket.shareTokens(nowMs), mode };
   }
 
   #answer(waiter: Waiter, answer: LeaseAnswer): void {
@@ -236,26 +227,7 @@ export class RedisAuthority implements LimitAuthority {
     waiter.answer(answer);
   }
 
-  #enqueue(waiter: Waiter): void {
-    const waiting = this.#waiting.get(waiter.bucket);
-    if (waiting === undefined) this.#waiting.set(waiter.bucket, [waiter]);
-    else waiting.push(waiter);
-    this.#waitingCount++;
-    this.#deadlines.push(waiter);
-    this.#deadlineTimer ??= this.#clock.after(WAIT_MS, () => this.#expire());
-  }
-
-  /** Answers those whose time is up, in the order of their coming, and gives up the calls they waited for. */
-  #expire(): void {
-    const nowMs = this.#clock.nowMs();
-    const next = this.#deadlines.findIndex((waiter) => !waiter.isDone && waiter.untilMs > nowMs);
-    const due = next < 0 ? this.#deadlines : this.#deadlines.slice(0, next);
-    this.#deadlines = next < 0 ? [] : this.#deadlines.slice(next);
-    const first = this.#deadlines[0];
-    this.#deadlineTimer = first === undefined ? null : this.#clock.after(Math.max(1, first.untilMs - nowMs), () => this.#expire());
-    for (const waiter of due) if (!waiter.isDone) this.#tooLate(waiter, nowMs);
-  }
-
+  /** Its time is up: the call it waited for is given up, too. */
   #tooLate(waiter: Waiter, nowMs: number): void {
     const { bucket } = waiter;
     const { call } = bucket;
@@ -264,22 +236,13 @@ export class RedisAuthority implements LimitAuthority {
       bucket.call = null;
       this.#failed(bucket, nowMs);
     }
-    this.#leaveQueue(waiter);
     this.#fallBack(waiter, nowMs);
-  }
-
-  #leaveQueue(waiter: Waiter): void {
-    const waiting = this.#waiting.get(waiter.bucket) ?? [];
-    const rest = waiting.filter((other) => other !== waiter);
-    this.#waitingCount -= waiting.length - rest.length;
-    if (rest.length === 0) this.#waiting.delete(waiter.bucket);
-    else this.#waiting.set(waiter.bucket, rest);
   }
 
   /** Asks Redis for what the waiting need, or for a lease; unless a call is on its way, whose answer does it then. */
   #call(bucket: RedisBucket, nowMs: number): void {
     if (bucket.call !== null || this.#isClosed) return;
-    const waiting = this.#waiting.get(bucket) ?? [];
+    const waiting = this.#waiting.of(bucket);
     let needed = 0;
     for (const { ask } of waiting) needed += bucket.isExact ? ask.want : atLeastOf(ask);
     const atLeast = waiting[0] === undefined ? 1 : atLeastOf(waiting[0].ask);
@@ -356,18 +319,19 @@ export class RedisAuthority implements LimitAuthority {
       else this.#succeeded(this.#outageOf(bucket));
     }
     this.#serveWaiting(bucket, reply, nowMs);
+    if (bucket.isExact && bucket.call === null && bucket.record !== bucket.have) this.#reportSoon(bucket);
   }
 
   /** First come, first served; who needs more than there is hears so, and the next may need less. */
   #serveWaiting(bucket: RedisBucket, reply: LeaseReply | null, nowMs: number): void {
-    for (const waiter of this.#waiting.get(bucket) ?? []) {
+    for (const waiter of this.#waiting.of(bucket)) {
       const isServed = this.#serve(waiter, nowMs);
       if (!isServed && reply !== null && reply.left >= atLeastOf(waiter.ask)) continue;
       if (!isServed && reply === null) continue;
-      this.#leaveQueue(waiter);
+      this.#waiting.remove(waiter);
       if (!isServed) this.#deny(waiter, nowMs);
     }
-    if (this.#waiting.has(bucket)) this.#call(bucket, nowMs);
+    if (this.#waiting.of(bucket).length > 0) this.#call(bucket, nowMs);
   }
 
   #refused(bucket: RedisBucket, call: BucketCall): void {
@@ -376,8 +340,8 @@ export class RedisAuthority implements LimitAuthority {
     if (bucket.call === call) bucket.call = null;
     if (!call.isGivenUp) this.#failed(bucket, nowMs);
     if (bucket.call !== null) return;
-    for (const waiter of this.#waiting.get(bucket) ?? []) {
-      this.#leaveQueue(waiter);
+    for (const waiter of this.#waiting.of(bucket)) {
+      this.#waiting.remove(waiter);
       this.#fallBack(waiter, nowMs);
     }
   }

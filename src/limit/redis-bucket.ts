@@ -1,6 +1,7 @@
 import type { LeaseAsk, LimitName } from '../core/limit.ts';
 import type { LimitSpec } from '../core/principal.ts';
 import { wholeBurst } from './bucket.ts';
+import type { LocalShare } from './local-share.ts';
 import { bucketKeys, type BucketKeys } from './redis-keys.ts';
 import type { LeaseReply } from './redis-script.ts';
 
@@ -8,13 +9,15 @@ import type { LeaseReply } from './redis-script.ts';
 const LEASED_PART = 0.1;
 /** How much longer a denial may last for a call to bring more than one token. */
 const LEASE_WAIT_MS = 100;
+/** An outage may be over sooner than a share is filled. */
+const MAX_SHARE_WAIT_MS = 1000;
 
-/** A share of a limit, of which a host's worth is kept while Redis does not answer. */
+/** A host's part of the limit while Redis does not answer. */
 interface Share {
   /** Which outage it belongs to: what is left of an earlier one is gone. */
   readonly outage: number;
-  tokens: number;
-  atMs: number;
+  /** When it stood at zero, as `LocalShare` keeps it. */
+  emptyAtMs: number;
 }
 
 /** A call on the way to Redis. */
@@ -51,6 +54,7 @@ export class RedisBucket {
   deniedUntilMs: number = Number.NEGATIVE_INFINITY;
   readonly #byHolder = new Map<number, number>();
   readonly #maxHosts: number;
+  readonly #shares: LocalShare;
   #hosts: number;
   /** After it Redis may have taken this host for dead: the pool is gone. */
   #poolUntilMs = Number.NEGATIVE_INFINITY;
@@ -61,11 +65,12 @@ export class RedisBucket {
   /** Less than one token. */
   #owed = 0;
 
-  constructor(ask: LeaseAsk, prefix: string, maxHosts: number, nowMs: number) {
+  constructor(ask: LeaseAsk, prefix: string, maxHosts: number, shares: LocalShare, nowMs: number) {
     this.key = ask.key;
     this.limit = ask.limit;
     this.names = bucketKeys(prefix, ask.key);
     this.#maxHosts = maxHosts;
+    this.#shares = shares;
     this.#hosts = maxHosts;
     this.lastAskMs = nowMs;
     this.spec = ask.spec;
@@ -199,14 +204,12 @@ export class RedisBucket {
    * (or `floorMs`, if that is later) does, so that all hosts together stay below the limit whatever was there before.
    */
   takeFromShare(holder: number, ask: LeaseAsk, outage: number, floorMs: number, nowMs: number): number {
-    const share = this.#share?.outage === outage ? this.#share : { outage, tokens: 0, atMs: floorMs };
-    const gained = (Math.max(0, nowMs - share.atMs) * this.spec.perSecond) / 1000 / this.#maxHosts;
-    share.tokens = Math.min(this.burst / this.#maxHosts, share.tokens + gained);
-    share.atMs = Math.max(share.atMs, nowMs);
+    const share = this.#share?.outage === outage ? this.#share : { outage, emptyAtMs: floorMs };
     this.#share = share;
-    const whole = Math.floor(share.tokens);
+    const whole = Math.floor(this.#shares.level(this.spec, share.emptyAtMs, nowMs));
     const granted = whole < Math.max(1, ask.atLeast) ? 0 : Math.min(ask.want, whole);
-    share.tokens -= granted;
+    if (granted === 0) return 0;
+    share.emptyAtMs = this.#shares.take(this.spec, share.emptyAtMs, granted, nowMs);
     // More than a burst cannot be missing in Redis, however long the outage was.
     this.debt = Math.min(this.burst, this.debt + granted);
     this.#hand(holder, granted);
@@ -214,13 +217,13 @@ export class RedisBucket {
   }
 
   /** Milliseconds until the share holds `tokens`; after `takeFromShare`. */
-  shareWaitMs(tokens: number): number {
-    if (tokens > this.burst / this.#maxHosts) return 1000;
-    return Math.max(1, Math.ceil(((tokens - (this.#share?.tokens ?? 0)) * 1000 * this.#maxHosts) / this.spec.perSecond));
+  shareWaitMs(tokens: number, nowMs: number): number {
+    const waitMs = this.#shares.waitMs(this.spec, this.#share?.emptyAtMs ?? nowMs, tokens, nowMs);
+    return Math.min(MAX_SHARE_WAIT_MS, Math.max(1, Math.ceil(waitMs)));
   }
 
-  get shareTokens(): number {
-    return Math.floor(this.#share?.tokens ?? 0);
+  shareTokens(nowMs: number): number {
+    return Math.floor(this.#shares.level(this.spec, this.#share?.emptyAtMs ?? nowMs, nowMs));
   }
 
   /** Tokens that nobody asked Redis for and that count nowhere. */

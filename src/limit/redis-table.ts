@@ -1,4 +1,5 @@
 import type { LeaseAsk } from '../core/limit.ts';
+import { LocalShare } from './local-share.ts';
 import { RedisBucket } from './redis-bucket.ts';
 
 /** Buckets looked at to find the one to forget when the table is full: bounds the cost of an unknown key. */
@@ -14,12 +15,14 @@ interface TableOptions {
 /** The buckets that a host knows, at most `maxKeys`. */
 export class RedisTable {
   readonly #options: TableOptions;
+  readonly #shares: LocalShare;
   readonly #buckets = new Map<string, RedisBucket>();
   #forgottenMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: TableOptions) {
     if (!Number.isInteger(options.maxKeys) || options.maxKeys < 1) throw new RangeError('the table needs room for at least one key');
     this.#options = options;
+    this.#shares = new LocalShare(options.maxHosts);
   }
 
   get size(): number {
@@ -48,7 +51,7 @@ export class RedisTable {
     const known = this.#buckets.get(ask.key);
     if (known !== undefined) return { bucket: known, evicted: null };
     const evicted = this.#buckets.size < this.#options.maxKeys ? null : this.#evict(nowMs);
-    const bucket = new RedisBucket(ask, this.#options.prefix, this.#options.maxHosts, nowMs);
+    const bucket = new RedisBucket(ask, this.#options.prefix, this.#options.maxHosts, this.#shares, nowMs);
     this.#buckets.set(ask.key, bucket);
     return { bucket, evicted };
   }

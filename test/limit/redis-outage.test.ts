@@ -76,8 +76,8 @@ describe.each([
   });
 });
 
-describe('when Redis is slow by half a second', () => {
-  it('it counts as lost, and is asked again when it is fast', async () => {
+describe('a Redis that is slow by half a second', () => {
+  it('counts as lost, and is asked again when it is fast', async () => {
     const redis = await startRedis();
     await age(redis);
     const proxy = await slowProxy(redis.port);
