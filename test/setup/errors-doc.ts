@@ -55,7 +55,8 @@ export const NOTES: Readonly<Record<string, string>> = {
   POLICY_DENIED:
     'The tool is denied, or not allowed, for everybody (`policy.tools`). The audit record names the rule, the answer does not.',
   UPSTREAM_DOWN: 'The MCP server behind the gateway is not connected. `/routes` and the log say why.',
-  UPSTREAM_BUSY: "The server's `max_concurrency` is reached, or its input is backed up.",
+  UPSTREAM_BUSY: "The server's `max_concurrency` is reached and no place came free within `queue_secs`, or its input is backed up.",
+  UPSTREAM_OPEN: 'The server failed several times in a row and is left alone (`breaker`). `Retry-After` says until when.',
   UPSTREAM_FAILED: 'The server ended or broke the connection before it answered, or answered with an HTTP error.',
   UPSTREAM_INVALID: "The server's answer is no valid answer to the request.",
   UPSTREAM_TOO_LARGE: "The server's answer exceeds the size allowed.",
