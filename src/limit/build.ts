@@ -4,6 +4,7 @@ import type { Limiter } from '../core/limit.ts';
 import { workerCapacity } from './capacity.ts';
 import type { LeasePort } from './lease-port.ts';
 import { LeasedLimiter } from './leased-limiter.ts';
+import { LocalShare } from './local-share.ts';
 import { SharedTable } from './shared-table.ts';
 import { unlimited } from './unlimited.ts';
 
@@ -26,5 +27,5 @@ export function buildLimiter(settings: RateLimitSettings, deps: LimiterDeps): Li
   const { maxIdentities, idleTtlMs } = settings;
   if (port === null) return new SharedTable({ capacity: maxIdentities, idleTtlMs, emptySinceMs: replacesSinceMs });
   const capacity = workerCapacity(maxIdentities, workers);
-  return new LeasedLimiter({ capacity, idleTtlMs, workers: Math.max(1, workers), shares: Math.max(1, workers) * hosts, port, clock });
+  return new LeasedLimiter({ capacity, idleTtlMs, workers, share: new LocalShare(workers * hosts), port, clock });
 }

@@ -54,9 +54,9 @@ export class LeaseLine {
     return this.#shareFromMs;
   }
 
+  /** Nothing while greeted: what is held by then would be written off. */
   greet(): void {
-    this.#isGreeted = false;
-    this.#transmit(true, NONE, NONE);
+    if (!this.#isGreeted) this.#transmit(true, NONE, NONE);
   }
 
   /** Only while up. Returns go first. */
@@ -90,6 +90,7 @@ export class LeaseLine {
 
   disconnected(): void {
     this.#unansweredMs = 0;
+    this.#isGreeted = false;
     this.greet();
   }
 

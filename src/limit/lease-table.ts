@@ -1,8 +1,9 @@
 import type { Charge, LimitMode, LimitName } from '../core/limit.ts';
 import type { LimitSpec } from '../core/principal.ts';
 import { wholeBurst } from './bucket.ts';
-import { BYTES_PER_LEASE, generationOf, MAX_LEVEL, leaseMemory, levelOf, resetLease } from './lease-memory.ts';
+import { BYTES_PER_LEASE, generationOf, leaseMemory, levelOf, resetLease } from './lease-memory.ts';
 import type { LeaseMemory } from './lease-memory.ts';
+import { leaseSize } from './lease-size.ts';
 
 /** What a slot is in the middle of. Only one with none of these may change its owner. */
 export const QUEUED: number = 1;
@@ -11,16 +12,9 @@ export const ASKING: number = 2;
 export const DIRTY: number = 4;
 export const BUSY: number = QUEUED | ASKING;
 
-/** Of a burst, what all workers together may hold of a key that is in use. */
-const LEASE_FRACTION = 0.1;
 const MODES: readonly LimitMode[] = ['remote', 'local', 'closed', 'open'];
 /** Slots looked at to find one that can be evicted. */
 const EVICTION_SCAN = 64;
-
-/** Whole tokens that each of `workers` keeps of a limit; 0: too small for leases, each decision is asked for. */
-export function leaseSize(spec: LimitSpec, workers: number): number {
-  return Math.min(MAX_LEVEL >> 1, Math.floor((wholeBurst(spec) * LEASE_FRACTION) / workers));
-}
 
 /** Gives the slot up (`close`) so that it can change its owner, or returns false. */
 export type LetGo = (slot: number) => boolean;

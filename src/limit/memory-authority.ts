@@ -18,6 +18,7 @@ import {
 } from './bucket.ts';
 import type { BucketMemory } from './bucket.ts';
 import { Holdings, wholeTokens } from './holdings.ts';
+import { leaseSize } from './lease-size.ts';
 import { SlotList } from './slot-list.ts';
 import { VouchedTime } from './vouched-time.ts';
 
@@ -71,6 +72,8 @@ export class MemoryAuthority implements LimitAuthority {
   readonly #keys: string[] = [];
   readonly #specs: LimitSpec[] = [];
   readonly #free: number[] = [];
+  /** When a slot had too little last, vouched time. */
+  readonly #deniedMs: Float64Array;
   #used = 0;
   #sweepHand = 0;
   /** Vouched time; before it an unknown key may be an evicted one with a debt. */
@@ -87,6 +90,7 @@ export class MemoryAuthority implements LimitAuthority {
     this.#time = new VouchedTime(holders);
     this.#holdings = new Holdings(holders, capacity);
     this.#unheld = new SlotList(capacity);
+    this.#deniedMs = new Float64Array(capacity);
   }
 
   get size(): number {
@@ -162,22 +166,49 @@ export class MemoryAuthority implements LimitAuthority {
     this.#holdings.report(holder, slot, ask.have);
     const there = tokensOf(this.#memory, slot, this.#exchange(slot, nowMs, 0));
     const want = wholeTokens(ask.want);
-    const granted = there >= Math.max(1, wholeTokens(ask.atLeast)) ? Math.min(there, want) : 0;
+    const least = this.#isContended(slot, ask, nowMs) ? want : Math.max(1, wholeTokens(ask.atLeast));
+    const granted = there >= least ? Math.min(there, want) : 0;
     this.#exchange(slot, nowMs, -granted);
     this.#holdings.add(holder, slot, granted);
     this.#noteHeld(slot);
-    if (granted === 0) this.#denials += 1;
+    if (granted === 0) this.#noteDenial(slot, nowMs);
     this.#tokens += granted;
     return { granted, waitMs: granted > 0 ? 0 : this.#waitMs(slot, ask, nowMs), left: there - granted, mode: 'remote' };
   }
 
+  #noteDenial(slot: number, nowMs: number): void {
+    this.#denials += 1;
+    this.#deniedMs[slot] = nowMs;
+  }
+
+  /**
+   * Of a limit with leases that was just found empty, parts of a lease are not given out while a whole one is there soon:
+   * holders that want more than there is would come back for every single token.
+   */
+  #isContended(slot: number, ask: LeaseAsk, nowMs: number): boolean {
+    if (!(nowMs - (this.#deniedMs[slot] as number) < MAX_LEASE_WAIT_MS) || ask.want > this.#reachable(slot)) return false;
+    return leaseSize(ask.spec, this.#options.holders) > 0 && this.#msUntil(slot, ask.want, nowMs) <= MAX_LEASE_WAIT_MS;
+  }
+
   /** Until a lease of the wanted size is there, but at most `MAX_LEASE_WAIT_MS` longer than for the least. */
   #waitMs(slot: number, ask: LeaseAsk, nowMs: number): number {
-    const level = exchangeUnits(this.#memory, slot, nowMs, 0, this.#reserved(slot));
-    const rate = unitsPerMs(this.#memory, slot);
+    const lease = Math.min(ask.want, this.#reachable(slot));
+    return Math.max(
+      1,
+      this.#msUntil(slot, Math.max(1, ask.atLeast), nowMs),
+      Math.min(this.#msUntil(slot, lease, nowMs), MAX_LEASE_WAIT_MS),
+    );
+  }
+
+  #msUntil(slot: number, tokens: number, nowMs: number): number {
+    const level = this.#exchange(slot, nowMs, 0);
     const creditMs = nowMs - filledAtMs(this.#memory, slot);
-    const msUntil = (tokens: number): number => Math.max(0, (unitsOf(this.#memory, slot, tokens) - level) / rate - creditMs);
-    return Math.max(1, msUntil(Math.max(1, ask.atLeast)), Math.min(msUntil(ask.want), MAX_LEASE_WAIT_MS));
+    return Math.max(0, (unitsOf(this.#memory, slot, tokens) - level) / unitsPerMs(this.#memory, slot) - creditMs);
+  }
+
+  /** What the level can rise to while nothing comes back. */
+  #reachable(slot: number): number {
+    return wholeBurst(this.#specs[slot] as LimitSpec) * (this.#options.share ?? 1) - this.#holdings.sum(slot);
   }
 
   #nowMs(): number {
@@ -222,6 +253,7 @@ export class MemoryAuthority implements LimitAuthority {
     if (isFull) this.#keepFree(slot, nowMs);
     this.#slots.set(key, slot);
     this.#keys[slot] = key;
+    this.#deniedMs[slot] = Number.NEGATIVE_INFINITY;
     this.#specs[slot] = spec;
     this.#unheld.add(slot);
     return slot;
