@@ -381,6 +381,39 @@ describe('calls that policy denies', () => {
   });
 });
 
+describe('the view of all limits', () => {
+  it('names who is refused first, by which limit, and no credential', async () => {
+    const stage = await startStage(
+      { ip: { requests_per_second: 1000 }, tool_limits: [{ tool_pattern: 'write_*', requests_per_second: SLOW, burst_size: 2 }] },
+      ['calm', 'hasty'],
+    );
+    await statuses(5, () => stage.call('hasty', 'write_a'));
+    await statuses(3, () => stage.call('calm', 'echo'));
+    const { status, json, body } = await http('GET', `${stage.gateway.adminUrl}/admin/api/limits`);
+    expect(status).toBe(200);
+    const buckets = json['buckets'] as unknown as Record<string, unknown>[];
+    expect(buckets[0]).toEqual({
+      key: 'tool:api_key:hasty "write_*"',
+      limit: 'tool',
+      requests_per_second: SLOW,
+      burst: 2,
+      remaining: 0,
+      refused: 3,
+      denied_for_ms: expect.any(Number),
+      mode: 'remote',
+      leases: [{ worker: 0, tokens: 0 }],
+    });
+    expect(Number(buckets[0]?.['denied_for_ms'])).toBeGreaterThan(900_000);
+    const seen = buckets.map(({ key, limit, remaining: left, refused }) => [key, limit, left, refused]);
+    expect(seen).toContainEqual(['api_key:calm', 'principal', 17, 0]);
+    expect(seen).toContainEqual(['api_key:hasty', 'principal', 18, 0]);
+    expect(seen).toContainEqual(['address:127.0.0.1', 'address', expect.any(Number), 0]);
+    expect(json['authority']).toEqual({ kind: 'worker', mode: 'remote', size: 4, asks: 0, denials: 0, tokens: 0 });
+    for (const { key, hash } of stage.keys.values()) expect(body.includes(key) || body.includes(hash)).toBe(false);
+    await stage.gateway.stop();
+  });
+});
+
 describe('limits that are off', () => {
   it('row 145: with enabled = false no limit of any kind refuses, costs or shows anything', async () => {
     const tiny = { requests_per_second: SLOW, burst_size: 1 };
