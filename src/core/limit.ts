@@ -173,6 +173,19 @@ export interface Places {
   close(): void;
 }
 
+/** What it took a worker to know of places. */
+export interface PlaceFigures {
+  /** Keys with requests, places or asks. */
+  readonly keys: number;
+  readonly asks: number;
+  /** Requests that wait now. */
+  readonly waiting: number;
+  /** Waits that the authority did not end in time. */
+  readonly timeouts: number;
+  /** Places taken without the authority. */
+  readonly unleased: number;
+}
+
 /** Requests in progress per key, all with the same maximum. */
 export interface InFlightLimiter {
   /** Most per key; −1 = no limit. */

@@ -1,13 +1,13 @@
 import type { Clock } from '../core/clock.ts';
 import type { BreakerSettings, RateLimitSettings, UpstreamSettings } from '../core/config.ts';
-import type { InFlightLimiter, Places } from '../core/limit.ts';
+import type { InFlightLimiter, PlaceFigures, Places } from '../core/limit.ts';
 import type { PlaceToPrimary, PlaceToWorker } from '../core/place-messages.ts';
 import type { Circuit } from '../core/upstream.ts';
 import { CircuitAuthority } from './circuit-authority.ts';
 import { InFlightLimit } from './inflight.ts';
 import { LocalCircuit } from './local-circuit.ts';
 import { PlaceAuthority } from './place-authority.ts';
-import { type PlaceFigures, PlaceLease } from './place-lease.ts';
+import { PlaceLease } from './place-lease.ts';
 import type { PlacePort } from './place-port.ts';
 import { PlaceTable } from './place-table.ts';
 import { SharedCircuit } from './shared-circuit.ts';

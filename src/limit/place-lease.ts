@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../core/clock.ts';
-import type { Entry, Places, PlaceTicket } from '../core/limit.ts';
+import type { Entry, PlaceFigures, Places, PlaceTicket } from '../core/limit.ts';
 import type { PlaceToPrimary, PlaceToWorker } from '../core/place-messages.ts';
 import type { FailMode } from '../core/principal.ts';
 import { HeldPlaces, type Waiter } from './held-places.ts';
@@ -25,14 +25,6 @@ export interface PlaceLeaseOptions {
   /** Without the authority: the worker's share of the places (`local`), only those it holds (`closed`), all of them (`open`). */
   readonly failMode: FailMode;
   readonly send: (message: PlaceToPrimary) => void;
-}
-
-export interface PlaceFigures {
-  readonly asks: number;
-  readonly waiting: number;
-  readonly timeouts: number;
-  /** Entered without the authority. */
-  readonly unleased: number;
 }
 
 /**
@@ -63,7 +55,7 @@ export class PlaceLease implements Places {
   }
 
   figures(): PlaceFigures {
-    return { asks: this.#asks, waiting: this.#waiting, timeouts: this.#timeouts, unleased: this.#unleased };
+    return { keys: this.#keys.size, asks: this.#asks, waiting: this.#waiting, timeouts: this.#timeouts, unleased: this.#unleased };
   }
 
   enter(key: string, max: number): Entry {

@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import { VERSION } from '../core/version.ts';
 import { type Cell, CellFamily, type Collected, ReadFamily } from './families.ts';
 import { LimitCounts } from './limit-counts.ts';
+import { PlaceCounts } from './place-counts.ts';
 import { measureProcess } from './process-figures.ts';
 import { registryOf } from './registry.ts';
 import { RequestCounts } from './request-counts.ts';
@@ -24,6 +25,7 @@ export class Metrics {
   readonly requests: RequestCounts = new RequestCounts();
   readonly upstreams: UpstreamCounts = new UpstreamCounts();
   readonly tools: ToolCounts = new ToolCounts();
+  readonly places: PlaceCounts = new PlaceCounts();
   readonly sources: MetricSources = { connections: () => 0, requestsInFlight: () => 0, streams: () => 0, activeIdentities: () => 0 };
   readonly auth: CellFamily = new CellFamily({
     name: 'mcp_guard_auth_total',
@@ -60,7 +62,17 @@ export class Metrics {
     this.logSuppressed = suppressed.child();
     const measured = measureProcess();
     this.#close = () => measured.close();
-    const own = [this.auth, ...this.limits.families, this.refusals, blocked, this.internalErrors, suppressed, this.reloads, this.tools];
+    const own = [
+      this.auth,
+      ...this.limits.families,
+      this.refusals,
+      blocked,
+      this.internalErrors,
+      suppressed,
+      this.reloads,
+      this.tools,
+      ...this.places.families,
+    ];
     this.registry = registryOf([
       ...this.requests.families,
       ...own,

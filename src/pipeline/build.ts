@@ -135,6 +135,8 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
   metrics.sources.activeIdentities = () => limiter.size;
   metrics.limits.stats = () => limiter.stats();
   metrics.limits.carrier = () => deps.leasePort?.stats ?? null;
+  metrics.places.figures = () => requests.figures();
+  metrics.places.queued = () => registry.queued();
   metrics.sources.requestsInFlight = () => load.active;
   metrics.sources.streams = () => load.streams;
   return {

@@ -90,6 +90,11 @@ export class GatedUpstream implements Upstream, CallGate {
     return this.circuit === 'closed' ? this.#inner.retryAfterSecs : (this.#deps.circuit?.retryAfterSecs ?? 1);
   }
 
+  /** Requests that wait for a place. */
+  get queued(): number {
+    return this.#queue.size;
+  }
+
   /** Those that wait are counted too. */
   get inFlight(): number {
     return this.#inner.inFlight + this.#queue.size;

@@ -12,6 +12,8 @@ export interface Registry {
   readonly list: readonly Upstream[];
   readonly router: Router;
   get(name: string): Upstream | undefined;
+  /** Requests that wait for a place of each. */
+  queued(): readonly { readonly server: string; readonly queued: number }[];
   /** Closes all of them, side by side. */
   close(): Promise<void>;
 }
@@ -33,6 +35,7 @@ export function buildRegistry(settings: readonly UpstreamSettings[], deps: Regis
     list,
     router: new Router(routes),
     get: (name) => byName.get(name),
+    queued: () => list.map(({ name, queued }) => ({ server: name, queued })),
     close: async () => {
       await Promise.all(list.map((upstream) => upstream.close()));
     },
@@ -40,7 +43,7 @@ export function buildRegistry(settings: readonly UpstreamSettings[], deps: Regis
 }
 
 /** What the upstream reports of itself names the gate, which is what everybody else knows. */
-function gated(settings: UpstreamSettings, deps: RegistryDeps): Upstream {
+function gated(settings: UpstreamSettings, deps: RegistryDeps): GatedUpstream {
   const { clock, events, places, workers } = deps;
   const circuit = settings.breaker === null ? null : deps.circuit(settings.name, settings.breaker);
   const inner = buildUpstream(settings, {
@@ -53,7 +56,7 @@ function gated(settings: UpstreamSettings, deps: RegistryDeps): Upstream {
       circuitChanged: () => undefined,
     },
   });
-  const gate: Upstream = new GatedUpstream(settings, inner, { clock, places, circuit, workers });
+  const gate: GatedUpstream = new GatedUpstream(settings, inner, { clock, places, circuit, workers });
   if (circuit !== null) circuit.onChange = () => events.circuitChanged(gate);
   return gate;
 }

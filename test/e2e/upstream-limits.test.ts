@@ -49,7 +49,7 @@ class Held {
     for (const end of this.#waiting.splice(0, count ?? this.#waiting.length)) end();
   }
 
-  arrived(count: number): Promise<true> {
+  arrived(count: number): Promise<boolean> {
     return waitUntil(() => this.order.length >= count, { what: `${count} calls at the upstream (${this.order.length})` });
   }
 
@@ -152,6 +152,7 @@ describe('row 141: requests in progress per upstream', () => {
     await waitUntil(async () => (await scrape(gateway, 'mcp_guard_refusals_total{reason="upstream_busy"}', ADMIN.key)) === 22, {
       what: 'the queue is full',
     });
+    expect(await scrape(gateway, 'mcp_guard_upstream_queued{server="default"}', ADMIN.key)).toBe(8);
     const other = call(gateway, 'other', 1, { key: BOB.key });
     await waitUntil(async () => (await scrape(gateway, 'mcp_guard_refusals_total{reason="upstream_busy"}', ADMIN.key)) === 23, {
       what: 'one of the flood made way',
@@ -299,11 +300,11 @@ describe('row 149: the circuit breaker', () => {
   const seen = (): number => one.of('tools/call').length;
 
   /** With several workers the last failure is known to all of them a moment later. */
-  const circuitIs = (gateway: Gateway, state: string): Promise<true> =>
+  const circuitIs = (gateway: Gateway, state: string): Promise<boolean> =>
     waitUntil(
       async () => {
         const routes = (await http('GET', `${gateway.url}/routes`, { key: ADMIN.key })).json['routes'];
-        return routes?.['0']?.['circuit'] === state;
+        return String(routes?.['0']?.['circuit']) === state;
       },
       { what: `the circuit is ${state}` },
     );
