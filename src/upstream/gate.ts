@@ -11,11 +11,11 @@ import type {
   InFlight,
   ReplySink,
   RequestOptions,
+  TransportName,
   Upstream,
   UpstreamInfo,
   UpstreamState,
 } from '../core/upstream.ts';
-import type { TransportName } from '../core/upstream.ts';
 import { FairQueue } from './fair-queue.ts';
 import { type CallGate, GatedCall } from './gated-call.ts';
 import { CANCELLED } from './rewrite.ts';

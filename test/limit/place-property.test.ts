@@ -45,7 +45,7 @@ class Run {
     for (let ms = 0; ms < MS; ms++) {
       for (let due = this.#random() * demand * 2; due > 1; due--) this.#request(Math.floor(this.#random() * this.#workers));
       if (this.#random() < 0.03) this.#kill(Math.floor(this.#random() * this.#workers));
-      if (this.#mayStop && this.#random() < 0.02) this.fleet.isStopped ? this.fleet.resume() : (this.fleet.isStopped = true);
+      if (this.#mayStop && this.#random() < 0.02) this.#turn();
       await this.fleet.pass(1, 0.5);
     }
     this.fleet.resume();
@@ -84,6 +84,11 @@ class Run {
     requests.add(leave);
     this.most = Math.max(this.most, this.total);
     this.fleet.clock.after(this.#random() * 20, leave);
+  }
+
+  #turn(): void {
+    if (this.fleet.isStopped) this.fleet.resume();
+    else this.fleet.isStopped = true;
   }
 
   #kill(slot: number): void {
