@@ -1,6 +1,6 @@
 import type { RequestContext } from '../core/context.ts';
 import { LIMIT_UNAVAILABLE, RATE_LIMITED, TOO_MANY_IN_FLIGHT } from '../core/errors.ts';
-import type { LimitOutcome } from '../core/limit.ts';
+import type { LimitName, LimitOutcome } from '../core/limit.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Budget, NamedCharge } from './charges.ts';
 import { guarded } from './guarded.ts';
@@ -32,31 +32,39 @@ function awaitTokens(parts: Parts, context: RequestContext, charges: readonly Na
       const take = parts.limiter.take(charges, nowMs, parts.outcome);
       if (take !== 'unknown') return next(noteOutcome(context, charges, parts.outcome));
       if (nowMs < untilMs) return awaitTokens(parts, context, charges, untilMs, next);
-      context.limitedBy = charges[0]?.limit ?? '';
-      next(LIMIT_UNAVAILABLE);
+      next(noteUnavailable(context, charges[0] as NamedCharge));
     });
   });
 }
 
 /** Notes what the answer says of its limits: figures of the one that refused, else of the one with the smallest share left. */
 function noteOutcome(context: RequestContext, charges: readonly NamedCharge[], outcome: LimitOutcome): Refusal | null {
-  const decided = charges.find(({ limit }) => limit === outcome.decidedBy) ?? (charges[0] as NamedCharge);
+  const decided = chargeOf(charges, outcome.decidedBy);
   if (!outcome.isAllowed) return noteRefusal(context, decided, outcome);
   if (isScarcest(context, outcome)) noteFigures(context, decided, outcome);
   else noteSpent(context, charges);
   return null;
 }
 
+function chargeOf(charges: readonly NamedCharge[], limit: LimitName): NamedCharge {
+  for (const charge of charges) if (charge.limit === limit) return charge;
+  return charges[0] as NamedCharge;
+}
+
 function noteRefusal(context: RequestContext, decided: NamedCharge, outcome: LimitOutcome): Refusal {
+  if (outcome.mode === 'closed') return noteUnavailable(context, decided);
   context.detail = decided.rule;
-  if (outcome.mode === 'closed') {
-    context.limitedBy = decided.limit;
-    context.limit = -1;
-    return LIMIT_UNAVAILABLE;
-  }
   noteFigures(context, decided, outcome);
   context.retryAfterSecs = outcome.retryAfterSecs;
   return RATE_LIMITED;
+}
+
+/** Nobody knows the figures of this limit, and those of another would mislead. */
+function noteUnavailable(context: RequestContext, { limit, rule }: NamedCharge): Refusal {
+  context.detail = rule;
+  context.limitedBy = limit;
+  context.limit = -1;
+  return LIMIT_UNAVAILABLE;
 }
 
 function isScarcest(context: RequestContext, outcome: LimitOutcome): boolean {
