@@ -1,3 +1,5 @@
+import { rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { systemClock } from '../core/clock.ts';
 import type { Listener } from '../core/exchange.ts';
 import type { ToPrimary, ToWorker } from '../core/messages.ts';
@@ -34,6 +36,7 @@ export class Worker {
   readonly #places: PlacePort;
   #leases: LeaseThread | null = null;
   #slot = 0;
+  #socketPath = '';
   #gateway: Gateway | null = null;
   #listeners: readonly Listener[] = [];
   #isDraining = false;
@@ -51,6 +54,11 @@ export class Worker {
   /** Ends the children's process groups at once, from an exit handler: nothing asynchronous runs any more. */
   killChildren(): void {
     for (const status of this.#gateway?.statuses() ?? []) if (status.pid !== null) killGroup(status.pid);
+  }
+
+  /** The same for the folder of a primary that was killed and cannot clean up any more. */
+  removeOrphanedSocket(): void {
+    if (this.#socketPath !== '') rmSync(dirname(this.#socketPath), { recursive: true, force: true });
   }
 
   /** A fault that no request caught: logged, and the process ends so that a clean one takes its place. */
@@ -91,6 +99,7 @@ export class Worker {
 
   async #start(message: Start): Promise<void> {
     this.#slot = message.worker;
+    this.#socketPath = message.leases?.path ?? '';
     try {
       this.#leases = message.leases === null ? null : new LeaseThread(message.leases, { failed: (error) => this.#threadFailed(error) });
       const gateway = buildGateway(message.config, {

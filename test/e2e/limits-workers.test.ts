@@ -1,5 +1,4 @@
 import { readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
   type Gateway,
@@ -13,6 +12,7 @@ import {
   sleep,
   startGateway,
   startHttpUpstream,
+  tempDir,
   type TestKey,
   waitUntil,
 } from './harness.ts';
@@ -84,8 +84,11 @@ function configOf(upstream: HttpUpstream, workers: number, rateLimit: Record<str
   };
 }
 
-function socketFolders(): string[] {
-  return readdirSync(tmpdir()).filter((name) => /^mcp-guard-[A-Za-z0-9]{6}$/.test(name));
+/** A gateway with a folder of its own for temporary files. */
+async function startWithTemp(config: Record<string, unknown>): Promise<{ gateway: Gateway; temp: () => string[] }> {
+  const folder = await tempDir();
+  const gateway = await startGateway({ config, env: { TMPDIR: folder } });
+  return { gateway, temp: () => readdirSync(folder) };
 }
 
 let upstream: HttpUpstream;
@@ -95,8 +98,9 @@ beforeAll(async () => {
 
 describe('limits over four workers', () => {
   let gateway: Gateway;
+  let temp: () => string[];
   beforeAll(async () => {
-    gateway = await startGateway({ config: configOf(upstream, WORKERS) });
+    ({ gateway, temp } = await startWithTemp(configOf(upstream, WORKERS)));
   });
 
   it('admit a small burst exactly, whichever workers are asked', async () => {
@@ -191,12 +195,20 @@ describe('limits over four workers', () => {
   });
 
   it('leave nothing behind when the gateway ends', async () => {
-    const folders = socketFolders();
-    expect(folders.length).toBeGreaterThan(0);
+    expect(temp()).toEqual([expect.stringMatching(/^mcp-guard-/)]);
     expect((await gateway.stop()).code).toBe(0);
-    const left = socketFolders();
-    expect(folders.filter((name) => !left.includes(name))).toHaveLength(1);
+    expect(temp()).toEqual([]);
     expect(gateway.stderr()).not.toMatch(/connection for leases was cut|sync thread/);
+  });
+});
+
+describe('a primary that is killed', () => {
+  it('leaves no socket behind: its workers remove it on their way out', async () => {
+    const { gateway, temp } = await startWithTemp(configOf(upstream, 2));
+    expect(temp()).toHaveLength(1);
+    await gateway.stop('SIGKILL');
+    await waitUntil(() => temp().length === 0, { what: 'the folder is gone' });
+    expect(temp()).toEqual([]);
   });
 });
 
@@ -262,9 +274,8 @@ describe('a primary that does not answer', () => {
 
 describe('a gateway of one worker', () => {
   it('keeps its limits to itself: no socket, no thread, nothing to ask', async () => {
-    const before = socketFolders();
-    const gateway = await startGateway({ config: configOf(upstream, 1) });
-    expect(socketFolders()).toEqual(before);
+    const { gateway, temp } = await startWithTemp(configOf(upstream, 1));
+    expect(temp()).toEqual([]);
     expect(admitted(await flood(gateway, 'small', 40))).toBe(10);
     const view = await http('GET', `${gateway.url}/admin/api/limits`, { key: keyOf('admin') });
     expect(view.json['authority']?.['kind']).toBe('worker');
