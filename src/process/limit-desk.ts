@@ -46,7 +46,9 @@ export class LimitDesk {
   }
 
   figures(): AuthorityFigures {
-    return { authority: this.#built.status(), ...this.#server.stats };
+    // Named one by one: an authority may count more than operators are shown.
+    const { kind, mode, size, asks, denials, tokens } = this.#built.status();
+    return { authority: { kind, mode, size, asks, denials, tokens }, ...this.#server.stats };
   }
 
   async close(): Promise<void> {

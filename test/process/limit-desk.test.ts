@@ -59,7 +59,7 @@ describe('LimitDesk', () => {
   it('serves with a store even a single worker, and starts while the store is away', async () => {
     const desk = await open(configOf(0, { redis: REDIS }));
     await sleep(50);
-    expect(desk?.figures().authority.kind).toBe('redis');
+    expect(desk?.figures().authority).toEqual({ kind: 'redis', mode: 'remote', size: 0, asks: 0, denials: 0, tokens: 0 });
   });
 
   it('ends the start when the store cannot even be tried, and leaves nothing running', async () => {
