@@ -20,6 +20,7 @@ const SCHEMA: readonly (readonly [string, 'string' | 'number'])[] = [
   ['resource', 'string'],
   ['decision', 'string'],
   ['reason', 'string'],
+  ['limit', 'string'],
   ['detail', 'string'],
   ['status', 'number'],
   ['duration_ms', 'number'],
