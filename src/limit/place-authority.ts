@@ -1,8 +1,8 @@
 import type { Clock, Timer } from '../core/clock.ts';
 import type { PlaceToPrimary, PlaceToWorker } from '../core/place-messages.ts';
 
-/** How long holders may take to answer a recall: a stopped worker must not make the others wait. */
-const RECALL_MS = 10;
+/** How long a holder may take to answer a recall: it may be busy. One that was later is not waited for until it is heard again. */
+const RECALL_MS = 100;
 /** How often places are called back while somebody waits for one. */
 const PATIENT_MS = 50;
 /** A denied worker asks again after so long, and refuses by itself meanwhile. */
@@ -45,6 +45,8 @@ type Message = Exclude<PlaceToPrimary, { type: 'circuit' }>;
 export class PlaceAuthority {
   readonly #options: PlaceAuthorityOptions;
   readonly #keys = new Map<string, Shared>();
+  /** Holders that have not answered a recall, say because they are stopped: they must not make the others wait again. */
+  readonly #deaf = new Set<number>();
 
   constructor(options: PlaceAuthorityOptions) {
     this.#options = options;
@@ -61,6 +63,7 @@ export class PlaceAuthority {
   }
 
   receive(holder: number, message: Message): void {
+    this.#deaf.delete(holder);
     switch (message.type) {
       case 'ask':
         return this.#ask(holder, message);
@@ -75,6 +78,7 @@ export class PlaceAuthority {
 
   /** The worker is gone, and its requests with it. */
   lost(holder: number): void {
+    this.#deaf.delete(holder);
     for (const shared of this.#keys.values()) {
       shared.total -= shared.held.get(holder) ?? 0;
       shared.held.delete(holder);
@@ -174,13 +178,15 @@ export class PlaceAuthority {
 
   /** Also those that wait themselves, when others do too: else who holds places would use them again and again. */
   #callBack(shared: Shared): Map<number, boolean> {
-    const holders = [...shared.held.keys()].filter((holder) => shared.asks.some((ask) => ask.holder !== holder));
+    const isAsked = (holder: number): boolean => !this.#deaf.has(holder) && shared.asks.some((ask) => ask.holder !== holder);
+    const holders = [...shared.held.keys()].filter(isAsked);
     for (const holder of holders) this.#options.send(holder, { type: 'recall', key: shared.key });
     return new Map(holders.map((holder) => [holder, false]));
   }
 
   #onTimer(shared: Shared): void {
     shared.timer = null;
+    for (const [holder, hasAnswered] of shared.recall ?? []) if (!hasAnswered) this.#deaf.add(holder);
     this.#deny(shared);
     shared.recall = null;
     this.#settle(shared);
