@@ -38,6 +38,8 @@ export interface RequestContext {
   limit: number;
   limitRemaining: number;
   limitResetSecs: number;
+  /** When the caller's own token was taken, monotonic; 0 = not yet. */
+  tokenTakenMs: number;
   /** Seconds for `Retry-After`; 0 = none. */
   retryAfterSecs: number;
   /** HTTP status sent; 0 while undecided, 499 when the client left first. */

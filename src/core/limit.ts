@@ -69,8 +69,11 @@ export interface Limiter {
    * A take after the time is up is never `unknown`: the fail mode decides.
    */
   whenKnown(charges: readonly Charge[], again: () => void): void;
-  /** Returns what was taken for a request that turned out not to count. Never raises a bucket above its burst. */
-  giveBack(charges: readonly Charge[], nowMs: number): void;
+  /**
+   * Returns what was taken at `takenMs` for a request that turned out not to count, less what may have been refilled in
+   * its place meanwhile: who collects such requests must not get more than the burst at once. So it may be nothing.
+   */
+  giveBack(charges: readonly Charge[], nowMs: number, takenMs: number): void;
   /** Keys held now (`mcp_guard_active_identities`). */
   readonly size: number;
   /** Frees what is idle; called about once a second. */

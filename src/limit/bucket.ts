@@ -127,9 +127,13 @@ export function takeTokens(memory: BucketMemory, slot: number, tokens: number, n
   return isAllowed;
 }
 
-/** Puts tokens back, never above the burst. */
-export function giveTokensBack(memory: BucketMemory, slot: number, tokens: number, nowMs: number): void {
-  exchangeUnits(memory, slot, nowMs, tokens * 2 ** (memory.ints[slot * 8 + 2] as number), 0);
+/**
+ * Puts tokens back that were taken at `takenMs`, never above the burst. What the time since then is worth is kept: the
+ * bucket may have been full again, and then the tokens would have been lost, had they not been taken.
+ */
+export function giveTokensBack(memory: BucketMemory, slot: number, tokens: number, nowMs: number, takenMs: number): void {
+  const since = Math.ceil(Math.max(0, nowMs - takenMs) * unitsPerMs(memory, slot));
+  exchangeUnits(memory, slot, nowMs, Math.max(0, unitsOf(memory, slot, tokens) - since), 0);
 }
 
 /** Whole tokens of a level. */

@@ -200,6 +200,7 @@ export class LeaseDesk {
     const atLeast = first > have ? Math.min(want, first - have) : want;
     flags[slot] = (flags[slot] as number) | ASKING;
     told[slot] = have;
+    this.#table.spentMs[slot] = this.#clock.nowMs();
     askedLeast[slot] = atLeast;
     this.asks += 1;
     const spec = specs[slot] as SlotAsk['spec'];
@@ -287,6 +288,7 @@ export class LeaseDesk {
     if (told[slot] === have) return;
     takeLease(memory, slot, tokens);
     told[slot] = have;
+    this.#table.spentMs[slot] = this.#clock.nowMs();
     left[slot] = (left[slot] as number) + tokens;
     this.#returns.push({ key: keys[slot] as string, tokens, have });
     this.#schedule();

@@ -32,6 +32,8 @@ export class LeaseTable {
   readonly quota: Int32Array;
   /** What the authority believes that this worker holds, as of its last message; never less than the level. */
   readonly told: Int32Array;
+  /** What was taken up to then was reported as spent, or was not of the authority's tokens: it cannot be given back. */
+  readonly spentMs: Float64Array;
   /** Tokens left at the authority when it answered last, and when that was. */
   readonly left: Int32Array;
   readonly answeredMs: Float64Array;
@@ -70,6 +72,7 @@ export class LeaseTable {
     this.deniedNeed = new Int32Array(capacity);
     this.askedLeast = new Int32Array(capacity);
     this.answeredMs = new Float64Array(capacity);
+    this.spentMs = new Float64Array(capacity);
     this.deniedUntilMs = new Float64Array(capacity);
     this.emptyAtMs = new Float64Array(capacity);
     this.usedMs = new Float64Array(capacity);
@@ -103,6 +106,7 @@ export class LeaseTable {
     this.flags[slot] = this.told[slot] = this.left[slot] = this.deniedNeed[slot] = this.refused[slot] = 0;
     this.#modes[slot] = 0;
     this.deniedUntilMs[slot] = 0;
+    this.spentMs[slot] = Number.NEGATIVE_INFINITY;
     this.answeredMs[slot] = this.emptyAtMs[slot] = this.usedMs[slot] = nowMs;
     this.shape(slot, charge.spec);
     return slot;

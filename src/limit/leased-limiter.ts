@@ -81,11 +81,11 @@ export class LeasedLimiter implements Limiter, LeaseClient {
     this.#desk.wait(charges, again);
   }
 
-  /** Only what the authority still believes to be held here: what was reported as spent stays spent. */
-  giveBack(charges: readonly Charge[]): void {
+  /** Only what the authority still believes to be held here: what was reported as spent since it was taken stays spent. */
+  giveBack(charges: readonly Charge[], _nowMs: number, takenMs: number): void {
     for (const { key, tokens } of charges) {
       const slot = this.#table.find(key);
-      if (slot === undefined) continue;
+      if (slot === undefined || takenMs <= (this.#table.spentMs[slot] as number)) continue;
       this.#putBack(slot, Math.min(tokens, (this.#table.told[slot] as number) - levelOf(this.#table.memory, slot)));
     }
   }
@@ -159,6 +159,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
   /** Nobody can be asked: the fail mode of the limit decides. */
   #fallBack(slot: number, spec: LimitSpec, tokens: number, nowMs: number): Verdict {
     this.#noteFailure(spec.failMode);
+    this.#table.spentMs[slot] = nowMs;
     if (spec.failMode !== 'local') return spec.failMode === 'open' ? 'open' : 'failed';
     const emptyAtMs = this.#share.take(spec, this.#emptyAtMs(slot), tokens, nowMs);
     if (emptyAtMs < 0) return 'failed';

@@ -90,7 +90,7 @@ export class SharedTable implements Limiter {
       const isTaken = this.#takeOne(charges[i] as Charge, nowMs, this.#next);
       if (!isTaken || this.#next.remaining * out.limit < out.remaining * this.#next.limit) Object.assign(out, this.#next);
       if (isTaken) continue;
-      this.giveBack(charges.slice(0, i), nowMs);
+      this.giveBack(charges.slice(0, i), nowMs, nowMs);
       return 'refused';
     }
     return 'taken';
@@ -102,12 +102,12 @@ export class SharedTable implements Limiter {
   }
 
   /** Nothing for a key that was evicted meanwhile: its bucket starts anew. */
-  giveBack(charges: readonly Charge[], nowMs: number): void {
+  giveBack(charges: readonly Charge[], nowMs: number, takenMs: number): void {
     for (const { key, spec, tokens } of charges) {
       const slot = this.#slots.get(key);
       if (slot === undefined) continue;
       if (this.#specs[slot] !== spec) this.#reshape(slot, spec, nowMs);
-      giveTokensBack(this.#memory, slot, tokens, nowMs);
+      giveTokensBack(this.#memory, slot, tokens, nowMs, takenMs);
     }
   }
 

@@ -20,7 +20,7 @@ export function takeCharges(parts: Parts, context: RequestContext, charges: read
   if (charges.length === 0) return next(null);
   const take = parts.limiter.take(charges, nowMs, parts.outcome);
   if (take === 'unknown') return awaitTokens(parts, context, charges, nowMs + MAX_WAIT_MS, next);
-  next(noteOutcome(context, charges, parts.outcome));
+  next(noteOutcome(context, charges, parts.outcome, nowMs));
 }
 
 /** Nothing is taken for a client that leaves meanwhile. */
@@ -30,7 +30,7 @@ function awaitTokens(parts: Parts, context: RequestContext, charges: readonly Na
     guarded(parts, context, () => {
       const nowMs = parts.clock.nowMs();
       const take = parts.limiter.take(charges, nowMs, parts.outcome);
-      if (take !== 'unknown') return next(noteOutcome(context, charges, parts.outcome));
+      if (take !== 'unknown') return next(noteOutcome(context, charges, parts.outcome, nowMs));
       if (nowMs < untilMs) return awaitTokens(parts, context, charges, untilMs, next);
       next(noteUnavailable(context, charges[0] as NamedCharge));
     });
@@ -38,9 +38,11 @@ function awaitTokens(parts: Parts, context: RequestContext, charges: readonly Na
 }
 
 /** Notes what the answer says of its limits: figures of the one that refused, else of the one with the smallest share left. */
-function noteOutcome(context: RequestContext, charges: readonly NamedCharge[], outcome: LimitOutcome): Refusal | null {
+function noteOutcome(context: RequestContext, charges: readonly NamedCharge[], outcome: LimitOutcome, nowMs: number): Refusal | null {
   const decided = chargeOf(charges, outcome.decidedBy);
   if (!outcome.isAllowed) return noteRefusal(context, decided, outcome);
+  // The stage of the caller is the first to begin with this limit; a later one may take the rest of a cost.
+  if (charges[0]?.limit === 'principal' && context.tokenTakenMs === 0) context.tokenTakenMs = nowMs;
   if (isScarcest(context, outcome)) noteFigures(context, decided, outcome);
   else noteSpent(context, charges);
   return null;
@@ -101,7 +103,7 @@ export function refuseDenied(parts: Parts, context: RequestContext, budget: Budg
 
 function giveBack(parts: Parts, context: RequestContext, budget: Budget): void {
   if (budget.own.length === 0) return;
-  parts.limiter.giveBack(budget.own, parts.clock.nowMs());
+  parts.limiter.giveBack(budget.own, parts.clock.nowMs(), context.tokenTakenMs);
   if (context.limitedBy === 'principal' && context.limitRemaining < context.limit) context.limitRemaining += 1;
 }
 
