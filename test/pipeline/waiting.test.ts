@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { afterEach, describe, expect, it } from 'vitest';
 import { loadConfigText } from '../../src/config/load.ts';
 import { type Clock, systemClock } from '../../src/core/clock.ts';
@@ -57,7 +58,7 @@ function configOf(url: string, engine: string, rateLimit: object): ConfigSnapsho
     text: JSON.stringify(config),
     format: 'json',
     source: 'test',
-    baseDir: '/tmp',
+    baseDir: tmpdir(),
     env: {},
   });
   if (snapshot === null) throw new Error(JSON.stringify(problems));
