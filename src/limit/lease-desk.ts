@@ -269,7 +269,7 @@ export class LeaseDesk {
 
   /** Limits too small for leases: returns what was not needed after all, and tells what was spent. */
   #report(): void {
-    if (!this.line.isUp) return;
+    if (!this.line.isUp) return this.#dropSurplus();
     const dirty = this.#dirty;
     this.#dirty = [];
     for (const slot of dirty) {
@@ -277,6 +277,12 @@ export class LeaseDesk {
       if (((this.#table.flags[slot] as number) & BUSY) !== 0 || this.#waiters.has(slot)) this.#dirty.push(slot);
       else this.#reportSlot(slot);
     }
+  }
+
+  /** What cannot be returned is lost: beyond its lease a worker may have no more than its own share, which it earns now. */
+  #dropSurplus(): void {
+    const { memory, quota } = this.#table;
+    for (const slot of this.#dirty) takeLease(memory, slot, Math.max(0, levelOf(memory, slot) - (quota[slot] as number)));
   }
 
   #reportSlot(slot: number): void {

@@ -135,6 +135,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
     table.usedMs[slot] = nowMs;
     const left = takeLease(table.memory, slot, tokens);
     if (left < 0) return this.#takeWithout(slot, charge, nowMs);
+    if (nowMs >= this.#desk.line.shareFromMs) this.#clipShare(slot, left + tokens, nowMs);
     const quota = table.quota[slot] as number;
     if (quota === 0) this.#desk.markDirty(slot);
     else if (left * 2 < quota) this.#desk.askAhead(slot, nowMs);
@@ -161,10 +162,16 @@ export class LeasedLimiter implements Limiter, LeaseClient {
     this.#noteFailure(spec.failMode);
     this.#table.spentMs[slot] = nowMs;
     if (spec.failMode !== 'local') return spec.failMode === 'open' ? 'open' : 'failed';
-    const emptyAtMs = this.#share.take(spec, this.#emptyAtMs(slot), tokens, nowMs);
+    const emptyAtMs = this.#share.take(spec, this.#emptyAtMs(slot), tokens, nowMs, levelOf(this.#table.memory, slot));
     if (emptyAtMs < 0) return 'failed';
     this.#table.emptyAtMs[slot] = emptyAtMs;
     return 'shared';
+  }
+
+  /** What is left of a lease and what is earned while cut off are together no more than this worker's part of the burst. */
+  #clipShare(slot: number, held: number, nowMs: number): void {
+    const { specs, emptyAtMs } = this.#table;
+    emptyAtMs[slot] = this.#share.clip(specs[slot] as LimitSpec, this.#emptyAtMs(slot), nowMs, held);
   }
 
   /** Every slot is in the middle of something. */
@@ -239,7 +246,8 @@ export class LeasedLimiter implements Limiter, LeaseClient {
   #remaining(slot: number, isOwnShare: boolean, nowMs: number): number {
     if (slot < 0) return 0;
     if (!isOwnShare) return this.#table.remaining(slot, nowMs);
-    return Math.floor(this.#share.level(this.#table.specs[slot] as LimitSpec, this.#emptyAtMs(slot), nowMs));
+    const level = levelOf(this.#table.memory, slot);
+    return level + Math.floor(this.#share.level(this.#table.specs[slot] as LimitSpec, this.#emptyAtMs(slot), nowMs, level));
   }
 
   #retryAfterSecs(slot: number, isOwnShare: boolean, { tokens, spec }: Charge, nowMs: number): number {
