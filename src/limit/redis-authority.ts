@@ -4,15 +4,18 @@ import type { LeaseAnswer, LeaseAsk, LimitAuthority, LimitMode } from '../core/l
 import type { FailMode } from '../core/principal.ts';
 import type { Store } from '../core/store.ts';
 import type { BucketCall, RedisBucket } from './redis-bucket.ts';
-import { epochKey, TAG_COUNT } from './redis-keys.ts';
+import { RedisEpochs } from './redis-epochs.ts';
+import { TAG_COUNT } from './redis-keys.ts';
 import { RedisOutage } from './redis-outage.ts';
-import { decodeLease, LEASE_SCRIPT, leaseArgs, type LeaseReply, TOUCH_SCRIPT } from './redis-script.ts';
+import { decodeLease, LEASE_SCRIPT, leaseArgs, type LeaseReply } from './redis-script.ts';
 import { RedisTable } from './redis-table.ts';
 import { RedisWaiting, type Waiter } from './redis-waiting.ts';
 import { VouchedTime } from './vouched-time.ts';
 
 /** A worker gives up after 20 ms: it is to hear before that what the fail mode says, or it would take the primary for dead. */
 const WAIT_MS = 15;
+/** An answer that nobody waited for is late by more than a pause of this process can be. */
+const LATE_MS = 100;
 /** How long tokens may be spent after the call that fetched or renewed them. */
 const LEASE_LIFE_MS = 2000;
 /** When Redis takes a silent host for dead: twice the life, so that clocks may run differently. */
@@ -23,10 +26,9 @@ const RENEW_MS = 900;
 const IDLE_MS = 1000;
 /** What is spent of a small limit is reported soon, because Redis cannot refill what it believes to be held. */
 const REPORT_MS = 2;
-/** Who is refused by `closed` may ask again after this long: Redis may be back. */
+/** Who is refused by `closed` may ask again after this long: Redis may be back. At once, if only one answer was late. */
 const CLOSED_MS = 250;
 const REPORTS_PER_SWEEP = 5000;
-const TOUCHES_PER_SWEEP = 16;
 const MAX_WAITING = 10_000;
 
 export interface RedisAuthorityOptions {
@@ -65,6 +67,7 @@ export class RedisAuthority implements LimitAuthority {
   readonly #options: RedisAuthorityOptions;
   readonly #clock: Clock;
   readonly #table: RedisTable;
+  readonly #epochs: RedisEpochs;
   readonly #vouched: VouchedTime;
   /** One, or one for each tag where tags lie on several nodes. */
   readonly #outages: readonly RedisOutage[];
@@ -72,7 +75,6 @@ export class RedisAuthority implements LimitAuthority {
   readonly #unreported = new Set<RedisBucket>();
   #reportTimer: Timer | null = null;
   #number = 0;
-  #touched = 0;
   #isClosed = false;
   #mode: LimitMode = 'remote';
   readonly #counts = { asks: 0, denials: 0, tokens: 0, calls: 0, failures: 0, fallbacks: 0, answeredMs: 0, answered: 0 };
@@ -81,6 +83,7 @@ export class RedisAuthority implements LimitAuthority {
     this.#options = options;
     this.#clock = options.clock;
     this.#table = new RedisTable(options);
+    this.#epochs = new RedisEpochs(options.store, options.clock, options.prefix, options.holder);
     this.#vouched = new VouchedTime(Math.max(1, options.workers));
     this.#waiting = new RedisWaiting(options.clock, (waiter, nowMs) => this.#tooLate(waiter, nowMs));
     const random = options.random ?? Math.random;
@@ -96,7 +99,8 @@ export class RedisAuthority implements LimitAuthority {
     this.#counts.asks++;
     const nowMs = this.#clock.nowMs();
     const bucket = this.#bucketOf(ask, nowMs);
-    bucket.settle(holder, ask.have);
+    this.#noteOutage(bucket, nowMs);
+    bucket.settle(holder, ask.have, nowMs);
     bucket.lastAskMs = nowMs;
     const waiter: Waiter = { bucket, holder, ask, answer, untilMs: nowMs + WAIT_MS, isDone: false };
     if (bucket.isExact && bucket.record !== bucket.have) this.#reportSoon(bucket);
@@ -110,13 +114,19 @@ export class RedisAuthority implements LimitAuthority {
   giveBack(holder: number, key: string, tokens: number, have: number): void {
     const bucket = this.#table.get(key);
     if (bucket === null || this.#isClosed) return;
-    bucket.giveBack(holder, tokens, have, this.#clock.nowMs());
+    const nowMs = this.#clock.nowMs();
+    this.#noteOutage(bucket, nowMs);
+    bucket.giveBack(holder, tokens, have, nowMs);
     if (bucket.isExact) this.#reportSoon(bucket);
   }
 
   lost(holder: number): void {
-    this.#vouched.lost(holder, this.#clock.nowMs());
-    for (const bucket of this.#table.all()) bucket.settle(holder, 0);
+    const nowMs = this.#clock.nowMs();
+    this.#vouched.lost(holder, nowMs);
+    for (const bucket of this.#table.all()) {
+      this.#noteOutage(bucket, nowMs);
+      bucket.settle(holder, 0, nowMs);
+    }
   }
 
   heard(holder: number, stamp: number): void {
@@ -156,6 +166,7 @@ export class RedisAuthority implements LimitAuthority {
       if (bucket.have > 0 && !this.#outageOf(bucket).isOpen) this.#report(bucket, nowMs, bucket.pool);
     }
     this.#isClosed = true;
+    this.#epochs.close();
     this.#reportTimer?.cancel();
     this.#waiting.clear();
   }
@@ -176,6 +187,11 @@ export class RedisAuthority implements LimitAuthority {
     this.#unreported.delete(bucket);
     if (bucket.have + bucket.debt === 0 || this.#outageOf(bucket).isOpen) return;
     this.#send(bucket, nowMs, { want: 0, atLeast: 1, back: bucket.pool, deadAfterMs: FORGOTTEN_DEAD_AFTER_MS });
+  }
+
+  #noteOutage(bucket: RedisBucket, nowMs: number): void {
+    const outage = this.#outageOf(bucket);
+    if (outage.id >= 0) bucket.noteOutage(outage.id, Math.max(outage.sinceMs(nowMs), this.#table.forgottenMs));
   }
 
   #outageOf(bucket: RedisBucket): RedisOutage {
@@ -209,13 +225,15 @@ export class RedisAuthority implements LimitAuthority {
   }
 
   #decideAlone({ bucket, holder, ask }: Waiter, mode: FailMode, nowMs: number): LeaseAnswer {
-    if (mode === 'closed') return { granted: 0, waitMs: CLOSED_MS, left: 0, mode };
+    const { isOpen, id } = this.#outageOf(bucket);
+    // Without an outage (this process alone was late) there is no share either.
+    if (mode === 'closed' || (mode === 'local' && id < 0)) return { granted: 0, waitMs: isOpen ? CLOSED_MS : 1, left: 0, mode };
     if (mode === 'open') {
       bucket.handFreely(holder, ask.want);
       return { granted: ask.want, waitMs: 0, left: Math.max(0, bucket.burst - ask.want), mode };
     }
-    const outage = this.#outageOf(bucket);
-    const granted = bucket.takeFromShare(holder, ask, outage.id, Math.max(outage.sinceMs(nowMs), this.#table.forgottenMs), nowMs);
+    this.#noteOutage(bucket, nowMs);
+    const granted = bucket.takeFromShare(holder, ask, nowMs);
     return { granted, waitMs: granted > 0 ? 0 : bucket.shareWaitMs(atLeastOf(ask), nowMs), left: bucket.shareTokens(nowMs), mode };
   }
 
@@ -281,7 +299,7 @@ export class RedisAuthority implements LimitAuthority {
   }
 
   #send(bucket: RedisBucket, nowMs: number, what: { want: number; atLeast: number; back: number; deadAfterMs: number }): void {
-    const back = bucket.drainPool(bucket.pool - what.back);
+    const back = bucket.drainPool(bucket.pool - what.back, nowMs);
     bucket.chargeAbsence(nowMs - this.#vouched.advance(nowMs));
     const number = ++this.#number;
     const call: BucketCall = { number, sentAtMs: nowMs, have: bucket.have, debt: bucket.debt, isGivenUp: false };
@@ -315,7 +333,7 @@ export class RedisAuthority implements LimitAuthority {
     if (bucket.call === call) bucket.call = null;
     if (reply !== null) bucket.accept(call, reply, LEASE_LIFE_MS, nowMs);
     if (!call.isGivenUp) {
-      if (nowMs - call.sentAtMs > WAIT_MS) this.#failed(bucket, nowMs);
+      if (nowMs - call.sentAtMs > LATE_MS) this.#failed(bucket, nowMs);
       else this.#succeeded(this.#outageOf(bucket));
     }
     this.#serveWaiting(bucket, reply, nowMs);
@@ -356,28 +374,24 @@ export class RedisAuthority implements LimitAuthority {
     this.#mode = 'remote';
   }
 
-  /** Begins epochs, a few tags at a time: all at the start and again where one was lost. Is the probe while Redis is lost. */
+  /** Keeps epochs alive; is the probe while Redis is lost. */
   #touch(nowMs: number): void {
-    const count = this.#touched < TAG_COUNT ? TAG_COUNT : TOUCHES_PER_SWEEP;
-    for (let turn = 0; turn < count; turn++) {
-      const tag = this.#touched++ % TAG_COUNT;
+    for (const tag of this.#epochs.turn()) {
       const outage = this.#outages[tag % this.#outages.length] as RedisOutage;
-      if (outage.isOpen && !outage.mayProbe(nowMs)) continue;
-      this.#probe(tag, outage);
+      const isProbe = outage.isOpen;
+      if (isProbe && !outage.mayProbe(nowMs)) continue;
+      const touched = this.#epochs.touch(tag);
+      touched.then(
+        () => isProbe && this.#probed(outage, nowMs),
+        () => isProbe && outage.failed(this.#clock.nowMs()),
+      );
     }
   }
 
-  #probe(tag: number, outage: RedisOutage): void {
-    const sentAtMs = this.#clock.nowMs();
-    const ended = (isAnswered: boolean): void => {
-      const nowMs = this.#clock.nowMs();
-      if (!isAnswered || nowMs - sentAtMs > WAIT_MS) outage.failed(nowMs);
-      else this.#succeeded(outage);
-    };
-    this.#options.store.run(TOUCH_SCRIPT, [epochKey(this.#options.prefix, tag)], []).then(
-      () => ended(true),
-      () => ended(false),
-    );
+  #probed(outage: RedisOutage, sentAtMs: number): void {
+    const nowMs = this.#clock.nowMs();
+    if (nowMs - sentAtMs > WAIT_MS) outage.failed(nowMs);
+    else this.#succeeded(outage);
   }
 }
 

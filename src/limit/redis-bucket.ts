@@ -101,7 +101,8 @@ export class RedisBucket {
   }
 
   /** What a worker says that it has; what it had besides is spent. More than was known of only holds tokens down in Redis. */
-  settle(holder: number, have: number): void {
+  settle(holder: number, have: number, nowMs: number): void {
+    this.#clipShare(nowMs);
     this.held += have - (this.#byHolder.get(holder) ?? 0);
     if (have > 0) this.#byHolder.set(holder, have);
     else this.#byHolder.delete(holder);
@@ -110,7 +111,7 @@ export class RedisBucket {
   /** Takes tokens back from a worker; what it was not known to hold is lost. */
   giveBack(holder: number, tokens: number, have: number, nowMs: number): void {
     const before = this.#byHolder.get(holder) ?? 0;
-    this.settle(holder, Math.min(have, before));
+    this.settle(holder, Math.min(have, before), nowMs);
     if (this.#isPoolAlive(nowMs)) this.pool += Math.max(0, Math.min(tokens, before - have));
   }
 
@@ -120,7 +121,9 @@ export class RedisBucket {
 
   /** Forgets a pool that Redis may count as spent already. */
   expirePool(nowMs: number): void {
-    if (!this.#isPoolAlive(nowMs)) this.pool = 0;
+    if (this.pool === 0 || this.#isPoolAlive(nowMs)) return;
+    this.#clipShare(nowMs);
+    this.pool = 0;
   }
 
   /** Grants `atLeast` … `want` tokens out of the pool, no more than `fair` ahead of need; 0 when there are fewer. */
@@ -134,7 +137,8 @@ export class RedisBucket {
 
   /** Tokens that came from elsewhere than Redis. */
   #hand(holder: number, tokens: number): void {
-    this.settle(holder, (this.#byHolder.get(holder) ?? 0) + tokens);
+    this.held += tokens;
+    this.#byHolder.set(holder, (this.#byHolder.get(holder) ?? 0) + tokens);
   }
 
   /** Whole tokens that can be there at most, after the last answer and as time has passed since. */
@@ -180,8 +184,9 @@ export class RedisBucket {
   }
 
   /** Pool that goes back to Redis, out of the pool. */
-  drainPool(keep: number): number {
+  drainPool(keep: number, nowMs: number): number {
     const back = Math.max(0, this.pool - keep);
+    if (back > 0) this.#clipShare(nowMs);
     this.pool -= back;
     return back;
   }
@@ -200,16 +205,25 @@ export class RedisBucket {
   }
 
   /**
-   * Grants out of the share that each host has of the limit while Redis does not answer. It starts empty when the outage
-   * (or `floorMs`, if that is later) does, so that all hosts together stay below the limit whatever was there before.
+   * An outage is going on, in which each host has its share of the limit. It starts empty when the outage (or `floorMs`, if that is
+   * later) does, and with what the host still has of its lease it is never more than its part of the burst: so all hosts
+   * together stay below the limit, whatever was there before. To be called before anything is settled.
    */
-  takeFromShare(holder: number, ask: LeaseAsk, outage: number, floorMs: number, nowMs: number): number {
-    const share = this.#share?.outage === outage ? this.#share : { outage, emptyAtMs: floorMs };
-    this.#share = share;
-    const whole = Math.floor(this.#shares.level(this.spec, share.emptyAtMs, nowMs));
+  noteOutage(outage: number, floorMs: number): void {
+    if (this.#share?.outage !== outage) this.#share = { outage, emptyAtMs: floorMs };
+  }
+
+  /** Before tokens of the lease go: the share does not get the room that they leave but by time. */
+  #clipShare(nowMs: number): void {
+    if (this.#share !== null) this.#share.emptyAtMs = this.#shares.clip(this.spec, this.#share.emptyAtMs, nowMs, this.have);
+  }
+
+  /** Grants out of the share. */
+  takeFromShare(holder: number, ask: LeaseAsk, nowMs: number): number {
+    const whole = this.shareTokens(nowMs);
     const granted = whole < Math.max(1, ask.atLeast) ? 0 : Math.min(ask.want, whole);
-    if (granted === 0) return 0;
-    share.emptyAtMs = this.#shares.take(this.spec, share.emptyAtMs, granted, nowMs);
+    if (granted === 0 || this.#share === null) return 0;
+    this.#share.emptyAtMs = this.#shares.take(this.spec, this.#share.emptyAtMs, granted, nowMs, this.have);
     // More than a burst cannot be missing in Redis, however long the outage was.
     this.debt = Math.min(this.burst, this.debt + granted);
     this.#hand(holder, granted);
@@ -223,7 +237,7 @@ export class RedisBucket {
   }
 
   shareTokens(nowMs: number): number {
-    return Math.floor(this.#shares.level(this.spec, this.#share?.emptyAtMs ?? nowMs, nowMs));
+    return Math.floor(this.#shares.level(this.spec, this.#share?.emptyAtMs ?? nowMs, nowMs, this.have));
   }
 
   /** Tokens that nobody asked Redis for and that count nowhere. */

@@ -2,6 +2,9 @@ import type { Clock, Timer } from '../core/clock.ts';
 import type { LeaseAnswer, LeaseAsk } from '../core/limit.ts';
 import type { RedisBucket } from './redis-bucket.ts';
 
+/** By which a timer may be late on an idle event loop. */
+const BUSY_MS = 2;
+
 /** An ask that waits for Redis. */
 export interface Waiter {
   readonly bucket: RedisBucket;
@@ -59,8 +62,14 @@ export class RedisWaiting {
     this.#size = 0;
   }
 
-  #expire(): void {
+  /** A timer that is late itself says that this process was busy: answers that have arrived are read first. */
+  #expire(isBusy = false): void {
     const nowMs = this.#clock.nowMs();
+    const pending = this.#deadlines.find((waiter) => !waiter.isDone);
+    if (!isBusy && pending !== undefined && nowMs - pending.untilMs > BUSY_MS) {
+      this.#timer = this.#clock.after(1, () => this.#expire(true));
+      return;
+    }
     const next = this.#deadlines.findIndex((waiter) => !waiter.isDone && waiter.untilMs > nowMs);
     const due = next < 0 ? this.#deadlines : this.#deadlines.slice(0, next);
     this.#deadlines = next < 0 ? [] : this.#deadlines.slice(next);

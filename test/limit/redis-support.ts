@@ -43,7 +43,9 @@ export async function openHost(settings: RedisSettings, options: Partial<RedisAu
   const host = new Host(settings, options);
   onTestFinished(async () => await host.close());
   await waitUntil(() => host.store.state === 'ready', { what: 'the store', timeoutMs: 15_000 });
-  host.authority.sweep(systemClock.nowMs());
+  const spec: LimitSpec = { perSecond: 1000, burst: 10, failMode: 'closed' };
+  const isWarm = async (): Promise<boolean> => (await asked(host, { key: 'warm', spec })).mode === 'remote';
+  await waitUntil(isWarm, { what: 'a warm host' });
   return host;
 }
 
