@@ -76,6 +76,13 @@ function addSecurity(all: string[], hasPolicy: boolean, isSecure: boolean): stri
   return all;
 }
 
+/** All headers of an answer head but the first, each behind a line break. */
+export function furtherLines(head: readonly string[]): string {
+  let lines = '';
+  for (let i = 2; i + 1 < head.length; i += 2) lines += `\r\n${head[i]}: ${head[i + 1]}`;
+  return lines;
+}
+
 /** The answer body of last resort, where the application cannot be asked: JSON-RPC without an id, and an error id. */
 export function minimalBody(refusal: Refusal): string {
   const data = { error_id: randomUUID() };

@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { asToPrimary, type ToPrimary, type ToWorker } from '../core/messages.ts';
 import { channelLink, type Link, memoryLinks } from './link.ts';
+import { tuneOwnProcess, workerEnv, workerFlags } from './worker-runtime.ts';
 import { Worker } from './worker.ts';
 
 /** Wait before a lost worker's successor is started: doubles with each quick death, forgotten after a stable minute. */
@@ -46,6 +47,7 @@ export class Supervisor {
     cluster.setupPrimary({
       exec: fileURLToPath(new URL(`./worker-entry.${extension}`, import.meta.url)),
       args: [],
+      execArgv: workerFlags(process.execArgv),
       serialization: 'advanced',
     });
     for (let slot = 0; slot < count; slot++) this.#slots.push(this.#fork(slot, 0));
@@ -80,6 +82,7 @@ export class Supervisor {
   }
 
   #inProcess(): Slot {
+    tuneOwnProcess();
     const [near, far] = memoryLinks<ToWorker, ToPrimary>();
     const slot: Slot = { link: near, process: null, startedMs: performance.now(), quickDeaths: 0, isAlive: true };
     near.receive = (message) => this.#events.message(0, message);
@@ -91,7 +94,7 @@ export class Supervisor {
   }
 
   #fork(index: number, quickDeaths: number): Slot {
-    const worker = cluster.fork();
+    const worker = cluster.fork(workerEnv(process.env));
     const link = channelLink<ToWorker, ToPrimary>(worker.process, asToPrimary);
     const slot: Slot = { link, process: worker, startedMs: performance.now(), quickDeaths, isAlive: true };
     link.receive = (message) => this.#events.message(index, message);

@@ -21,7 +21,7 @@ interface Head {
   readonly status: number;
   readonly isHttp10: boolean;
   /** Lower-case names of the few headers that matter here; repeated ones joined by a comma. */
-  readonly fields: Map<string, string>;
+  readonly fields: ReadonlyMap<string, string>;
 }
 
 const KEPT: ReadonlySet<string> = new Set([
@@ -49,6 +49,9 @@ export class ResponseParser {
   /** Bytes of an unfinished head, size line or trailer. */
   #held: Buffer | null = null;
   #left = 0;
+  /** The last head and its text: a server's answers often differ in nothing but the body. */
+  #known: Head | null = null;
+  #knownText = '';
   /** The connection can carry another request after this response. */
   isReusable = false;
   /** Seconds of `Keep-Alive: timeout`, −1 when not said. */
@@ -124,10 +127,18 @@ export class ResponseParser {
     const end = all.indexOf(HEAD_END);
     if (end < 0) return this.#hold(all, MAX_HEAD_BYTES);
     if (end > MAX_HEAD_BYTES) return this.#break();
-    const head = readHead(all.toString('latin1', 0, end));
+    const head = this.#read(all.toString('latin1', 0, end));
     if (head === null || head.status === 101) return this.#break();
     const rest = all.subarray(end + HEAD_END.length);
     return head.status < 200 ? rest : this.#begun(head, rest);
+  }
+
+  #read(text: string): Head | null {
+    if (text !== this.#knownText) {
+      this.#known = readHead(text);
+      this.#knownText = text;
+    }
+    return this.#known;
   }
 
   #begun(head: Head, rest: Buffer): Buffer | null {

@@ -4,6 +4,7 @@ import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import type { Clock, Timer } from '../core/clock.ts';
 import type { HttpReceiver } from './http-client.ts';
 import { ResponseParser, type ParserSink } from './http-response-parser.ts';
+import type { WriteQueue } from './write-queue.ts';
 
 const CONNECT_TIMEOUT_MS = 2000;
 /** All connections read into this one: what arrives is consumed or copied before the next read. */
@@ -33,6 +34,9 @@ export class WireConnection implements ParserSink {
   readonly #owner: ConnectionOwner;
   readonly #parser: ResponseParser;
   readonly #socket: Socket;
+  readonly #writes: WriteQueue;
+  /** Waits for the end of the turn. */
+  #unsent: Buffer | null = null;
   #connecting: Timer | null;
   #receiver: HttpReceiver | null = null;
   #isConnected = false;
@@ -41,8 +45,9 @@ export class WireConnection implements ParserSink {
   /** Why the socket ended, for the receiver. */
   #error: Error | null = null;
 
-  constructor(target: WireTarget, clock: Clock, owner: ConnectionOwner) {
+  constructor(target: WireTarget, clock: Clock, owner: ConnectionOwner, writes: WriteQueue) {
     this.#owner = owner;
+    this.#writes = writes;
     this.openedMs = clock.nowMs();
     this.#parser = new ResponseParser(this);
     const onread = {
@@ -62,7 +67,15 @@ export class WireConnection implements ParserSink {
   send(bytes: Buffer, receiver: HttpReceiver): void {
     this.#receiver = receiver;
     this.#parser.begin();
-    this.#socket.write(bytes);
+    this.#unsent = bytes;
+    this.#writes.push(this);
+  }
+
+  /** The queue's: the turn is over. */
+  writeNow(): void {
+    const bytes = this.#unsent;
+    this.#unsent = null;
+    if (bytes !== null && !this.#socket.destroyed) this.#socket.write(bytes);
   }
 
   /** Whether this receiver's request is the one in progress. */
@@ -120,7 +133,7 @@ export class WireConnection implements ParserSink {
     if (this.#isClosed || this.#socket.destroyed) return;
     this.resume();
     // A server that answers before it has read the request may take the rest of it for another one.
-    if (!this.#parser.isReusable || this.#socket.writableLength > 0) return void this.#socket.destroy();
+    if (!this.#parser.isReusable || this.#unsent !== null || this.#socket.writableLength > 0) return void this.#socket.destroy();
     this.#owner.onIdle(this, this.#parser.keepAliveSecs);
   }
 

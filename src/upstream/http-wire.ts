@@ -2,6 +2,7 @@ import type { LookupFunction } from 'node:net';
 import type { Clock, Timer } from '../core/clock.ts';
 import type { HttpClient, HttpControl, HttpReceiver, HttpRequest } from './http-client.ts';
 import { WireConnection, type ConnectionOwner, type WireTarget } from './http-wire-connection.ts';
+import { WriteQueue } from './write-queue.ts';
 
 /** An idle connection is given up before the usual server does (node:http 5 s, µWS 10 s). */
 const IDLE_MS = 4000;
@@ -24,6 +25,7 @@ export class WireClient implements HttpClient, ConnectionOwner {
   readonly #maxConnectionMs: number;
   readonly #idle: WireConnection[] = [];
   readonly #open = new Set<WireConnection>();
+  readonly #writes: WriteQueue = new WriteQueue();
   /** Header blocks by the list they were made of; sessions keep their lists. */
   readonly #blocks = new WeakMap<readonly string[], string>();
   #sweeper: Timer | null = null;
@@ -79,7 +81,7 @@ export class WireClient implements HttpClient, ConnectionOwner {
   }
 
   #connect(): WireConnection {
-    const connection = new WireConnection(this.#target, this.#clock, this);
+    const connection = new WireConnection(this.#target, this.#clock, this, this.#writes);
     this.#open.add(connection);
     return connection;
   }

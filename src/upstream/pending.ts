@@ -2,6 +2,7 @@ import type { Clock, Timer } from '../core/clock.ts';
 import type { Envelope } from '../core/envelope.ts';
 import type { InFlight, ReplySink } from '../core/upstream.ts';
 import type { Refusal } from '../core/refusal.ts';
+import { IdRing } from './id-ring.ts';
 
 /** How often deadlines are looked at: one timer per table, none while it is empty. */
 export const SWEEP_MS: number = 50;
@@ -98,9 +99,8 @@ export interface PendingOptions {
  * answer finds its request by that id and nothing else, so that equal ids of different clients never meet.
  */
 export class PendingTable {
-  readonly #entries = new Map<number, PendingEntry>();
+  readonly #entries: IdRing<PendingEntry> = new IdRing();
   readonly #options: PendingOptions;
-  #lastId = 0;
   #clientEntries = 0;
   #sweeper: Timer | null = null;
 
@@ -139,7 +139,7 @@ export class PendingTable {
 
   /** Takes the entry out; false when it was no longer in. */
   remove(entry: PendingEntry): boolean {
-    if (!this.#entries.delete(entry.id)) return false;
+    if (!this.#entries.remove(entry)) return false;
     if (!entry.isOwn) this.#clientEntries -= 1;
     entry.over();
     return true;
@@ -164,7 +164,7 @@ export class PendingTable {
    */
   findByClientId(principalKey: string, idToken: string): PendingEntry | null {
     let found: PendingEntry | null = null;
-    for (const entry of this.#entries.values()) {
+    for (const entry of this.#entries.list()) {
       if (entry.isOwn || entry.principalKey !== principalKey || entry.idToken !== idToken) continue;
       if (found !== null) return null;
       found = entry;
@@ -174,7 +174,7 @@ export class PendingTable {
 
   /** Empties the table; every caller still there is told. */
   failAll(refusal: Refusal, detail: string): void {
-    const entries = [...this.#entries.values()];
+    const entries = this.#entries.list();
     for (const entry of entries) this.remove(entry);
     for (const entry of entries) {
       entry.carrier?.abandon();
@@ -184,9 +184,8 @@ export class PendingTable {
   }
 
   #insert(fields: Omit<EntryFields, 'id' | 'nowMs'>): PendingEntry {
-    this.#lastId += 1;
-    const entry = new PendingEntry({ ...fields, id: this.#lastId, nowMs: this.#options.clock.nowMs() });
-    this.#entries.set(entry.id, entry);
+    const entry = new PendingEntry({ ...fields, id: this.#entries.nextId(), nowMs: this.#options.clock.nowMs() });
+    this.#entries.put(entry);
     this.#sweeper ??= this.#options.clock.every(SWEEP_MS, () => this.#sweep());
     return entry;
   }
@@ -194,7 +193,7 @@ export class PendingTable {
   #sweep(): void {
     if (this.#entries.size === 0) return this.#stopSweeper();
     const nowMs = this.#options.clock.nowMs();
-    for (const entry of this.#entries.values()) {
+    for (const entry of this.#entries.list()) {
       const isHard = nowMs >= entry.hardAtMs;
       if (!isHard && nowMs < entry.idleAtMs) continue;
       this.remove(entry);

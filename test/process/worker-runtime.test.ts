@@ -1,0 +1,15 @@
+import { describe, expect, it } from 'vitest';
+import { workerEnv, workerFlags } from '../../src/process/worker-runtime.ts';
+
+describe('the runtime of a worker', () => {
+  it('keeps the options the primary was started with, in front of its own', () => {
+    const flags = workerFlags(['--inspect=0']);
+    expect(flags[0]).toBe('--inspect=0');
+    expect(flags).toContain('--no-allocation-site-pretenuring');
+  });
+
+  it('leaves settings of the C library alone that the operator made', () => {
+    expect(workerEnv({ HOME: '/home' })).toEqual({ MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' });
+    expect(workerEnv({ MALLOC_ARENA_MAX: '8' })).toEqual({ MALLOC_TRIM_THRESHOLD_: '131072' });
+  });
+});
