@@ -15,6 +15,7 @@ const ENVIRONMENT = [
   'src/process/worker-entry.ts',
   'src/process/run.ts',
   'src/process/worker.ts',
+  'src/process/supervisor.ts',
   'src/listener/native.ts',
 ];
 /** Loads a library by a name held in a constant, after it has verified the file behind it. */
