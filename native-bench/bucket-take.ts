@@ -25,16 +25,22 @@ const out: LimitOutcome = {
   mode: 'remote',
 };
 
-function chargesOf(limit: LimitSpec): readonly (readonly Charge[])[] {
-  return Array.from({ length: KEYS }, (_, i) => [{ limit: 'principal', key: `api_key:user-${i}`, spec: limit, tokens: 1 }]);
-}
+const keys = Array.from({ length: KEYS }, (_, i) => `api_key:user-${i}`);
 
-const charges = chargesOf(spec);
-const drainedCharges = chargesOf(drained);
+/** One charge of which the key changes: a request has its charges at hand, but not what the table knows of them. */
+function chargeOf(limit: LimitSpec): { charges: readonly Charge[]; key(index: number): void } {
+  const charge = { limit: 'principal', key: '', spec: limit, tokens: 1 } as const satisfies Charge;
+  const mutable: { key: string } = charge;
+  return { charges: [charge], key: (index) => void (mutable.key = keys[index] as string) };
+}
 
 function filled(count: number): SharedTable {
   const table = new SharedTable({ capacity: 131_072, idleTtlMs: 10_000 });
-  for (let i = 0; i < count; i++) table.take(charges[i] as readonly Charge[], 0, out);
+  const { charges, key } = chargeOf(spec);
+  for (let i = 0; i < count; i++) {
+    key(i);
+    table.take(charges, 0, out);
+  }
   return table;
 }
 
@@ -74,7 +80,7 @@ function leased(count: number): { limiter: LeasedLimiter; settle: () => void } {
   };
   settle();
   for (let i = 0; i < count; i++) {
-    const one = charges[i] as readonly Charge[];
+    const one: readonly Charge[] = [{ limit: 'principal', key: keys[i] as string, spec, tokens: 1 }];
     limiter.take(one, systemClock.nowMs(), out);
     limiter.whenKnown(one, () => limiter.take(one, systemClock.nowMs(), out));
     if (i % 1_000 === 999) settle();
@@ -84,14 +90,16 @@ function leased(count: number): { limiter: LeasedLimiter; settle: () => void } {
 }
 
 /** Returns a task that takes once from each of the next keys, a step of `stride` apart so that caches do not help. */
-function takeFrom(limiter: Limiter, count: number, stride: number, from = charges, settle: () => void = () => undefined): () => void {
+function takeFrom(limiter: Limiter, count: number, stride: number, limit = spec, settle: () => void = () => undefined): () => void {
+  const { charges, key } = chargeOf(limit);
   let next = 0;
   let nowMs = systemClock.nowMs();
   return () => {
     for (let i = 0; i < BATCH; i++) {
       next = (next + stride) % count;
       nowMs += 1e-5;
-      limiter.take(from[next] as readonly Charge[], nowMs, out);
+      key(next);
+      limiter.take(charges, nowMs, out);
     }
     settle();
   };
@@ -104,10 +112,10 @@ const bench = new Bench({ time: 1_000, warmupTime: 200 });
 bench
   .add('known key, 10 keys', takeFrom(filled(10), 10, 1))
   .add('known key, 100,000 keys at random', takeFrom(filled(KEYS), KEYS, 7_919))
-  .add('refused key', takeFrom(new SharedTable({ capacity: 16, idleTtlMs: 10_000 }), 1, 1, drainedCharges))
+  .add('refused key', takeFrom(new SharedTable({ capacity: 16, idleTtlMs: 10_000 }), 1, 1, drained))
   .add('unknown key, table full (evicts)', takeFrom(unknownTable, KEYS, 1))
-  .add('leased key, 10 keys', takeFrom(few.limiter, 10, 1, charges, few.settle))
-  .add('leased key, 100,000 keys at random', takeFrom(many.limiter, KEYS, 7_919, charges, many.settle));
+  .add('leased key, 10 keys', takeFrom(few.limiter, 10, 1, spec, few.settle))
+  .add('leased key, 100,000 keys at random', takeFrom(many.limiter, KEYS, 7_919, spec, many.settle));
 await bench.run();
 printTable('bucket take', bench, BATCH);
 if (few.limiter.stats().waiting + few.limiter.stats().timeouts > 0) throw new Error('leases were not refilled');

@@ -112,7 +112,7 @@ export function wholeSecs(ms: number): number {
 export function takeTokens(memory: BucketMemory, slot: number, tokens: number, nowMs: number, out: LimitOutcome): boolean {
   const { ints, floats } = memory;
   const shift = ints[slot * 8 + 2] as number;
-  const units = tokens * 2 ** shift;
+  const units = tokens * (1 << shift);
   const level = exchangeUnits(memory, slot, nowMs, -units, 0);
   const isAllowed = level >= units;
   const left = isAllowed ? level - units : level;
@@ -143,7 +143,7 @@ export function tokensOf(memory: BucketMemory, slot: number, units: number): num
 
 /** Units of so many whole tokens. */
 export function unitsOf(memory: BucketMemory, slot: number, tokens: number): number {
-  return tokens * 2 ** (memory.ints[slot * 8 + 2] as number);
+  return tokens * (1 << (memory.ints[slot * 8 + 2] as number));
 }
 
 /** Milliseconds until the bucket is full, ≤ 0 when it is; changes nothing. */
