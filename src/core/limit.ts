@@ -65,7 +65,8 @@ export interface Limiter {
    */
   take(charges: readonly Charge[], nowMs: number, out: LimitOutcome): Take;
   /**
-   * After `unknown`: calls back exactly once, when taking again may tell more, at the latest after 20 ms, never inside.
+   * After `unknown`: calls back exactly once, when taking again may tell more, never inside. At the latest after 100 ms, of which
+   * time in which this event loop stood still is no part.
    * A take after the time is up is never `unknown`: the fail mode decides.
    */
   whenKnown(charges: readonly Charge[], again: () => void): void;

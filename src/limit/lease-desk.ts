@@ -1,17 +1,14 @@
-import type { Clock, Timer } from '../core/clock.ts';
+import type { Clock } from '../core/clock.ts';
 import type { Charge, LimitMode } from '../core/limit.ts';
 import type { Breaker } from './breaker.ts';
-import { ANSWER_WITHIN_MS, LATE_MS, LeaseLine } from './lease-line.ts';
+import { LeaseLine } from './lease-line.ts';
 import { levelOf, takeLease } from './lease-memory.ts';
 import type { LeaseAnswers, LeasePort, LeaseReturn, SlotAnswer, SlotAsk } from './lease-port.ts';
 import { ASKING, BUSY, DIRTY, QUEUED } from './lease-table.ts';
 import type { LeaseTable } from './lease-table.ts';
+import { WaitClock } from './wait-clock.ts';
 import type { Waiter, Waiters } from './waiters.ts';
 
-/** Longest that a request waits for its authority. */
-const WAIT_MS = ANSWER_WITHIN_MS;
-/** How long after a late timer the answers that have arrived meanwhile get to be read. */
-const CATCH_UP_MS = 2;
 /** A sweep looks at this many slots, or an eighth of those ever used, whichever is more. */
 const SWEEP_SLOTS = 8_192;
 
@@ -25,6 +22,7 @@ export class LeaseDesk {
   readonly #waiters: Waiters;
   readonly #port: LeasePort;
   readonly #clock: Clock;
+  readonly #waitClock: WaitClock;
   readonly #idleTtlMs: number;
   #queued: number[] = [];
   #returns: LeaseReturn[] = [];
@@ -32,11 +30,8 @@ export class LeaseDesk {
   /** Called in the next turn because what they wait for is there already. */
   #ready: Waiter[] = [];
   #isScheduled = false;
-  #timer: Timer | null = null;
-  #timerDueMs = 0;
-  #hasCaughtUp = false;
-  /** Of the waiter that is being called; 0 = none. */
-  #currentDueMs = 0;
+  /** The waiter that is being called. */
+  #current: Waiter | null = null;
   #sweepHand = 0;
   asks = 0;
   waits = 0;
@@ -49,6 +44,7 @@ export class LeaseDesk {
     this.#waiters = waiters;
     this.#port = port;
     this.#clock = clock;
+    this.#waitClock = new WaitClock(clock, () => this.#expire());
     this.#idleTtlMs = idleTtlMs;
     this.line = new LeaseLine(
       port,
@@ -61,12 +57,12 @@ export class LeaseDesk {
 
   /** True inside the callback of a request whose time is up: its take has to end. */
   get isForced(): boolean {
-    return this.#currentDueMs > 0 && this.#clock.nowMs() >= this.#currentDueMs;
+    return this.#current !== null && this.#waitClock.nowMs() >= this.#current.dueMs;
   }
 
   /** The take of the request that is being called has ended: the next one is another. */
   decided(): void {
-    this.#currentDueMs = 0;
+    this.#current = null;
   }
 
   /** Asks for a lease before the tokens are needed, unless that is known to be in vain. */
@@ -93,13 +89,13 @@ export class LeaseDesk {
       slots.push(slot);
       tokens.push(charge.tokens);
     }
-    if (this.#currentDueMs === 0) this.waits += 1;
-    const dueMs = this.#currentDueMs > 0 ? this.#currentDueMs : this.#clock.nowMs() + WAIT_MS;
+    if (this.#current === null) this.waits += 1;
+    const dueMs = this.#current?.dueMs ?? this.#waitClock.nowMs() + this.line.patienceMs;
     const waiter = { again, dueMs, slots, tokens };
     this.#waiters.add(waiter);
     for (const slot of slots) if (((this.#table.flags[slot] as number) & BUSY) === 0) this.#enqueue(slot);
     if (slots.length === 0) this.#callSoon(waiter);
-    this.#arm(dueMs);
+    this.#waitClock.wakeAt(dueMs);
   }
 
   /** As `LeaseClient.answered`. */
@@ -107,7 +103,10 @@ export class LeaseDesk {
     this.line.answered(stamp, sentMs);
     const nowMs = this.#clock.nowMs();
     const settled = answers.filter((answer) => this.#note(answer, nowMs));
-    for (const { slot } of settled) this.#callWaiters(slot);
+    for (const { slot } of settled) {
+      for (const waiter of this.#waiters.of(slot)) this.#call(waiter);
+      if (levelOf(this.#table.memory, slot) > (this.#table.quota[slot] as number)) this.markDirty(slot);
+    }
   }
 
   /** As `LeaseClient.disconnected`. */
@@ -148,7 +147,7 @@ export class LeaseDesk {
     for (let slot = 0; slot < this.#table.used; slot++) this.letGo(slot);
     this.#flush();
     this.line.close();
-    this.#timer?.cancel();
+    this.#waitClock.close();
   }
 
   #enqueue(slot: number): void {
@@ -219,22 +218,17 @@ export class LeaseDesk {
     table.setMode(slot, mode);
     table.deniedUntilMs[slot] = granted > 0 ? 0 : nowMs + waitMs;
     table.deniedNeed[slot] = table.askedLeast[slot] as number;
-    if (levelOf(table.memory, slot) > (table.quota[slot] as number)) this.markDirty(slot);
     this.mode = mode;
     return true;
   }
 
-  #callWaiters(slot: number): void {
-    for (const waiter of this.#waiters.of(slot)) this.#call(waiter);
-  }
-
   #call(waiter: Waiter): void {
     if (!this.#waiters.remove(waiter)) return;
-    this.#currentDueMs = waiter.dueMs;
+    this.#current = waiter;
     try {
       waiter.again();
     } finally {
-      this.#currentDueMs = 0;
+      this.#current = null;
     }
   }
 
@@ -244,27 +238,15 @@ export class LeaseDesk {
     this.#schedule();
   }
 
-  #arm(dueMs: number): void {
-    if (this.#timer !== null && this.#timerDueMs <= dueMs) return;
-    this.#timer?.cancel();
-    this.#timerDueMs = dueMs;
-    this.#timer = this.#clock.after(Math.max(0, dueMs - this.#clock.nowMs()), () => this.#expire());
-  }
-
   #expire(): void {
-    const nowMs = this.#clock.nowMs();
-    const isLate = nowMs - this.#timerDueMs > LATE_MS && !this.#hasCaughtUp;
-    this.#timer = null;
-    this.#hasCaughtUp = isLate;
-    if (isLate) return this.#arm(nowMs + CATCH_UP_MS);
-    const due = this.#waiters.due(nowMs);
+    const due = this.#waiters.due(this.#waitClock.nowMs());
     this.timeouts += due.length;
     const { flags } = this.#table;
-    if (due.some((waiter) => waiter.slots.some((slot) => ((flags[slot] as number) & BUSY) !== 0))) this.line.timedOut(nowMs);
+    if (due.some((waiter) => waiter.slots.some((slot) => ((flags[slot] as number) & BUSY) !== 0))) this.line.timedOut(this.#clock.nowMs());
     // While the breaker is open nobody waits.
     for (const waiter of this.line.mayWait ? due : this.#waiters.all()) this.#call(waiter);
     const nextMs = this.#waiters.nextDueMs();
-    if (nextMs < Number.POSITIVE_INFINITY) this.#arm(nextMs);
+    if (nextMs < Number.POSITIVE_INFINITY) this.#waitClock.wakeAt(nextMs);
   }
 
   /** Limits too small for leases: returns what was not needed after all, and tells what was spent. */

@@ -3,10 +3,15 @@ import type { Breaker } from './breaker.ts';
 import { MAX_BATCH_ENTRIES, REPORT_EVERY_MS, SHARE_AFTER_MS } from './lease-port.ts';
 import type { LeasePort, LeaseReturn, SlotAsk } from './lease-port.ts';
 
-/** An answer that took longer tells that the authority is there, but not that it can be waited for. */
-export const ANSWER_WITHIN_MS: number = 20;
+/**
+ * An answer that took longer tells that the authority is there, but not that it can be waited for. Many times what an answer
+ * takes, because primary and worker share a machine: that it is busy for a moment must not refuse anybody.
+ */
+const ANSWER_WITHIN_MS = 100;
+/** As long as nothing has been heard on this connection. */
+const FIRST_ANSWER_WITHIN_MS = 20;
 /** A timer that comes later than this says that this event loop was busy; nothing can be concluded about the authority. */
-export const LATE_MS: number = 10;
+const LATE_MS = 10;
 /** A stamp that took longer is not taken note of, so that a slow authority leaves a worker its share. */
 const STAMP_WITHIN_MS = SHARE_AFTER_MS / 2;
 const NONE: readonly never[] = [];
@@ -48,6 +53,11 @@ export class LeaseLine {
   /** False: the fail mode decides at once. */
   get mayWait(): boolean {
     return this.#breaker.isClosed;
+  }
+
+  /** How long it is worth waiting for an answer. */
+  get patienceMs(): number {
+    return this.#isGreeted ? ANSWER_WITHIN_MS : FIRST_ANSWER_WITHIN_MS;
   }
 
   get shareFromMs(): number {

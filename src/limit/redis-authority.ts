@@ -12,8 +12,8 @@ import { RedisTable } from './redis-table.ts';
 import { RedisWaiting, type Waiter } from './redis-waiting.ts';
 import { VouchedTime } from './vouched-time.ts';
 
-/** A worker gives up after 20 ms: it is to hear before that what the fail mode says, or it would take the primary for dead. */
-const WAIT_MS = 15;
+/** A worker gives up after 100 ms: it is to hear before that what the fail mode says, or it would take the primary for dead. */
+const WAIT_MS = 20;
 /** An answer that nobody waited for is late by more than a pause of this process can be. */
 const LATE_MS = 100;
 /** How long tokens may be spent after the call that fetched or renewed them. */
@@ -60,7 +60,7 @@ export interface RedisAuthorityStats extends AuthorityStatus {
 
 /**
  * The primary of a host, as the authority of its workers and a holder towards Redis. Workers are granted what the host holds; it asks Redis
- * for more with one call at a time per bucket, in which everything is said that happened since the last. Nobody waits longer than 15 ms:
+ * for more with one call at a time per bucket, in which everything is said that happened since the last. Nobody waits longer than 20 ms:
  * then the limit's fail mode decides, and once Redis is known to be lost, at once.
  */
 export class RedisAuthority implements LimitAuthority {

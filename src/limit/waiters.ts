@@ -1,7 +1,7 @@
 /** A request that waits for tokens of one or more slots. */
 export interface Waiter {
   readonly again: () => void;
-  /** Monotonic; from then on it is told whatever is known. */
+  /** On the clock of waits (`wait-clock.ts`); from then on it is told whatever is known. */
   readonly dueMs: number;
   /** Slots with too few tokens, and how many it needs of each. */
   readonly slots: readonly number[];

@@ -8,7 +8,7 @@ import { asked, excess, type Answered, type Host, openHost, slowProxy, spendAll 
 const LOCAL: LimitSpec = { perSecond: 200, burst: 100, failMode: 'local' };
 const CLOSED: LimitSpec = { ...LOCAL, failMode: 'closed' };
 const OPEN: LimitSpec = { ...LOCAL, failMode: 'open' };
-/** What a wait of 15 ms may last on a machine that does other things as well. */
+/** What a wait of 20 ms may last on a machine that does other things as well. */
 const WAIT_MS = 80;
 
 /** Begins all epochs long ago, so that unknown buckets are full. */

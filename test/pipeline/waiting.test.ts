@@ -12,8 +12,8 @@ import type { HttpAnswer, HttpUpstream } from '../e2e/harness.ts';
 import { converse, delay, ENGINES, parseAnswers } from '../listener/support.ts';
 import { AuthorityPort } from './authority-port.ts';
 
-/** The 20 ms that a request may wait for its authority take 600 ms here, so that no test depends on the machine's mood. */
-const SLOWNESS = 30;
+/** The 100 ms that a request may wait for its authority take 600 ms here, so that no test depends on the machine's mood. */
+const SLOWNESS = 6;
 const slowClock: Clock = {
   nowMs: () => systemClock.nowMs() / SLOWNESS,
   wallMs: () => systemClock.wallMs(),
