@@ -22,7 +22,7 @@ export const MAX_BURST = 1_000_000;
 
 const IDENTITIES = 131_072;
 const MAX_IDENTITIES = 2 ** 21;
-const IDLE_TTL_SECS = 10;
+const IDLE_TTL_SECS = 60;
 const HOUR_SECS = 3600;
 
 export const FAIL_MODES = ['local', 'closed', 'open'] as const;

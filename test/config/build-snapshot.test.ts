@@ -37,7 +37,7 @@ describe('buildSnapshot', () => {
       perToolDefault: null,
       methods: [],
       maxIdentities: 131_072,
-      idleTtlMs: 10_000,
+      idleTtlMs: 60_000,
     });
     expect(audit).toMatchObject({ isEnabled: true, isStdout: false, file: '/mcp-guard-audit.jsonl', redactionRules: [] });
     expect(logging).toEqual({ level: 'info', format: 'auto' });
