@@ -5,8 +5,8 @@ import { FrameReader, framed } from './frames.ts';
 /** Wait before connecting again: doubles up to the longest, with jitter, forgotten after an answer. */
 const FIRST_BACKOFF_MS = 20;
 const MAX_BACKOFF_MS = 1000;
-/** Asks that may wait for the primary to read them. What comes beyond is dropped: nobody waits that long for an answer. */
-const MAX_BACKLOG_BYTES = 262_144;
+/** Asks that may wait for the primary to read them: more than it can be late without being taken for lost. */
+const MAX_BACKLOG_BYTES = 1_048_576;
 
 export interface LeaseWireEvents {
   /** A frame of answers, valid only inside. False: it is not ours, and the connection is of no use. */
@@ -14,7 +14,7 @@ export interface LeaseWireEvents {
   connected(isConnected: boolean): void;
 }
 
-/** A worker's connection to the primary's lease server, made again whenever it is lost. What cannot be sent is dropped. */
+/** A worker's connection to the primary's lease server, made again whenever it is lost. What cannot be sent is dropped with it. */
 export class LeaseWire {
   readonly #access: LeaseAccess;
   readonly #events: LeaseWireEvents;
@@ -33,7 +33,10 @@ export class LeaseWire {
   /** @param frames complete frames, the caller's no more */
   send(frames: Uint8Array): void {
     const socket = this.#socket;
-    if (socket !== null && this.#isUp && socket.writableLength <= MAX_BACKLOG_BYTES) socket.write(frames);
+    if (socket === null || !this.#isUp) return;
+    // An ask that is dropped alone would be taken for one whose answer is still to come, and its key would never be asked for again.
+    if (socket.writableLength > MAX_BACKLOG_BYTES) socket.destroy();
+    else socket.write(frames);
   }
 
   /** Sends what waits and closes; calls back when it is gone, or could not be sent. */
