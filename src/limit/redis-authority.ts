@@ -86,8 +86,7 @@ export class RedisAuthority implements LimitAuthority {
     this.#epochs = new RedisEpochs(options.store, options.clock, options.prefix, options.holder);
     this.#vouched = new VouchedTime(Math.max(1, options.workers));
     this.#waiting = new RedisWaiting(options.clock, (waiter, nowMs) => this.#tooLate(waiter, nowMs));
-    const random = options.random ?? Math.random;
-    this.#outages = Array.from({ length: options.store.isSpread ? TAG_COUNT : 1 }, () => new RedisOutage(random));
+    this.#outages = Array.from({ length: options.store.isSpread ? TAG_COUNT : 1 }, () => new RedisOutage(options.random ?? Math.random));
   }
 
   get size(): number {
@@ -126,6 +125,7 @@ export class RedisAuthority implements LimitAuthority {
     for (const bucket of this.#table.all()) {
       this.#noteOutage(bucket, nowMs);
       bucket.settle(holder, 0, nowMs);
+      this.#waiting.dismiss(bucket, holder);
     }
   }
 

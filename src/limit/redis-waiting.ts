@@ -55,6 +55,15 @@ export class RedisWaiting {
     else this.#byBucket.set(waiter.bucket, rest);
   }
 
+  /** The holder is gone: what it was to be granted would be held by nobody, and renewed for ever. */
+  dismiss(bucket: RedisBucket, holder: number): void {
+    for (const waiter of this.of(bucket)) {
+      if (waiter.holder !== holder) continue;
+      waiter.isDone = true;
+      this.remove(waiter);
+    }
+  }
+
   clear(): void {
     this.#timer?.cancel();
     this.#byBucket.clear();

@@ -96,6 +96,19 @@ describe('a host that leases from Redis', () => {
     expect((await asked(host, { spec: slow, atLeast: 101, holder: 1 })).granted).toBe(0);
   });
 
+  it('grants nothing to a worker that was lost while it waited for Redis', async () => {
+    const host = await openHost(settings());
+    const slow = { ...LARGE, perSecond: 0.01 };
+    const answers: number[] = [];
+    const ask = { key: 'k', limit: 'principal', spec: slow, want: 12, atLeast: 12, have: 0 } as const;
+    host.authority.ask(0, ask, ({ granted }) => void answers.push(granted));
+    host.authority.lost(0);
+    await waitUntil(() => host.authority.size === 0, { what: 'forgetting' });
+    expect(answers).toEqual([]);
+    expect(await heldInRedis('k')).toBe(0);
+    expect((await asked(host, { spec: slow, atLeast: 500, holder: 1 })).granted).toBe(500);
+  });
+
   it('frees what a dead host held, but not at once', async () => {
     const dead = await openHost(settings());
     const spec = { ...LARGE, perSecond: 100 };
