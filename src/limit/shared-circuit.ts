@@ -2,8 +2,8 @@ import type { Clock, Timer } from '../core/clock.ts';
 import type { CircuitPhase, CircuitReport, PlaceToWorker } from '../core/place-messages.ts';
 import type { Admission, Circuit, CircuitState, Health } from '../core/upstream.ts';
 
-/** How long the question for the probe may take; then it is not granted. */
-const ASK_MS = 20;
+/** How long the question for the probe may take; then it is not granted. As long as for tokens: the primary may be busy. */
+const ASK_MS = 100;
 
 export interface SharedCircuitOptions {
   readonly clock: Clock;

@@ -127,7 +127,9 @@ describe('a circuit over several workers', () => {
     let answer: boolean | undefined;
     workers.isStopped = true;
     workers.at(0).askProbe((isGranted) => (answer = isGranted));
-    workers.clock.advance(25);
+    workers.clock.advance(90);
+    expect(answer).toBeUndefined();
+    workers.clock.advance(15);
     expect(answer).toBe(false);
     workers.isStopped = false;
     workers.at(0).receive({ type: 'probe', server: 'one', isGranted: true });
