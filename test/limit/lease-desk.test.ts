@@ -9,10 +9,10 @@ const strict = specOf(25, 10, 'closed');
 /** Requests that wait while what they ask for is held up for `lateMs`; how each went. */
 async function askedLate(bench: Bench, count: number, lateMs: number, spec = exact): Promise<[string, LimitOutcome['mode']][]> {
   bench.isHeld = true;
-  const requests = Array.from({ length: count }, async (): Promise<[string, LimitOutcome['mode']]> => [
-    await bench.request('a', spec),
-    bench.out.mode,
-  ]);
+  const requests = Array.from(
+    { length: count },
+    async (): Promise<[string, LimitOutcome['mode']]> => [await bench.request('a', spec), bench.out.mode],
+  );
   bench.turn();
   bench.clock.advance(lateMs);
   bench.isHeld = false;
