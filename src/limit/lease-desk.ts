@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock.ts';
+import type { Clock, Timer } from '../core/clock.ts';
 import type { Charge, LimitMode } from '../core/limit.ts';
 import type { Breaker } from './breaker.ts';
 import { LeaseLine } from './lease-line.ts';
@@ -9,6 +9,8 @@ import type { LeaseTable } from './lease-table.ts';
 import { WaitClock } from './wait-clock.ts';
 import type { Waiter, Waiters } from './waiters.ts';
 
+/** What is spent of a limit too small for leases is told so soon: the authority cannot refill what it believes to be held. */
+const REPORT_SOON_MS = 5;
 /** A sweep looks at this many slots, or an eighth of those ever used, whichever is more. */
 const SWEEP_SLOTS = 8_192;
 
@@ -27,6 +29,7 @@ export class LeaseDesk {
   #queued: number[] = [];
   #returns: LeaseReturn[] = [];
   #dirty: number[] = [];
+  #reportTimer: Timer | null = null;
   /** Called in the next turn because what they wait for is there already. */
   #ready: Waiter[] = [];
   #isScheduled = false;
@@ -50,7 +53,7 @@ export class LeaseDesk {
       port,
       clock,
       breaker,
-      () => this.#report(),
+      () => this.#report(true),
       () => this.#resume(),
     );
   }
@@ -71,12 +74,13 @@ export class LeaseDesk {
     if (nowMs >= (this.#table.deniedUntilMs[slot] as number) && this.line.isUp) this.#enqueue(slot);
   }
 
-  /** To be reported with the next tick. */
+  /** To be reported soon. */
   markDirty(slot: number): void {
     const { flags } = this.#table;
     if (((flags[slot] as number) & DIRTY) !== 0) return;
     flags[slot] = (flags[slot] as number) | DIRTY;
     this.#dirty.push(slot);
+    if (this.#reportTimer === null) this.#reportTimer = this.#clock.after(REPORT_SOON_MS, () => this.#reportSoon());
   }
 
   /** As `Limiter.whenKnown`. */
@@ -148,6 +152,7 @@ export class LeaseDesk {
     this.#flush();
     this.line.close();
     this.#waitClock.close();
+    this.#reportTimer?.cancel();
   }
 
   #enqueue(slot: number): void {
@@ -249,15 +254,20 @@ export class LeaseDesk {
     if (nextMs < Number.POSITIVE_INFINITY) this.#waitClock.wakeAt(nextMs);
   }
 
-  /** Limits too small for leases: returns what was not needed after all, and tells what was spent. */
-  #report(): void {
+  #reportSoon(): void {
+    this.#reportTimer = null;
+    if (this.line.isUp) this.#report(false);
+  }
+
+  /** Tells what was spent of limits too small for leases; with every tick, returns what was not needed after all. */
+  #report(isTick: boolean): void {
     if (!this.line.isUp) return this.#dropSurplus();
     const dirty = this.#dirty;
     this.#dirty = [];
     for (const slot of dirty) {
       if (((this.#table.flags[slot] as number) & DIRTY) === 0) continue;
       if (((this.#table.flags[slot] as number) & BUSY) !== 0 || this.#waiters.has(slot)) this.#dirty.push(slot);
-      else this.#reportSlot(slot);
+      else this.#reportSlot(slot, isTick);
     }
   }
 
@@ -267,11 +277,14 @@ export class LeaseDesk {
     for (const slot of this.#dirty) takeLease(memory, slot, Math.max(0, levelOf(memory, slot) - (quota[slot] as number)));
   }
 
-  #reportSlot(slot: number): void {
+  #reportSlot(slot: number, isTick: boolean): void {
     const { flags, memory, told, left, quota, keys } = this.#table;
-    flags[slot] = (flags[slot] as number) & ~DIRTY;
     const level = levelOf(memory, slot);
-    const tokens = Math.max(0, level - (quota[slot] as number));
+    const surplus = Math.max(0, level - (quota[slot] as number));
+    const tokens = isTick ? surplus : 0;
+    // A request may still be waiting for another limit, and come back for what it was granted of this one.
+    if (surplus > tokens) this.#dirty.push(slot);
+    else flags[slot] = (flags[slot] as number) & ~DIRTY;
     const have = level - tokens;
     if (told[slot] === have) return;
     takeLease(memory, slot, tokens);

@@ -37,6 +37,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
   readonly #waiters = new Waiters();
   readonly #desk: LeaseDesk;
   readonly #share: LocalShare;
+  readonly #clock: Clock;
   readonly #verdicts: Verdict[] = [];
   /** Of the charge that was looked at last; −1: there was no room for it. */
   #lastSlot = -1;
@@ -48,6 +49,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
     const { capacity, idleTtlMs, workers, share, port, clock, breaker = new Breaker() } = options;
     this.#table = new LeaseTable(capacity, workers);
     this.#share = share;
+    this.#clock = clock;
     this.#desk = new LeaseDesk(this.#table, this.#waiters, port, clock, breaker, idleTtlMs);
     port.attach(this);
     this.#desk.line.greet();
@@ -77,7 +79,10 @@ export class LeasedLimiter implements Limiter, LeaseClient {
     return 'taken';
   }
 
+  /** All that is lacking is asked for at once, also what the take did not come to. */
   whenKnown(charges: readonly Charge[], again: () => void): void {
+    const nowMs = this.#clock.nowMs();
+    for (const charge of charges) if (this.#table.find(charge.key) === undefined) this.#open(charge, nowMs);
     this.#desk.wait(charges, again);
   }
 
@@ -127,8 +132,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
   #takeOne(charge: Charge, nowMs: number): Verdict {
     const table = this.#table;
     const { tokens, spec } = charge;
-    const known = table.find(charge.key);
-    const slot = known ?? table.open(charge, nowMs, (other) => this.#desk.letGo(other));
+    const slot = table.find(charge.key) ?? this.#open(charge, nowMs);
     this.#lastSlot = slot;
     if (slot < 0) return this.#withoutRoom(spec.failMode);
     if (table.specs[slot] !== spec) table.shape(slot, spec);
@@ -140,6 +144,10 @@ export class LeasedLimiter implements Limiter, LeaseClient {
     if (quota === 0) this.#desk.markDirty(slot);
     else if (left * 2 < quota) this.#desk.askAhead(slot, nowMs);
     return 'leased';
+  }
+
+  #open(charge: Charge, nowMs: number): number {
+    return this.#table.open(charge, nowMs, (slot) => this.#desk.letGo(slot));
   }
 
   /** This worker holds too few tokens. */

@@ -4,6 +4,9 @@ import { wholeBurst } from './bucket.ts';
 /** Moves a moment up by an ulp, so that rounding never credits it twice. */
 const NEXT_UP = 1 + Number.EPSILON;
 
+/** Tokens by which a part may seem to fall short of a whole one that it has. */
+const ROUNDING = 1e-9;
+
 /**
  * One of `shares` equal parts of a limit, for a holder that cannot ask: rate and burst divided, starting empty. A part is
  * one number, the moment at which it stood at zero: since then it filled, up to its part of the burst less what the holder
@@ -26,7 +29,7 @@ export class LocalShare {
   /** The moment after `tokens` were taken, or −1 when there are too few. */
   take(spec: LimitSpec, emptyAtMs: number, tokens: number, nowMs: number, held: number = 0): number {
     const level = this.level(spec, emptyAtMs, nowMs, held);
-    return level < tokens ? -1 : this.#emptyAt(spec, level - tokens, nowMs);
+    return level < tokens - ROUNDING ? -1 : this.#emptyAt(spec, level - tokens, nowMs);
   }
 
   /** The moment after it was found that no more than its part fits beside `held`. */

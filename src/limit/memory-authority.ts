@@ -190,14 +190,12 @@ export class MemoryAuthority implements LimitAuthority {
     return leaseSize(ask.spec, this.#options.holders) > 0 && this.#msUntil(slot, ask.want, nowMs) <= MAX_LEASE_WAIT_MS;
   }
 
-  /** Until a lease of the wanted size is there, but at most `MAX_LEASE_WAIT_MS` longer than for the least. */
+  /** Until the least is there; where leases are kept, until one of the wanted size, if that is within `MAX_LEASE_WAIT_MS`. */
   #waitMs(slot: number, ask: LeaseAsk, nowMs: number): number {
-    const lease = Math.min(ask.want, this.#reachable(slot));
-    return Math.max(
-      1,
-      this.#msUntil(slot, Math.max(1, ask.atLeast), nowMs),
-      Math.min(this.#msUntil(slot, lease, nowMs), MAX_LEASE_WAIT_MS),
-    );
+    const leastMs = Math.max(1, this.#msUntil(slot, Math.max(1, ask.atLeast), nowMs));
+    if (leaseSize(ask.spec, this.#options.holders) === 0) return leastMs;
+    const leaseMs = this.#msUntil(slot, Math.min(ask.want, this.#reachable(slot)), nowMs);
+    return Math.max(leastMs, Math.min(leaseMs, MAX_LEASE_WAIT_MS));
   }
 
   #msUntil(slot: number, tokens: number, nowMs: number): number {

@@ -37,7 +37,8 @@ export class Bench implements LeasePort {
   constructor(options: { workers?: number; capacity?: number; idleTtlMs?: number; holder?: number; authority?: MemoryAuthority } = {}) {
     const { workers = 4, capacity = 64, idleTtlMs = 1_000, holder = 0 } = options;
     this.#holder = holder;
-    this.authority = options.authority ?? new MemoryAuthority({ holders: workers, capacity: 1_024, idleTtlMs, clock: this.clock });
+    this.authority =
+      options.authority ?? new MemoryAuthority({ holders: workers, capacity: capacity * workers + 1, idleTtlMs, clock: this.clock });
     this.limiter = new LeasedLimiter({ capacity, idleTtlMs, workers, share: new LocalShare(workers), port: this, clock: this.clock });
     this.turn();
   }
