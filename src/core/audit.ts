@@ -35,6 +35,8 @@ export interface AuditRecord {
   readonly reason?: string;
   /** The limit that refused it. */
   readonly limit?: LimitName;
+  /** When a limit last let it pass or refused it: milliseconds of the machine's monotonic clock, the same in all its processes. */
+  readonly decided_ms?: number;
   readonly detail?: string;
   readonly status?: number;
   readonly duration_ms?: number;

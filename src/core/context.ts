@@ -38,6 +38,8 @@ export interface RequestContext {
   limit: number;
   limitRemaining: number;
   limitResetSecs: number;
+  /** When a limit last let it pass or refused it, monotonic; 0 = none was asked. */
+  decidedMs: number;
   /** When the caller's own token was taken, monotonic; 0 = not yet. */
   tokenTakenMs: number;
   /** Seconds for `Retry-After`; 0 = none. */

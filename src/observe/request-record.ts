@@ -1,4 +1,5 @@
 import type { AuditEventType, AuditRecord } from '../core/audit.ts';
+import { CLOCK_ORIGIN_MS } from '../core/clock.ts';
 import type { RequestContext } from '../core/context.ts';
 import { CLIENT_GONE, isUpstreamFailure, refusingLimit } from './outcome.ts';
 
@@ -37,6 +38,7 @@ export function closingRecord(event: AuditEventType, context: RequestContext, po
   else if (context.upstreamErrorCode !== 0) record.reason = `upstream_answered_error_${context.upstreamErrorCode}`;
   const limit = refusingLimit(context);
   if (limit !== '') record.limit = limit;
+  if (context.decidedMs > 0) record.decided_ms = CLOCK_ORIGIN_MS + context.decidedMs;
   if (context.errorId !== '') record.error_id = context.errorId;
   return record;
 }

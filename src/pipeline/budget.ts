@@ -12,15 +12,15 @@ import { refuse } from './reply.ts';
 /** A limiter answers within 20 ms; one that still does not know after this long is at fault, and nothing passes it. */
 const MAX_WAIT_MS = 250;
 
-/** Goes on when all charges of a stage are taken (null), or one was refused: at once, unless the limiter has to ask. */
-type Next = (limited: Refusal | null) => void;
+/** Goes on when all charges of a stage are taken (null), or one was refused: at once, unless the limiter has to ask. `nowMs`: when. */
+type Next = (limited: Refusal | null, nowMs: number) => void;
 
 /** Takes the charges of one stage, all or none. Where nothing waits `next` is called inside. */
 export function takeCharges(parts: Parts, context: RequestContext, charges: readonly NamedCharge[], nowMs: number, next: Next): void {
-  if (charges.length === 0) return next(null);
+  if (charges.length === 0) return next(null, nowMs);
   const take = parts.limiter.take(charges, nowMs, parts.outcome);
   if (take === 'unknown') return awaitTokens(parts, context, charges, nowMs + MAX_WAIT_MS, next);
-  next(noteOutcome(context, charges, parts.outcome, nowMs));
+  next(noteOutcome(context, charges, parts.outcome, nowMs), nowMs);
 }
 
 /** Nothing is taken for a client that leaves meanwhile. */
@@ -30,9 +30,10 @@ function awaitTokens(parts: Parts, context: RequestContext, charges: readonly Na
     guarded(parts, context, () => {
       const nowMs = parts.clock.nowMs();
       const take = parts.limiter.take(charges, nowMs, parts.outcome);
-      if (take !== 'unknown') return next(noteOutcome(context, charges, parts.outcome, nowMs));
+      if (take !== 'unknown') return next(noteOutcome(context, charges, parts.outcome, nowMs), nowMs);
       if (nowMs < untilMs) return awaitTokens(parts, context, charges, untilMs, next);
-      next(noteUnavailable(context, charges[0] as NamedCharge));
+      context.decidedMs = nowMs;
+      next(noteUnavailable(context, charges[0] as NamedCharge), nowMs);
     });
   });
 }
@@ -40,6 +41,7 @@ function awaitTokens(parts: Parts, context: RequestContext, charges: readonly Na
 /** Notes what the answer says of its limits: figures of the one that refused, else of the one with the smallest share left. */
 function noteOutcome(context: RequestContext, charges: readonly NamedCharge[], outcome: LimitOutcome, nowMs: number): Refusal | null {
   const decided = chargeOf(charges, outcome.decidedBy);
+  context.decidedMs = nowMs;
   if (!outcome.isAllowed) return noteRefusal(context, decided, outcome);
   // The stage of the caller is the first to begin with this limit; a later one may take the rest of a cost.
   if (charges[0]?.limit === 'principal' && context.tokenTakenMs === 0) context.tokenTakenMs = nowMs;

@@ -24,6 +24,7 @@ export function newContext(exchange: Exchange, nowMs: number): RequestContext {
     limit: -1,
     limitRemaining: 0,
     limitResetSecs: 0,
+    decidedMs: 0,
     tokenTakenMs: 0,
     retryAfterSecs: 0,
     status: 0,

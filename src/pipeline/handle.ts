@@ -40,19 +40,20 @@ export function handleMcp(parts: Parts, context: RequestContext): void {
   const { head } = context.exchange;
   if (parts.load.isClosing) return refuse(parts, context, errors.DRAINING);
   if (isPreflight(parts.settings.cors, context)) return answerPreflight(parts, context);
-  takeCharges(parts, context, parts.charges.ofAddress(head.clientIp), context.startMs, (limited) => {
+  takeCharges(parts, context, parts.charges.ofAddress(head.clientIp), context.startMs, (limited, nowMs) => {
     if (limited !== null) return refuse(parts, context, limited);
-    handleCaller(parts, context);
+    handleCaller(parts, context, nowMs);
   });
 }
 
-function handleCaller(parts: Parts, context: RequestContext): void {
+/** `nowMs`: when the limits of its address were known, which may have had to be asked. */
+function handleCaller(parts: Parts, context: RequestContext, nowMs: number): void {
   const who = identify(parts, context);
   if (isRefusal(who)) return refuse(parts, context, who);
   const route = findRoute(parts, context);
   const budget = parts.charges.budgetOf(who, context.exchange.head.clientIp);
   context.budgetKey = budget.key;
-  takeCharges(parts, context, budget.own, context.startMs, (limited) => {
+  takeCharges(parts, context, budget.own, nowMs, (limited) => {
     if (limited !== null) return refuseLimited(parts, context, limited);
     admit(parts, context, who, budget, route);
   });

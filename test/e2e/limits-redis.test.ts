@@ -12,7 +12,7 @@ import {
   type TestKey,
   waitUntil,
 } from './harness.ts';
-import { type RedisNode, startRedis } from './redis.ts';
+import { beginEpochsLongAgo, type RedisNode, startRedis } from './redis.ts';
 
 /** No refill worth speaking of: what is admitted is the burst, over however many gateways. */
 const SLOW = 0.001;
@@ -67,15 +67,10 @@ async function flood(id: string, each: number): Promise<ReadonlyMap<number, numb
   return statuses;
 }
 
-async function beginEpochsLongAgo(): Promise<void> {
-  const pairs = Array.from({ length: 64 }, (_, tag) => [`mcp-guard:{mg-${String(tag).padStart(2, '0')}}:epoch`, '1000000']);
-  await redis.cli('mset', ...pairs.flat());
-}
-
 beforeAll(async () => {
   upstream = await startHttpUpstream();
   redis = await startRedis();
-  await beginEpochsLongAgo();
+  await beginEpochsLongAgo(redis);
   gateways = [await start('closed'), await start('closed')];
   // A cold process takes longer than anybody may wait for Redis.
   await flood('warm', 600);

@@ -108,6 +108,12 @@ export async function startRedis(options: NodeOptions = {}): Promise<RedisNode> 
   };
 }
 
+/** As if this Redis had been used for long: buckets that it does not know are full, because they have expired. */
+export async function beginEpochsLongAgo(node: RedisNode): Promise<void> {
+  const epochs = Array.from({ length: 64 }, (_, tag) => `mcp-guard:{mg-${String(tag).padStart(2, '0')}}:epoch`);
+  await node.cli('mset', ...epochs.flatMap((name) => [name, '1000000']));
+}
+
 /** Settings of a store on these nodes, as the configuration would have them. */
 export function redisSettings(
   nodes: readonly { readonly host: string; readonly port: number }[],

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { compileRedaction } from '../../src/audit/redact.ts';
+import { CLOCK_ORIGIN_MS } from '../../src/core/clock.ts';
 import type { AuditRecord, AuditSink } from '../../src/core/audit.ts';
 import type { RequestContext } from '../../src/core/context.ts';
 import * as errors from '../../src/core/errors.ts';
@@ -111,6 +112,15 @@ describe('settled', () => {
     events.settled(refused(refusal));
     expect(records).toHaveLength(1);
     expect(records[0]).toMatchObject({ event_type: event, decision, reason: refusal.reason, status: refusal.status, error_id: 'e-1' });
+  });
+
+  it('says when a limit decided, on the clock that all processes of the machine share, and nothing where none was asked', () => {
+    const { events, records } = build();
+    events.settled(contextOf({ ...call, decidedMs: 12.5 }));
+    events.settled(refused(errors.RATE_LIMITED, { decidedMs: 13 }));
+    events.settled(refused(errors.AUTH_MISSING));
+    expect(records.map((record) => record.decided_ms)).toEqual([CLOCK_ORIGIN_MS + 12.5, CLOCK_ORIGIN_MS + 13, undefined]);
+    expect(CLOCK_ORIGIN_MS + performance.now()).toBeCloseTo(Number(process.hrtime.bigint()) / 1e6, -1);
   });
 
   it('every refusal of the catalogue but a health check that failed has exactly one record, and each counts under its reason', async () => {

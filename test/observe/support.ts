@@ -128,6 +128,7 @@ export function contextOf(changes: Partial<RequestContext> = {}, head: Partial<R
     limit: -1,
     limitRemaining: 0,
     limitResetSecs: 0,
+    decidedMs: 0,
     tokenTakenMs: 0,
     retryAfterSecs: 0,
     status: 200,

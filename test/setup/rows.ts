@@ -80,6 +80,7 @@ export const ROWS: ReadonlyMap<number, string> = new Map([
   [145, 'disabled'],
   [146, 'health not limited'],
   [147, 'denied calls'],
+  [148, 'Redis backend'],
   [149, 'circuit breaker'],
   [150, 'upstream timeout'],
   [152, 'stdio restart'],
@@ -122,6 +123,7 @@ export const ROWS: ReadonlyMap<number, string> = new Map([
   [216, 'label bounds'],
   [226, 'TLS'],
   [228, 'performance'],
+  [232, 'strict cluster limits'],
 ]);
 
 /** Rows are numbered from one to this. */
