@@ -12,7 +12,15 @@ const BATCH = 200;
 const access = { mayReach: () => true, tool: () => ({ isAllowed: true, rule: 'all' }), allowsAllTools: () => true };
 
 function principalOf(id: string): Principal {
-  return { key: `api_key:${id}`, provider: 'api_key', id, isAdmin: false, access, limit: { perSecond: 1, burst: 1 }, notAfterMs: Infinity };
+  return {
+    key: `api_key:${id}`,
+    provider: 'api_key',
+    id,
+    isAdmin: false,
+    access,
+    limit: { perSecond: 1, burst: 1, failMode: 'local' },
+    notAfterMs: Infinity,
+  };
 }
 
 function storeOf(keys: readonly string[]): ApiKeyStore {

@@ -35,6 +35,8 @@ export function buildRecordLine(redact: Redact): (record: AuditRecord, stamp: Re
     if (record.resource !== undefined) line += `,"resource":${encode(record.resource)}`;
     if (record.decision !== undefined) line += `,"decision":"${record.decision}"`;
     if (record.reason !== undefined) line += `,"reason":${encode(record.reason)}`;
+    if (record.limit !== undefined) line += `,"limit":"${record.limit}"`;
+    if (record.decided_ms !== undefined) line += `,"decided_ms":${finite(record.decided_ms)}`;
     if (record.detail !== undefined) line += `,"detail":${encode(record.detail)}`;
     if (record.status !== undefined) line += `,"status":${finite(record.status)}`;
     if (record.duration_ms !== undefined) line += `,"duration_ms":${finite(record.duration_ms)}`;

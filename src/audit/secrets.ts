@@ -11,7 +11,9 @@ function secretsIn(values: Readonly<Record<string, string>>): string[] {
   return Object.entries(values).flatMap(([name, value]) => (isSecretName(name) ? partsOf(value) : []));
 }
 
-/** The credentials that the gateway itself holds for its upstreams, so that no sink ever shows them, whoever printed them. */
-export function configuredSecrets(snapshot: ConfigSnapshot): string[] {
-  return snapshot.upstreams.flatMap((upstream) => [...secretsIn(upstream.stdio?.env ?? {}), ...secretsIn(upstream.http?.headers ?? {})]);
+/** The credentials that the gateway itself holds for its upstreams and its store, so that no sink ever shows them, whoever printed them. */
+export function configuredSecrets({ upstreams, redis }: ConfigSnapshot): string[] {
+  const ofUpstreams = upstreams.flatMap(({ stdio, http }) => [...secretsIn(stdio?.env ?? {}), ...secretsIn(http?.headers ?? {})]);
+  const password = redis?.password ?? null;
+  return password === null ? ofUpstreams : [...ofUpstreams, password];
 }

@@ -48,8 +48,17 @@ function bytesText(bytes: number): string {
 function limitsText({ rateLimit, server }: ConfigSnapshot): string {
   const body = `body ${bytesText(server.maxRequestBytes)}`;
   if (!rateLimit.isEnabled) return `no rate limit, ${body}`;
-  const scope = server.workers > 1 ? 'per principal and worker' : 'per principal';
-  return `${rateLimit.default.perSecond} requests/s, burst ${rateLimit.default.burst} ${scope}, ${body}`;
+  const { perSecond, burst } = rateLimit.default;
+  return [`${perSecond} requests/s, burst ${burst} per principal`, ...furtherLimits(rateLimit), body].join(', ');
+}
+
+function furtherLimits({ address, tools, perToolDefault, methods }: ConfigSnapshot['rateLimit']): readonly string[] {
+  const parts: string[] = [];
+  if (address !== null) parts.push(`${address.perSecond} requests/s per address`);
+  if (tools.length > 0) parts.push(`tool patterns: ${tools.length}`);
+  if (perToolDefault !== null) parts.push(`${perToolDefault.perSecond} calls/s per tool`);
+  if (methods.length > 0) parts.push(`methods: ${methods.length}`);
+  return parts;
 }
 
 function auditText({ audit }: ConfigSnapshot): string {

@@ -15,7 +15,13 @@ function lineOf({ name, transport }: UpstreamSettings, outcome: ProbeOutcome): s
 function eventsFor(io: CliIo, verbosity: number): UpstreamEvents {
   const ignore = (): void => undefined;
   const stderrLine = (server: string, line: string): void => void io.stderr.write(`${server}: ${plain(line)}\n`);
-  return { stateChanged: ignore, noise: ignore, restarted: ignore, stderrLine: verbosity > 0 ? stderrLine : ignore };
+  return {
+    stateChanged: ignore,
+    noise: ignore,
+    restarted: ignore,
+    circuitChanged: ignore,
+    stderrLine: verbosity > 0 ? stderrLine : ignore,
+  };
 }
 
 /** `check-upstream`: a real handshake with every server, all at once; one line each, in the order of the configuration. */

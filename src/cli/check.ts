@@ -2,6 +2,7 @@ import type { Grants } from '../core/access.ts';
 import type { ApiKeySettings, ConfigSnapshot } from '../core/config.ts';
 import type { LimitSpec } from '../core/principal.ts';
 import { compileAccess } from '../policy/compile.ts';
+import { compileToolIndex } from '../policy/tool-index.ts';
 import { CliError, EXIT_DENIED, EXIT_OK, plain, printLine, type CliIo } from './io.ts';
 import { loadSnapshot } from './load.ts';
 
@@ -32,9 +33,11 @@ function refusalOf(identity: string | undefined, key: ApiKeySettings | undefined
   return key.expiresAtMs !== null && key.expiresAtMs <= nowMs ? `the key of "${identity}" has expired` : null;
 }
 
-/** What is left of a full bucket after this call. */
-function remainingOf({ rateLimit }: ConfigSnapshot, own: LimitSpec | null | undefined): string {
-  return rateLimit.isEnabled ? String((own ?? rateLimit.default).burst - 1) : 'unlimited';
+/** What is left of the caller's full bucket after this call. */
+function remainingOf({ rateLimit }: ConfigSnapshot, own: LimitSpec | null | undefined, server: string, tool: string): string {
+  if (!rateLimit.isEnabled) return 'unlimited';
+  const index = compileToolIndex(rateLimit.tools.map(({ pattern }) => pattern))(server, tool);
+  return String(Math.max(0, (own ?? rateLimit.default).burst - (rateLimit.tools[index]?.cost ?? 1)));
 }
 
 /** `check`: the decision that a running gateway would take, with its rule. Nothing is sent. */
@@ -49,7 +52,7 @@ export async function check(io: CliIo, options: CheckOptions): Promise<number> {
   const access = compileAccess(key?.grants ?? NO_GRANTS, snapshot.policy, snapshot.auth.defaultTools);
   const { isAllowed, rule } = access.tool(server, options.tool);
   if (refusal === null && isAllowed) {
-    printLine(io, `ALLOW ${remainingOf(snapshot, key?.limit)}`);
+    printLine(io, `ALLOW ${remainingOf(snapshot, key?.limit, server, options.tool)}`);
     return EXIT_OK;
   }
   printLine(io, `DENY: ${plain(refusal ?? rule)}`);

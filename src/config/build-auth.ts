@@ -1,5 +1,6 @@
 import type { ApiKeySettings, AuthSettings, RateLimitSettings, ResourceMetadataSettings } from '../core/config.ts';
 import type { LimitSpec } from '../core/principal.ts';
+import { burstOf } from './build-limits.ts';
 import { parseInstant } from './instant.ts';
 import { normalizeKeyHash } from './key-hash.ts';
 import type { Section } from './section.ts';
@@ -12,15 +13,6 @@ export function buildAuth(section: Section, limits: RateLimitSettings): AuthSett
     isXApiKeyAccepted: section.flag('x_api_key_header'),
     apiKeys: section.sections('api_keys').map((key) => buildApiKey(key, limits.default)),
     resourceMetadata: buildMetadata(section.section('resource_metadata')),
-  };
-}
-
-export function buildRateLimit(section: Section): RateLimitSettings {
-  return {
-    isEnabled: section.flag('enabled'),
-    default: { perSecond: section.number('requests_per_second'), burst: section.number('burst_size') },
-    isDeniedCounted: section.flag('count_denied'),
-    maxInFlight: section.number('max_in_flight'),
   };
 }
 
@@ -43,8 +35,8 @@ function buildApiKey(section: Section, limit: LimitSpec): ApiKeySettings {
 /** A rate of one's own brings a burst of half of it; a burst alone keeps the common rate. */
 function ownLimit(perSecond: number | null, burst: number | null, common: LimitSpec): LimitSpec | null {
   if (perSecond === null && burst === null) return null;
-  if (perSecond === null) return { perSecond: common.perSecond, burst: burst ?? common.burst };
-  return { perSecond, burst: burst ?? Math.max(1, Math.floor(perSecond / 2)) };
+  if (perSecond === null) return { ...common, burst: burst ?? common.burst };
+  return { perSecond, burst: burst ?? burstOf(perSecond), failMode: common.failMode };
 }
 
 function buildMetadata(section: Section): ResourceMetadataSettings | null {

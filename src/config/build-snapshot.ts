@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { AuditSettings, ConfigSnapshot, RedactionRule } from '../core/config.ts';
-import { buildAuth, buildRateLimit } from './build-auth.ts';
+import { buildAuth } from './build-auth.ts';
+import { buildRateLimit } from './build-limits.ts';
+import { buildRedis } from './build-redis.ts';
 import { buildServer } from './build-server.ts';
 import { buildUpstream, serverSections } from './build-upstream.ts';
 import type { Section } from './section.ts';
@@ -18,6 +20,7 @@ export function buildSnapshot(root: Section, source: string, baseDir: string): C
     server: buildServer(root.section('server'), baseDir),
     auth: buildAuth(root.section('auth'), rateLimit),
     rateLimit,
+    redis: buildRedis(root.section('redis'), baseDir),
     policy: { tools: { allow: tools.maybeList('allow'), deny: tools.list('deny') } },
     audit: buildAudit(root.section('audit'), baseDir),
     logging: {

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { HttpSettings, StdioSettings, UpstreamSettings } from '../core/config.ts';
+import type { BreakerSettings, HttpSettings, StdioSettings, UpstreamSettings } from '../core/config.ts';
 import type { TransportName } from '../core/upstream.ts';
 import { milliseconds } from './build-server.ts';
 import { SERVER_FIELDS } from './schema-upstream.ts';
@@ -37,10 +37,18 @@ export function buildUpstream(section: Section, baseDir: string): UpstreamSettin
     timeoutMs: milliseconds(section.number('timeout_secs')),
     timeoutMaxMs: Math.max(milliseconds(section.number('timeout_secs')), milliseconds(section.number('timeout_max_secs'))),
     maxConcurrency: section.number('max_concurrency'),
+    queueMs: milliseconds(section.number('queue_secs')),
+    queueMax: section.number('queue_max'),
+    breaker: buildBreaker(section.section('breaker')),
     maxResponseBytes: section.number('max_response_size'),
     stdio: transport === 'stdio' ? buildStdio(section, baseDir) : null,
     http: transport === 'http' ? buildHttp(section) : null,
   };
+}
+
+function buildBreaker(section: Section): BreakerSettings | null {
+  if (!section.flag('enabled')) return null;
+  return { failures: section.number('failures'), openMs: milliseconds(section.number('open_secs')) };
 }
 
 function buildStdio(section: Section, baseDir: string): StdioSettings {

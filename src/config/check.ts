@@ -3,6 +3,8 @@ import { dirname } from 'node:path';
 import type { ConfigSnapshot } from '../core/config.ts';
 import { checkAuth } from './check-auth.ts';
 import { checkDigests } from './check-digests.ts';
+import { checkLimits } from './check-limits.ts';
+import { checkRedis } from './check-redis.ts';
 import { checkServer } from './check-server.ts';
 import { checkUpstreams } from './check-upstream.ts';
 import type { Problems } from './problems.ts';
@@ -14,6 +16,8 @@ export function checkTogether(root: Section, snapshot: ConfigSnapshot, nowMs: nu
   checkServer(root.section('server'), snapshot, nowMs, problems);
   checkAuth(root.section('auth'), snapshot, nowMs, problems);
   checkDigests(root, problems);
+  checkLimits(root.section('rate_limit'), snapshot, problems);
+  checkRedis(root.section('redis'), snapshot, problems);
   checkUpstreams(root.section('upstream'), problems);
   checkAudit(root.section('audit'), snapshot, problems);
 }

@@ -14,8 +14,10 @@ export type EffectiveValue = string | number | boolean | readonly EffectiveValue
 
 /** Builds it. Left out are keys that are not available, have no value, or do nothing beside the others. */
 export function effectiveConfig(root: Section, snapshot: ConfigSnapshot): EffectiveConfig {
+  const { redis, ...rest } = sectionOf(root);
   return {
-    ...sectionOf(root),
+    ...rest,
+    ...(snapshot.redis === null || redis === undefined ? {} : { redis }),
     server: serverTable(root.section('server'), snapshot),
     auth: authTable(root.section('auth'), snapshot),
     upstream: upstreamTable(root.section('upstream')),

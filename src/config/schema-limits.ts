@@ -1,3 +1,4 @@
+import { checkRedisUrl } from './redis-url.ts';
 import {
   choice,
   flag,
@@ -12,56 +13,83 @@ import {
   text,
   textList,
 } from './schema-types.ts';
-import { checkUrl } from './syntax.ts';
+import { checkNoNul, checkUrl } from './syntax.ts';
 
 /** One request in about three hours is the slowest rate that is kept. */
 export const MIN_PER_SECOND = 0.0001;
 export const MAX_PER_SECOND = 1_000_000;
 export const MAX_BURST = 1_000_000;
 
-const RATE = number(MIN_PER_SECOND, MAX_PER_SECOND, null, 'Tokens that come back per second.', { isRequired: true });
-const BURST = integer(1, MAX_BURST, null, 'Most tokens at once.');
+const IDENTITIES = 131_072;
+const MAX_IDENTITIES = 2 ** 21;
+const IDLE_TTL_SECS = 60;
+const HOUR_SECS = 3600;
 
-export const RATE_LIMIT: GroupField = group('How much each caller may do: a token bucket per principal, kept per worker.', {
+export const FAIL_MODES = ['local', 'closed', 'open'] as const;
+
+const RATE = number(MIN_PER_SECOND, MAX_PER_SECOND, null, 'Tokens that come back per second.');
+const REQUIRED_RATE: typeof RATE = { ...RATE, isRequired: true };
+const BURST = integer(1, MAX_BURST, null, 'Most tokens at once. Default: half of the rate rounded down, at least 1.');
+const OWN_FAIL_MODE = choice(FAIL_MODES, null, 'Its own `rate_limit.fail_mode`.');
+
+export const RATE_LIMIT: GroupField = group('How much each caller may do: a token bucket per principal, over all workers and hosts.', {
   enabled: flag(true, 'Whether callers are limited at all.'),
   requests_per_second: number(MIN_PER_SECOND, MAX_PER_SECOND, 25, 'Requests per second of each caller.'),
   burst_size: integer(1, MAX_BURST, 10, 'Requests of each caller at once.'),
   count_denied: flag(true, 'Whether a call that policy denies costs its token.'),
-  max_in_flight: integer(1, 100_000, 64, 'Requests in progress per caller and worker; none is refused with `enabled = false`.', {
+  max_in_flight: integer(1, 100_000, 64, 'Requests in progress per caller; none is refused with `enabled = false`.', {
     hardened: 16,
   }),
-  fail_mode: later(choice(['local', 'closed', 'open'], 'local', 'What happens when the authority on shared limits is lost.'), ['local']),
-  tool_limits: later(
-    groupList('Limits per caller and tool pattern.', {
-      tool_pattern: text(null, 'Tools it holds for.', { isRequired: true }),
-      requests_per_second: RATE,
-      burst_size: BURST,
-    }),
+  fail_mode: choice(
+    FAIL_MODES,
+    'local',
+    'What happens while nobody can be asked for tokens: `local` keeps to a share of the limit, `closed` refuses (503), `open` admits.',
   ),
-  method_limits: later(
-    groupList('Limits per caller and JSON-RPC method.', {
-      method: text(null, 'Method it holds for.', { isRequired: true }),
-      requests_per_second: RATE,
-      burst_size: BURST,
-    }),
-  ),
-  per_tool_default: later(
-    group('Limit per caller and tool where no pattern matches.', { requests_per_second: optional(RATE), burst_size: BURST }),
-  ),
-  ip: later(group('Limit per address, before authentication.', { requests_per_second: optional(RATE), burst_size: BURST })),
+  max_identities: integer(64, MAX_IDENTITIES, IDENTITIES, 'Most buckets that a worker, and the primary process, hold at once.'),
+  idle_ttl_secs: integer(1, HOUR_SECS, IDLE_TTL_SECS, 'A full bucket is forgotten after this time without use.'),
+  tool_limits: groupList('Limits per caller and tool pattern; of several patterns the first that matches decides.', {
+    tool_pattern: text(null, 'Tools it holds for, as in `allowed_tools`; `server:tool` limits it to a server.', { isRequired: true }),
+    requests_per_second: RATE,
+    burst_size: BURST,
+    cost: integer(1, MAX_BURST, 1, "Tokens that a call takes from its caller's own bucket."),
+    fail_mode: OWN_FAIL_MODE,
+  }),
+  method_limits: groupList('Limits per caller and JSON-RPC method.', {
+    method: text(null, 'Method it holds for.', { isRequired: true }),
+    requests_per_second: REQUIRED_RATE,
+    burst_size: BURST,
+    fail_mode: OWN_FAIL_MODE,
+  }),
+  per_tool_default: group('Limit per caller and tool where no pattern of `tool_limits` matches.', {
+    requests_per_second: RATE,
+    burst_size: BURST,
+    fail_mode: OWN_FAIL_MODE,
+  }),
+  ip: group('Limit per IPv4 address or IPv6 /64, before authentication: also failed attempts count.', {
+    requests_per_second: RATE,
+    burst_size: BURST,
+    fail_mode: OWN_FAIL_MODE,
+  }),
 });
 
-function optional(field: typeof RATE): typeof RATE {
-  return { ...field, isRequired: false };
-}
-
-export const REDIS: GroupField = laterAndOff(
-  group('One store that several hosts share: budgets, revocations, sessions.', {
-    url: secret('`redis://`, `rediss://`, `redis+sentinel://` or several `host:port`; may carry a password.'),
-    prefix: text('mcp-guard:', 'Put before every key.'),
-    tls: flag(false, 'Whether the connection is encrypted.'),
+export const REDIS: GroupField = group('The store that several hosts share, for limits that hold over all of them.', {
+  url: secret(
+    '`redis://user:password@host:port/database`, `rediss://` for TLS, `redis+sentinel://host:port,host:port/master`, `redis+cluster://host:port,host:port`, or `host:port` of one node or several of a Cluster.',
+    { check: checkRedisUrl },
+  ),
+  prefix: text('mcp-guard:', 'Put before every key.', { check: checkRedisPrefix }),
+  tls: flag(false, 'Whether the connection is encrypted, as with `rediss://`.'),
+  ca_path: text(null, 'PEM file of the authority that signed the certificates of the store. Default: those that Node trusts.', {
+    check: checkNoNul,
   }),
-);
+  tls_verify: flag(true, 'Whether the certificates of the store are checked.'),
+  max_hosts: integer(1, 1000, 4, 'Most gateways that use the store at a time: while it is lost, each keeps to this part of every limit.'),
+});
+
+/** Braces would decide on which node of a Cluster keys lie. */
+function checkRedisPrefix(prefix: string): string | null {
+  return /^[A-Za-z0-9:._-]{1,64}$/.test(prefix) ? null : 'must be 1 to 64 of A-Z a-z 0-9 : . _ -';
+}
 
 export const SESSION: GroupField = later(
   group('MCP sessions.', {

@@ -69,8 +69,10 @@ export const SERVER_FIELDS: Fields = {
     0,
     1_000_000,
     1024,
-    'Requests in progress per worker; 0 = the most that is ever kept (4,096 for `http`, 10,000 for `stdio`).',
+    'Requests in progress over all workers; 0 = the most that a worker ever keeps (4,096 for `http`, 10,000 for `stdio`).',
   ),
+  queue_secs: number(0, 3600, 0, 'Longest wait for a place when `max_concurrency` is reached; 0 = refused at once.'),
+  queue_max: integer(1, 100_000, 256, 'Most requests that wait so, over all workers; each caller has its turn.'),
   max_response_size: integer(1024, 256 * MIB, 10 * MIB, '`http`: largest answer in bytes.', { hardened: 4 * MIB }),
   max_line_size: integer(1024, 256 * MIB, 10 * MIB, '`stdio`: longest line in bytes.', { hardened: 4 * MIB }),
   required: flag(true, 'Whether `/ready` is 503 while the server is down.'),
@@ -84,13 +86,11 @@ export const SERVER_FIELDS: Fields = {
       recycle_mb: integer(0, 1_048_576, 0, 'Replaced at this size; 0 = never.'),
     }),
   ),
-  breaker: later(
-    group('Circuit breaker.', {
-      enabled: flag(true, 'Whether a failing server is left alone for a while.'),
-      failures: integer(1, 10_000, 5, 'Consecutive failures that open it.'),
-      open_secs: number(0.1, 3600, 30, 'How long it stays open.'),
-    }),
-  ),
+  breaker: group('Circuit breaker: a server that fails is left alone for a while.', {
+    enabled: flag(true, 'Whether there is one.'),
+    failures: integer(1, 10_000, 5, 'Consecutive failures (no connection, no answer in time, HTTP 5xx) that open it.'),
+    open_secs: number(0.1, 3600, 30, 'How long it stays open; then one request finds out whether the server answers again.'),
+  }),
   tool_cache_ttl_secs: later(number(0, DAY_SECS, 300, 'How long tool lists are kept.'), [0]),
 };
 

@@ -1,3 +1,5 @@
+import type { LimitName } from './limit.ts';
+
 /** The closed set of audit event types; `docs/audit.md` describes each. */
 export const AUDIT_EVENTS = [
   'auth_success',
@@ -31,6 +33,10 @@ export interface AuditRecord {
   readonly resource?: string;
   readonly decision?: 'allow' | 'deny';
   readonly reason?: string;
+  /** The limit that refused it. */
+  readonly limit?: LimitName;
+  /** When a limit last let it pass or refused it: milliseconds of the machine's monotonic clock, the same in all its processes. */
+  readonly decided_ms?: number;
   readonly detail?: string;
   readonly status?: number;
   readonly duration_ms?: number;

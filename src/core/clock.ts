@@ -22,6 +22,12 @@ export function holdProcess(): Timer {
   return { cancel: () => clearInterval(handle) };
 }
 
+/**
+ * What `systemClock.nowMs` counts from, on the monotonic clock that all processes of a machine share: added to it, moments
+ * of several workers and gateways can be put in order.
+ */
+export const CLOCK_ORIGIN_MS: number = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+
 /** The real clock. */
 export const systemClock: Clock = {
   nowMs: () => performance.now(),

@@ -14,6 +14,8 @@ export interface ConfigSnapshot {
   readonly server: ServerSettings;
   readonly auth: AuthSettings;
   readonly rateLimit: RateLimitSettings;
+  /** Null: this gateway shares nothing with other hosts. */
+  readonly redis: RedisSettings | null;
   readonly policy: PolicySettings;
   readonly audit: AuditSettings;
   readonly logging: LoggingSettings;
@@ -107,8 +109,50 @@ export interface RateLimitSettings {
   readonly default: LimitSpec;
   /** Whether a call that policy denies still costs its token. */
   readonly isDeniedCounted: boolean;
-  /** Requests in progress per principal and worker. */
+  /** Requests in progress per principal, over all workers. */
   readonly maxInFlight: number;
+  /** Per client address, before authentication; null = none. */
+  readonly address: LimitSpec | null;
+  /** Per principal and pattern, in order: the first that matches a call's tool decides. */
+  readonly tools: readonly ToolLimit[];
+  /** Per principal and tool where no pattern matches; null = none. */
+  readonly perToolDefault: LimitSpec | null;
+  /** Per principal and JSON-RPC method. */
+  readonly methods: readonly MethodLimit[];
+  /** Most keys a worker and the authority hold each. */
+  readonly maxIdentities: number;
+  /** A full bucket is forgotten after this long without a take. */
+  readonly idleTtlMs: number;
+}
+
+export interface ToolLimit {
+  /** Pattern over tool names, `server:tool` form allowed, as in policy. */
+  readonly pattern: string;
+  /** Null: only `cost` is set. */
+  readonly limit: LimitSpec | null;
+  /** Tokens of the principal's own budget that a call takes, ≥ 1. */
+  readonly cost: number;
+}
+
+export interface MethodLimit {
+  readonly method: string;
+  readonly limit: LimitSpec;
+}
+
+/** The store that hosts share. */
+export interface RedisSettings {
+  /** One node, the nodes of a Cluster (any subset), or Sentinels. */
+  readonly mode: 'single' | 'cluster' | 'sentinel';
+  readonly nodes: readonly { readonly host: string; readonly port: number }[];
+  /** Name of the master; Sentinel only. */
+  readonly sentinelName: string | null;
+  readonly username: string | null;
+  readonly password: string | null;
+  readonly database: number;
+  readonly prefix: string;
+  readonly tls: { readonly caPath: string | null; readonly isVerified: boolean } | null;
+  /** Most gateways (hosts) that use this store at the same time: an outage leaves each its share of a limit. */
+  readonly maxHosts: number;
 }
 
 export interface PolicySettings {
@@ -158,11 +202,23 @@ export interface UpstreamSettings {
   readonly timeoutMs: number;
   /** Hard deadline of a request. */
   readonly timeoutMaxMs: number;
-  /** Requests in flight per worker; 0 = unlimited. */
+  /** Requests in progress over all workers; 0 = the most that a worker keeps. */
   readonly maxConcurrency: number;
+  /** Longest wait for a place when all are taken; 0 = refused at once. */
+  readonly queueMs: number;
+  /** Most requests that wait so, over all workers. */
+  readonly queueMax: number;
+  /** Null: switched off. */
+  readonly breaker: BreakerSettings | null;
   readonly maxResponseBytes: number;
   readonly stdio: StdioSettings | null;
   readonly http: HttpSettings | null;
+}
+
+export interface BreakerSettings {
+  /** Consecutive failures that open it. */
+  readonly failures: number;
+  readonly openMs: number;
 }
 
 export interface StdioSettings {

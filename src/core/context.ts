@@ -1,4 +1,5 @@
 import type { Exchange } from './exchange.ts';
+import type { LimitName } from './limit.ts';
 import type { Principal } from './principal.ts';
 import type { Refusal } from './refusal.ts';
 import type { TransportName } from './upstream.ts';
@@ -29,10 +30,18 @@ export interface RequestContext {
   /** Raw JSON token of the request's id; `null` for none or not yet known. */
   idToken: string;
   isNotification: boolean;
-  /** Limit headers: the values of the limiter that decided; −1 = none consulted. */
+  /** The limit that refused, else the one whose figures the answer shows; empty when none was consulted. */
+  limitedBy: LimitName | '';
+  /** Value of `RateLimit-Policy` for that limit. */
+  limitPolicy: string;
+  /** Limit headers: its values; −1 = none to be shown. */
   limit: number;
   limitRemaining: number;
   limitResetSecs: number;
+  /** When a limit last let it pass or refused it, monotonic; 0 = none was asked. */
+  decidedMs: number;
+  /** When the caller's own token was taken, monotonic; 0 = not yet. */
+  tokenTakenMs: number;
   /** Seconds for `Retry-After`; 0 = none. */
   retryAfterSecs: number;
   /** HTTP status sent; 0 while undecided, 499 when the client left first. */

@@ -50,6 +50,7 @@ export const ADMIN_REQUIRED: Refusal = refusal('ADMIN_REQUIRED', 403, 'admin_req
 // How much
 export const RATE_LIMITED: Refusal = refusal('RATE_LIMITED', 429, 'rate_limited', 'Rate limit exceeded');
 export const TOO_MANY_IN_FLIGHT: Refusal = refusal('TOO_MANY_IN_FLIGHT', 429, 'too_many_in_flight', 'Rate limit exceeded');
+export const LIMIT_UNAVAILABLE: Refusal = refusal('LIMIT_UNAVAILABLE', 503, 'limit_unavailable', 'Limits unavailable');
 
 // What is said
 export const BAD_CONTENT_TYPE: Refusal = refusal('BAD_CONTENT_TYPE', 415, 'content_type', 'Content-Type must be application/json');
@@ -87,6 +88,7 @@ export const POLICY_DENIED: Refusal = refusal('POLICY_DENIED', 403, 'policy_deni
 // Where to
 export const UPSTREAM_DOWN: Refusal = refusal('UPSTREAM_DOWN', 503, 'upstream_unavailable', 'Upstream unavailable');
 export const UPSTREAM_BUSY: Refusal = refusal('UPSTREAM_BUSY', 503, 'upstream_busy', 'Upstream busy');
+export const UPSTREAM_OPEN: Refusal = refusal('UPSTREAM_OPEN', 503, 'upstream_circuit_open', 'Upstream unavailable');
 export const UPSTREAM_FAILED: Refusal = refusal('UPSTREAM_FAILED', 502, 'upstream_error', 'Upstream error');
 export const UPSTREAM_INVALID: Refusal = refusal('UPSTREAM_INVALID', 502, 'upstream_invalid', 'Upstream error');
 export const UPSTREAM_TOO_LARGE: Refusal = refusal('UPSTREAM_TOO_LARGE', 502, 'upstream_too_large', 'Upstream error');

@@ -8,8 +8,6 @@ import type { UpstreamEvents } from './upstream.ts';
 export interface Events extends UpstreamEvents {
   /** A credential was accepted or refused (`context.refusal`). */
   authenticated(context: RequestContext): void;
-  /** The identity budget was asked. */
-  limited(context: RequestContext, isAllowed: boolean): void;
   /** A request or notification was sent upstream; of a tool call the trail has this beside its end. */
   sent(context: RequestContext): void;
   /** The request is over; everything in the context is final. */

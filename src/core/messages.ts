@@ -1,5 +1,8 @@
 import type { ConfigSnapshot } from './config.ts';
-import type { TransportName, UpstreamState } from './upstream.ts';
+import type { LimitsView } from './fleet.ts';
+import type { BucketView } from './limit.ts';
+import type { PlaceToPrimary, PlaceToWorker } from './place-messages.ts';
+import type { CircuitState, TransportName, UpstreamState } from './upstream.ts';
 
 /** How one worker sees one upstream. */
 export interface UpstreamStatus {
@@ -8,6 +11,7 @@ export interface UpstreamStatus {
   readonly pathPrefix: string | null;
   readonly isRequired: boolean;
   readonly state: UpstreamState;
+  readonly circuit: CircuitState;
   /** For operators; null when ready. */
   readonly detail: string | null;
   /** Process group of this worker's child; null without one. */
@@ -32,6 +36,21 @@ export interface ServerStderr {
   readonly lines: readonly StderrLine[];
 }
 
+/** Where a worker asks for leases, and the secret that says who it is: another for each worker that was ever started. */
+export interface LeaseAccess {
+  readonly path: string;
+  /** 32 bytes. */
+  readonly token: Uint8Array;
+}
+
+/** What one worker knows of its budgets. */
+export interface WorkerLimits {
+  readonly worker: number;
+  readonly buckets: readonly BucketView[];
+  /** Keys held, shown or not. */
+  readonly size: number;
+}
+
 /** Primary → worker. */
 export type ToWorker =
   | {
@@ -41,6 +60,10 @@ export type ToWorker =
       readonly port: number;
       readonly adminPort: number;
       readonly verbosity: number;
+      /** Null: this worker's limits are its own. */
+      readonly leases: LeaseAccess | null;
+      /** How long ago the worker died whose place this one takes; null for the first. */
+      readonly sinceDeathMs: number | null;
     }
   /** State of the whole fleet of workers, sent on every change. `reason` is empty when ready. */
   | { readonly type: 'fleet'; readonly reason: string; readonly upstreams: readonly UpstreamStatus[] }
@@ -50,6 +73,10 @@ export type ToWorker =
   | { readonly type: 'collect_stderr'; readonly ticket: number }
   /** Answer to `ask_stderr`: the lines of all workers' children. */
   | { readonly type: 'stderr_all'; readonly ticket: number; readonly servers: readonly ServerStderr[] }
+  | { readonly type: 'collect_limits'; readonly ticket: number }
+  /** Answer to `ask_limits`: the budgets of all workers. */
+  | { readonly type: 'limits_all'; readonly ticket: number; readonly limits: LimitsView }
+  | { readonly type: 'places'; readonly message: PlaceToWorker }
   | { readonly type: 'drain'; readonly delayMs: number; readonly timeoutMs: number };
 
 /** Worker → primary. */
@@ -64,9 +91,23 @@ export type ToPrimary =
   | { readonly type: 'metrics'; readonly ticket: number; readonly dump: MetricsDump }
   | { readonly type: 'ask_stderr'; readonly ticket: number }
   | { readonly type: 'stderr'; readonly ticket: number; readonly servers: readonly ServerStderr[] }
+  | { readonly type: 'ask_limits'; readonly ticket: number }
+  | { readonly type: 'limits'; readonly ticket: number; readonly limits: WorkerLimits }
+  | { readonly type: 'places'; readonly message: PlaceToPrimary }
   | { readonly type: 'drained' };
 
-const TO_WORKER: ReadonlySet<string> = new Set(['start', 'fleet', 'collect', 'metrics_text', 'collect_stderr', 'stderr_all', 'drain']);
+const TO_WORKER: ReadonlySet<string> = new Set([
+  'start',
+  'fleet',
+  'collect',
+  'metrics_text',
+  'collect_stderr',
+  'stderr_all',
+  'collect_limits',
+  'limits_all',
+  'places',
+  'drain',
+]);
 const TO_PRIMARY: ReadonlySet<string> = new Set([
   'hello',
   'listening',
@@ -77,6 +118,9 @@ const TO_PRIMARY: ReadonlySet<string> = new Set([
   'metrics',
   'ask_stderr',
   'stderr',
+  'ask_limits',
+  'limits',
+  'places',
   'drained',
 ]);
 

@@ -1,9 +1,16 @@
 import type { Access } from './access.ts';
 
+/**
+ * What happens to a limit whose authority is lost: its share of the limit is kept locally (`local`), everything is
+ * refused (`closed`) or admitted (`open`).
+ */
+export type FailMode = 'local' | 'closed' | 'open';
+
 /** A token bucket: `perSecond` tokens refill up to `burst`. Both > 0. */
 export interface LimitSpec {
   readonly perSecond: number;
   readonly burst: number;
+  readonly failMode: FailMode;
 }
 
 /** Provider names, as in metrics and audit. */

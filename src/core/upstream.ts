@@ -18,6 +18,38 @@ export interface UpstreamInfo {
   readonly instructions: string | null;
 }
 
+/** `half_open`: its time is over, and one request finds out whether it closes. */
+export type CircuitState = 'closed' | 'open' | 'half_open';
+
+/** What the end of a request tells of its upstream: it answered, whatever it said, or did not (connect, timeout, 5xx). */
+export type Health = 'alive' | 'failed';
+
+/**
+ * - `pass`: send it.
+ * - `probe`: send it, it is the one that finds out: its end must be reported.
+ * - `ask`: another worker may be finding out: `askProbe`.
+ * - `refused`: leave the upstream alone.
+ */
+export type Admission = 'pass' | 'probe' | 'ask' | 'refused';
+
+/**
+ * Circuit breaker of one upstream: opens after so many consecutive failures, half-opens after a while, closes when the one
+ * probe is answered. A failure counts only when nothing was answered since its request was sent: a caller's slow calls
+ * cannot close a server to the others.
+ */
+export interface Circuit {
+  readonly state: CircuitState;
+  /** Seconds until it is half open, ≥ 1. */
+  readonly retryAfterSecs: number;
+  /** Called after `state` has changed. */
+  onChange: (() => void) | null;
+  admit(): Admission;
+  /** After `ask`: calls back exactly once, never inside; true makes the request the probe. */
+  askProbe(done: (isGranted: boolean) => void): void;
+  /** A request is over; null: its end tells nothing. `sentMs` of the monotonic clock. Exactly once for a probe. */
+  report(health: Health | null, sentMs: number, isProbe: boolean): void;
+}
+
 /**
  * Receives what an upstream answers to one request. Zero or more `onStream`/`onMessage`, then exactly one of
  * `onReply`, `onFail` and `onCancelled`, never inside `request`. After `detach` nothing is called any more. Bytes are complete JSON-RPC
@@ -30,8 +62,8 @@ export interface ReplySink {
   onMessage(bytes: Buffer): boolean;
   /** The response. `isError` when it is a JSON-RPC error; `code` is its code then, else 0. */
   onReply(bytes: Buffer, isError: boolean, code: number): void;
-  /** No response will come. `detail` is for log and audit only. */
-  onFail(refusal: Refusal, detail: string): void;
+  /** No response will come. `detail` is for log and audit only. Without `health` the failure tells nothing of the upstream. */
+  onFail(refusal: Refusal, detail: string, health?: Health): void;
   /** The client took its request back: it wants no response (MCP 2025-11-25, cancellation). */
   onCancelled(): void;
 }
@@ -66,6 +98,9 @@ export interface Upstream {
   /** Null until the first handshake. Kept while down. */
   readonly info: UpstreamInfo | null;
   readonly inFlight: number;
+  readonly circuit: CircuitState;
+  /** Seconds after which what is refused now is worth another try, ≥ 1. */
+  readonly retryAfterSecs: number;
   /** Process group of its child, for a last kill when the worker ends without closing; null without one. */
   readonly pid: number | null;
   /** Begins to connect; never throws, failures show in `state`. */
@@ -86,6 +121,8 @@ export interface UpstreamEvents {
   /** A line or event that is no JSON-RPC message and was dropped. */
   noise(server: string, kind: 'not_json' | 'unmatched' | 'oversize' | 'server_request'): void;
   restarted(server: string, attempt: number): void;
+  /** Its circuit opened, half-opened or closed. */
+  circuitChanged(upstream: Upstream): void;
 }
 
 /** A request path resolved to an upstream. */

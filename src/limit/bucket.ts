@@ -9,8 +9,7 @@ import type { LimitSpec } from '../core/principal.ts';
  * | 0–3   | int32   | level      | any thread, only by Atomics read-modify-write: units that may be taken now          |
  * | 4–7   | int32   | capacity   | event loop: the burst in units, ≤ 2^30                                              |
  * | 8–11  | int32   | shift      | event loop: one token is `1 << shift` units                                         |
- * | 12–15 | int32   | generation | event loop: odd while the slot is in use; changes with each owner, so that a        |
- * |       |         |            | settlement computed for an evicted key cannot reach its successor                   |
+ * | 12–15 | int32   | generation | event loop: odd while the slot is in use; changes with each owner                   |
  * | 16–23 | float64 | filledAt   | event loop only: monotonic ms up to which refill has been credited                  |
  * | 24–31 | float64 | rate       | event loop only: units per ms                                                       |
  *
@@ -53,7 +52,7 @@ function configure(memory: BucketMemory, slot: number, spec: LimitSpec): void {
   memory.floats[slot * 4 + 3] = (spec.perSecond * 2 ** shift) / 1000;
 }
 
-/** Takes a free slot into use. */
+/** Takes a free slot into use. Empty: it fills from `nowMs` on, which may lie in the past. */
 export function openBucket(memory: BucketMemory, slot: number, spec: LimitSpec, isFull: boolean, nowMs: number): void {
   configure(memory, slot, spec);
   memory.floats[slot * 4 + 2] = nowMs;
@@ -74,47 +73,49 @@ export function isInUse(memory: BucketMemory, slot: number): boolean {
 /** Applies a changed limit: the tokens held are kept, up to the new burst; nothing is given for the change. */
 export function reshapeBucket(memory: BucketMemory, slot: number, spec: LimitSpec, nowMs: number): void {
   const word = slot * 8;
-  const tokens = exchangeUnits(memory, slot, nowMs, 0) / 2 ** (memory.ints[word + 2] as number);
+  const tokens = exchangeUnits(memory, slot, nowMs, 0, 0) / 2 ** (memory.ints[word + 2] as number);
   configure(memory, slot, spec);
   const level = Math.floor(tokens * 2 ** (memory.ints[word + 2] as number));
   Atomics.store(memory.ints, word, Math.min(level, memory.ints[word + 1] as number));
 }
 
 /**
- * Credits the time passed, then adds `change` units unless that would leave less than none; never above the capacity.
- * Returns the level in between. One read-modify-write, because other threads may grant and reclaim meanwhile.
+ * Credits the time passed, then adds `change` units unless that would leave less than none; never above the capacity
+ * less what is reserved. Returns the level in between. One read-modify-write, because other threads may grant and
+ * reclaim meanwhile.
  */
-function exchangeUnits(memory: BucketMemory, slot: number, nowMs: number, change: number): number {
+export function exchangeUnits(memory: BucketMemory, slot: number, nowMs: number, change: number, reserved: number): number {
   const { ints, floats } = memory;
   const word = slot * 8;
-  const capacity = ints[word + 1] as number;
+  const ceiling = Math.max(0, (ints[word + 1] as number) - reserved);
   const filledAt = floats[slot * 4 + 2] as number;
   const rate = floats[slot * 4 + 3] as number;
   // A reading older than the last one (taken before an await) earns nothing, and never a negative time.
   const gained = Math.max(0, Math.floor((nowMs - filledAt) * rate + EARLY_UNITS));
   for (;;) {
     const seen = Atomics.load(ints, word);
-    const level = Math.min(capacity, seen + gained);
-    const next = level + change < 0 ? level : Math.min(capacity, level + change);
+    const level = Math.min(ceiling, seen + gained);
+    const next = level + change < 0 ? level : Math.min(ceiling, level + change);
     if (next !== seen && Atomics.compareExchange(ints, word, seen, next) !== seen) continue;
-    if (level === capacity) floats[slot * 4 + 2] = Math.max(filledAt, nowMs);
+    if (level === ceiling) floats[slot * 4 + 2] = Math.max(filledAt, nowMs);
     else if (gained > 0) floats[slot * 4 + 2] = (filledAt + gained / rate) * NEXT_UP;
     return level;
   }
 }
 
-function wholeSecs(ms: number): number {
+/** Whole seconds, rounded up, for headers. */
+export function wholeSecs(ms: number): number {
   return ms <= 0 ? 0 : Math.ceil(ms / 1000 - EARLY_SECS);
 }
 
-/** Refills by the time passed, takes one token if it is there, and says so in `out`. */
-export function takeToken(memory: BucketMemory, slot: number, nowMs: number, out: LimitOutcome): void {
+/** Refills by the time passed, takes the tokens if all are there, and says so in `out`, but for `decidedBy` and `mode`. */
+export function takeTokens(memory: BucketMemory, slot: number, tokens: number, nowMs: number, out: LimitOutcome): boolean {
   const { ints, floats } = memory;
   const shift = ints[slot * 8 + 2] as number;
-  const token = 1 << shift;
-  const level = exchangeUnits(memory, slot, nowMs, -token);
-  const isAllowed = level >= token;
-  const left = isAllowed ? level - token : level;
+  const units = tokens * (1 << shift);
+  const level = exchangeUnits(memory, slot, nowMs, -units, 0);
+  const isAllowed = level >= units;
+  const left = isAllowed ? level - units : level;
   const capacity = ints[slot * 8 + 1] as number;
   const rate = floats[slot * 4 + 3] as number;
   const creditMs = nowMs - (floats[slot * 4 + 2] as number);
@@ -122,12 +123,27 @@ export function takeToken(memory: BucketMemory, slot: number, nowMs: number, out
   out.limit = capacity >> shift;
   out.remaining = left >> shift;
   out.resetSecs = wholeSecs((capacity - left) / rate - creditMs);
-  out.retryAfterSecs = isAllowed ? 0 : Math.max(1, wholeSecs((token - level) / rate - creditMs));
+  out.retryAfterSecs = isAllowed ? 0 : Math.max(1, wholeSecs((units - level) / rate - creditMs));
+  return isAllowed;
 }
 
-/** Puts one token back, never above the burst. */
-export function giveTokenBack(memory: BucketMemory, slot: number, nowMs: number): void {
-  exchangeUnits(memory, slot, nowMs, 1 << (memory.ints[slot * 8 + 2] as number));
+/**
+ * Puts tokens back that were taken at `takenMs`, never above the burst. What the time since then is worth is kept: the
+ * bucket may have been full again, and then the tokens would have been lost, had they not been taken.
+ */
+export function giveTokensBack(memory: BucketMemory, slot: number, tokens: number, nowMs: number, takenMs: number): void {
+  const since = Math.ceil(Math.max(0, nowMs - takenMs) * unitsPerMs(memory, slot));
+  exchangeUnits(memory, slot, nowMs, Math.max(0, unitsOf(memory, slot, tokens) - since), 0);
+}
+
+/** Whole tokens of a level. */
+export function tokensOf(memory: BucketMemory, slot: number, units: number): number {
+  return units >> (memory.ints[slot * 8 + 2] as number);
+}
+
+/** Units of so many whole tokens. */
+export function unitsOf(memory: BucketMemory, slot: number, tokens: number): number {
+  return tokens * (1 << (memory.ints[slot * 8 + 2] as number));
 }
 
 /** Milliseconds until the bucket is full, ≤ 0 when it is; changes nothing. */
@@ -140,4 +156,14 @@ export function untilFullMs(memory: BucketMemory, slot: number, nowMs: number): 
 /** Milliseconds since refill was last credited, which every take does (to a unit's worth of time). */
 export function idleMs(memory: BucketMemory, slot: number, nowMs: number): number {
   return nowMs - (memory.floats[slot * 4 + 2] as number);
+}
+
+/** Monotonic milliseconds up to which refill has been credited. */
+export function filledAtMs(memory: BucketMemory, slot: number): number {
+  return memory.floats[slot * 4 + 2] as number;
+}
+
+/** Units that one millisecond is worth. */
+export function unitsPerMs(memory: BucketMemory, slot: number): number {
+  return memory.floats[slot * 4 + 3] as number;
 }

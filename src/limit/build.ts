@@ -1,19 +1,31 @@
+import type { Clock } from '../core/clock.ts';
 import type { RateLimitSettings } from '../core/config.ts';
-import type { InFlightLimiter, Limiter } from '../core/limit.ts';
-import { InFlightLimit } from './inflight.ts';
+import type { Limiter } from '../core/limit.ts';
+import { workerCapacity } from './capacity.ts';
+import type { LeasePort } from './lease-port.ts';
+import { LeasedLimiter } from './leased-limiter.ts';
+import { LocalShare } from './local-share.ts';
 import { SharedTable } from './shared-table.ts';
-import type { TableOptions } from './shared-table.ts';
-import { unlimited, unlimitedInFlight } from './unlimited.ts';
+import { unlimited } from './unlimited.ts';
 
-/** 131,072 keys are 4 MB of shared memory at most; a bucket at the default rate is full again within half a second. */
-const DEFAULTS: TableOptions = { capacity: 131_072, idleTtlMs: 10_000 };
-
-/** The per-principal limiter of a worker. The bound holds per worker: N workers admit up to N times the limit. */
-export function buildLimiter(settings: RateLimitSettings, options: Partial<TableOptions> = {}): Limiter {
-  return settings.isEnabled ? new SharedTable({ ...DEFAULTS, ...options }) : unlimited;
+export interface LimiterDeps {
+  readonly clock: Clock;
+  /** Event loops of this gateway, ≥ 1. */
+  readonly workers: number;
+  /** Gateways that share their limits, ≥ 1. */
+  readonly hosts: number;
+  /** Null: this event loop is the only one there is, and nobody is asked. */
+  readonly port: LeasePort | null;
+  /** Monotonic: when the worker died whose place this one takes; null for the first. */
+  readonly replacesSinceMs?: number | null;
 }
 
-/** Requests in progress per principal. With limits off there is none: what an upstream takes at once bounds them then. */
-export function buildInFlightLimit(settings: RateLimitSettings): InFlightLimiter {
-  return settings.isEnabled ? new InFlightLimit(settings.maxInFlight) : unlimitedInFlight;
+/** The limiter of a worker. */
+export function buildLimiter(settings: RateLimitSettings, deps: LimiterDeps): Limiter {
+  const { clock, workers, hosts, port, replacesSinceMs = null } = deps;
+  if (!settings.isEnabled) return unlimited;
+  const { maxIdentities, idleTtlMs } = settings;
+  if (port === null) return new SharedTable({ capacity: maxIdentities, idleTtlMs, emptySinceMs: replacesSinceMs });
+  const capacity = workerCapacity(maxIdentities, workers);
+  return new LeasedLimiter({ capacity, idleTtlMs, workers, share: new LocalShare(workers * hosts), port, clock });
 }

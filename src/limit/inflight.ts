@@ -1,37 +1,26 @@
-import type { InFlightLimiter } from '../core/limit.ts';
+import type { Entry, InFlightLimiter, Places } from '../core/limit.ts';
 
-/**
- * Requests in progress per key. A key is held only while one of its requests is, so the map is bounded by the requests
- * a worker has open.
- */
+/** Requests in progress per key, all with the same maximum. */
 export class InFlightLimit implements InFlightLimiter {
   readonly max: number;
-  readonly #counts = new Map<string, number>();
+  readonly #places: Places;
 
   /** `max` per key, ≥ 1. */
-  constructor(max: number) {
+  constructor(max: number, places: Places) {
     if (!(max >= 1)) throw new RangeError('at least one request in flight must be possible');
     this.max = max;
+    this.#places = places;
   }
 
-  /** Keys with a request in progress. */
-  get size(): number {
-    return this.#counts.size;
+  enter(key: string): Entry {
+    return this.#places.enter(key, this.max);
   }
 
-  /** False when the key has as many in progress as it may; only after true does the caller owe a `leave`. */
-  enter(key: string): boolean {
-    const count = this.#counts.get(key) ?? 0;
-    if (count >= this.max) return false;
-    this.#counts.set(key, count + 1);
-    return true;
+  whenFree(key: string, done: (isEntered: boolean) => void): void {
+    this.#places.whenFree(key, this.max, 'brief', done);
   }
 
-  /** Exactly once per successful `enter`; throws RangeError without one, because counts would drift open otherwise. */
   leave(key: string): void {
-    const count = this.#counts.get(key);
-    if (count === undefined) throw new RangeError('leave without enter');
-    if (count === 1) this.#counts.delete(key);
-    else this.#counts.set(key, count - 1);
+    this.#places.leave(key);
   }
 }

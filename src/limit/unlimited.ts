@@ -1,22 +1,24 @@
-import type { InFlightLimiter, LimitOutcome, Limiter } from '../core/limit.ts';
+import type { Limiter } from '../core/limit.ts';
 
 /** Limiter of a gateway with `rate_limit.enabled = false`: allows all, keeps nothing. `limit` −1 = no limit headers. */
 export const unlimited: Limiter = {
   size: 0,
-  take(_key, _spec, _nowMs, out: LimitOutcome): void {
+  take(charges, _nowMs, out) {
     out.isAllowed = true;
+    out.decidedBy = charges[0]?.limit ?? 'principal';
     out.limit = -1;
     out.remaining = -1;
     out.resetSecs = 0;
     out.retryAfterSecs = 0;
+    out.mode = 'remote';
+    return 'taken';
   },
-  giveBack(): void {},
-  sweep(): void {},
-};
-
-/** The same for requests in progress. */
-export const unlimitedInFlight: InFlightLimiter = {
-  max: -1,
-  enter: () => true,
-  leave(): void {},
+  whenKnown(_charges, again) {
+    queueMicrotask(again);
+  },
+  giveBack() {},
+  sweep() {},
+  view: () => [],
+  stats: () => ({ mode: 'remote', asks: 0, waits: 0, timeouts: 0, waiting: 0 }),
+  close() {},
 };

@@ -42,7 +42,6 @@ export function buildEvents(deps: EventsDeps): ObservedEvents {
     };
   return {
     authenticated: safely('event_authenticated', (context) => requests.authenticated(context)),
-    limited: safely('event_limited', (_, isAllowed) => requests.limited(isAllowed)),
     sent: safely('event_sent', (context) => requests.sent(context)),
     settled: safely('event_settled', (context) => requests.settled(context)),
     certificateReloaded: safely('event_certificate_reloaded', (error) => certificateReloaded(deps, error)),
@@ -57,6 +56,7 @@ export function buildEvents(deps: EventsDeps): ObservedEvents {
       metrics.upstreams.restarts.child(server).value += 1;
       log.warn({ server, attempt }, 'upstream restarted');
     }),
+    circuitChanged: safely('event_circuit_changed', (upstream) => circuitChanged(deps, upstream)),
     stderrTail: (server) => stderr.tail(server),
   };
 }
@@ -67,9 +67,17 @@ function certificateReloaded({ log, metrics }: EventsDeps, error: Error | null):
   else log.warn({ err: error }, 'certificate could not be reloaded, the old one stays in use');
 }
 
+function circuitChanged({ log, metrics }: EventsDeps, { name, circuit }: Upstream): void {
+  metrics.upstreams.circuit(name, circuit);
+  const fields = { server: name, circuit };
+  if (circuit === 'open') log.warn(fields, 'circuit of the upstream is open');
+  else log.info(fields, `circuit of the upstream is ${circuit === 'closed' ? 'closed' : 'half open'}`);
+}
+
 function upstreamChanged({ log, metrics }: EventsDeps, upstream: Upstream): void {
   const { name, transport, state, detail } = upstream;
   metrics.upstreams.up(name, transport, state === 'ready');
+  metrics.upstreams.circuit(name, upstream.circuit);
   const fields = { server: name, transport, state, detail: detail ?? undefined };
   if (state === 'down') log.warn(fields, 'upstream is down');
   else log.info(fields, `upstream is ${state}`);

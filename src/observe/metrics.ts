@@ -2,6 +2,8 @@ import type { Registry } from 'prom-client';
 import type { Clock } from '../core/clock.ts';
 import { VERSION } from '../core/version.ts';
 import { type Cell, CellFamily, type Collected, ReadFamily } from './families.ts';
+import { LimitCounts } from './limit-counts.ts';
+import { PlaceCounts } from './place-counts.ts';
 import { measureProcess } from './process-figures.ts';
 import { registryOf } from './registry.ts';
 import { RequestCounts } from './request-counts.ts';
@@ -23,13 +25,14 @@ export class Metrics {
   readonly requests: RequestCounts = new RequestCounts();
   readonly upstreams: UpstreamCounts = new UpstreamCounts();
   readonly tools: ToolCounts = new ToolCounts();
+  readonly places: PlaceCounts = new PlaceCounts();
   readonly sources: MetricSources = { connections: () => 0, requestsInFlight: () => 0, streams: () => 0, activeIdentities: () => 0 };
   readonly auth: CellFamily = new CellFamily({
     name: 'mcp_guard_auth_total',
     help: 'Decisions about credentials.',
     labels: ['provider', 'result'],
   });
-  readonly rateLimit: { readonly allowed: Cell; readonly refused: Cell };
+  readonly limits: LimitCounts = new LimitCounts();
   readonly refusals: CellFamily = new CellFamily({
     name: 'mcp_guard_refusals_total',
     help: 'Requests that were refused or failed, by reason of the error catalogue.',
@@ -53,19 +56,23 @@ export class Metrics {
   readonly #close: () => void;
 
   constructor(clock: Clock) {
-    const rateLimit = new CellFamily({
-      name: 'mcp_guard_rate_limit_total',
-      help: 'Decisions of the identity budgets.',
-      labels: ['allowed'],
-    });
     const blocked = new CellFamily({ name: 'mcp_guard_blocked_total', help: 'Requests refused because the caller may not.' });
     const suppressed = new CellFamily({ name: 'mcp_guard_log_suppressed_total', help: 'Log lines left out because there were too many.' });
-    this.rateLimit = { allowed: rateLimit.child('true'), refused: rateLimit.child('false') };
     this.blocked = blocked.child();
     this.logSuppressed = suppressed.child();
     const measured = measureProcess();
     this.#close = () => measured.close();
-    const own = [this.auth, rateLimit, this.refusals, blocked, this.internalErrors, suppressed, this.reloads, this.tools];
+    const own = [
+      this.auth,
+      ...this.limits.families,
+      this.refusals,
+      blocked,
+      this.internalErrors,
+      suppressed,
+      this.reloads,
+      this.tools,
+      ...this.places.families,
+    ];
     this.registry = registryOf([
       ...this.requests.families,
       ...own,

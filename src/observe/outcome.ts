@@ -1,7 +1,18 @@
 import type { AuditEventType } from '../core/audit.ts';
 import type { RequestContext } from '../core/context.ts';
-import { ADMIN_REQUIRED, NOT_READY, POLICY_DENIED, SERVER_DENIED, TOOL_DENIED } from '../core/errors.ts';
+import {
+  ADMIN_REQUIRED,
+  LIMIT_UNAVAILABLE,
+  NOT_READY,
+  POLICY_DENIED,
+  RATE_LIMITED,
+  SERVER_DENIED,
+  TOO_MANY_IN_FLIGHT,
+  TOOL_DENIED,
+  UPSTREAM_BUSY,
+} from '../core/errors.ts';
 import type { RequestHead } from '../core/head.ts';
+import type { LimitName } from '../core/limit.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { UpstreamResult } from './upstream-counts.ts';
 
@@ -9,7 +20,7 @@ import type { UpstreamResult } from './upstream-counts.ts';
 export const CLIENT_GONE: number = 499;
 
 const UNRECORDED: ReadonlySet<string> = new Set(['health', 'live', 'ready']);
-const ADMIN: ReadonlySet<string> = new Set(['metrics', 'routes']);
+const ADMIN: ReadonlySet<string> = new Set(['metrics', 'routes', 'limits']);
 const DENIALS: ReadonlySet<Refusal> = new Set([SERVER_DENIED, TOOL_DENIED, POLICY_DENIED, ADMIN_REQUIRED]);
 
 /** Policy refused it. */
@@ -34,10 +45,23 @@ export function closingEvent(context: RequestContext): AuditEventType | null {
 
 function refusedEvent(refusal: Refusal): AuditEventType {
   if (refusal.status === 401) return 'auth_failure';
-  if (refusal.status === 429) return 'rate_limited';
+  if (refusal.status === 429 || refusal === LIMIT_UNAVAILABLE) return 'rate_limited';
   if (refusal === POLICY_DENIED) return 'policy_denied';
   if (isDenied(refusal)) return 'authz_denied';
   return isUpstreamFailure(refusal) ? 'upstream_error' : 'request_refused';
+}
+
+/** Whether the budgets that were asked admitted it; null when none was, or nobody is known whose budget it could be. */
+export function budgetResult({ refusal, limitedBy, principal }: RequestContext): boolean | null {
+  if (refusal === RATE_LIMITED || refusal === LIMIT_UNAVAILABLE) return false;
+  return limitedBy === '' || principal === null ? null : true;
+}
+
+/** The limit that refused it; empty when none did. */
+export function refusingLimit({ refusal, limitedBy }: RequestContext): LimitName | '' {
+  if (refusal === RATE_LIMITED || refusal === LIMIT_UNAVAILABLE) return limitedBy;
+  if (refusal === TOO_MANY_IN_FLIGHT) return 'in_flight';
+  return refusal === UPSTREAM_BUSY ? 'upstream' : '';
 }
 
 /** How the upstream's part ended; null when none was to be asked. */

@@ -3,6 +3,7 @@ import type { AuditStats } from '../core/audit.ts';
 import type { Clock } from '../core/clock.ts';
 import type { MetricsDump } from '../core/messages.ts';
 import { DumpLedger } from './aggregate.ts';
+import { type AuthorityFigures, authorityFamilies } from './authority-families.ts';
 import { type Collected, ReadFamily, type Sample } from './families.ts';
 import { measureProcess } from './process-figures.ts';
 import { registryOf } from './registry.ts';
@@ -17,6 +18,8 @@ export interface PrimaryMetricsDeps {
   readonly clock: Clock;
   /** Null while there is no trail. */
   readonly audit: () => AuditStats | null;
+  /** Null where no worker has to ask anybody. */
+  readonly limits: () => AuthorityFigures | null;
   /** False when the one worker runs in this process, whose figures it reports itself. */
   readonly hasOwnProcess: boolean;
 }
@@ -36,7 +39,13 @@ export class PrimaryMetrics {
       () => (deps.clock.nowMs() - startMs) / 1000,
     );
     this.#close = () => measured?.close();
-    this.#registry = registryOf([...this.#workerFamilies(), ...auditFamilies(deps.audit), uptime, ...(measured?.families ?? [])]);
+    this.#registry = registryOf([
+      ...this.#workerFamilies(),
+      ...auditFamilies(deps.audit),
+      ...authorityFamilies(deps.limits),
+      uptime,
+      ...(measured?.families ?? []),
+    ]);
   }
 
   /** Exposition text (Prometheus 0.0.4) of the workers' dumps and the primary's own figures together. */

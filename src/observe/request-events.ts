@@ -5,7 +5,7 @@ import type { Log, LogFields } from '../core/log.ts';
 import type { Cell } from './families.ts';
 import { BurstGate } from './burst-gate.ts';
 import type { Metrics } from './metrics.ts';
-import { attemptedProvider, closingEvent, isDenied, upstreamResult } from './outcome.ts';
+import { attemptedProvider, budgetResult, closingEvent, isDenied, refusingLimit, upstreamResult } from './outcome.ts';
 import { RecentSet } from './recent-set.ts';
 import { closingRecord, requestRecord } from './request-record.ts';
 
@@ -59,11 +59,6 @@ export class RequestEvents {
     audit.write({ ...requestRecord('auth_success', context, policyVersion), decision: 'allow' });
   }
 
-  limited(isAllowed: boolean): void {
-    const { rateLimit } = this.#deps.metrics;
-    (isAllowed ? rateLimit.allowed : rateLimit.refused).value += 1;
-  }
-
   sent(context: RequestContext): void {
     const { audit, clock, log, policyVersion } = this.#deps;
     if (context.method === 'tools/call') audit?.write({ ...requestRecord('tool_call', context, policyVersion), decision: 'allow' });
@@ -94,9 +89,11 @@ export class RequestEvents {
   #count(context: RequestContext, nowMs: number, durationMs: number): void {
     const { metrics } = this.#deps;
     metrics.requests.count(context.methodLabel, context.status, durationMs);
+    metrics.limits.decided(budgetResult(context));
     if (context.refusal !== null) {
       metrics.refusals.child(context.refusal.reason).value += 1;
       if (isDenied(context.refusal)) metrics.blocked.value += 1;
+      metrics.limits.refused(refusingLimit(context));
     }
     const result = upstreamResult(context);
     if (result === null) return;

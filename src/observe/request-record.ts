@@ -1,6 +1,7 @@
 import type { AuditEventType, AuditRecord } from '../core/audit.ts';
+import { CLOCK_ORIGIN_MS } from '../core/clock.ts';
 import type { RequestContext } from '../core/context.ts';
-import { CLIENT_GONE, isUpstreamFailure } from './outcome.ts';
+import { CLIENT_GONE, isUpstreamFailure, refusingLimit } from './outcome.ts';
 
 type Draft = { -readonly [Field in keyof AuditRecord]: AuditRecord[Field] };
 
@@ -35,6 +36,9 @@ export function closingRecord(event: AuditEventType, context: RequestContext, po
   if (refusal !== null) record.reason = refusal.reason;
   else if (status === CLIENT_GONE) record.reason = 'client_gone';
   else if (context.upstreamErrorCode !== 0) record.reason = `upstream_answered_error_${context.upstreamErrorCode}`;
+  const limit = refusingLimit(context);
+  if (limit !== '') record.limit = limit;
+  if (context.decidedMs > 0) record.decided_ms = CLOCK_ORIGIN_MS + context.decidedMs;
   if (context.errorId !== '') record.error_id = context.errorId;
   return record;
 }

@@ -1,8 +1,11 @@
+import type { CircuitState } from '../core/upstream.ts';
 import { type Cell, CellFamily, type Collected } from './families.ts';
 import { type Durations, HistogramFamily } from './histogram.ts';
 
 /** How a request to an upstream ended: answered, answered with a JSON-RPC error, not answered, too late, not sent, client left. */
 export type UpstreamResult = 'success' | 'error' | 'failure' | 'timeout' | 'refused' | 'client_gone';
+
+const CIRCUIT_STATES: readonly CircuitState[] = ['closed', 'open', 'half_open'];
 
 interface Outcome {
   readonly transport: string;
@@ -27,6 +30,15 @@ export class UpstreamCounts {
     'gauge',
     'min',
   );
+  readonly #breaker: CellFamily = new CellFamily(
+    {
+      name: 'mcp_guard_upstream_breaker',
+      help: '1 for the state that the circuit of the upstream is in, in any worker.',
+      labels: ['server', 'state'],
+    },
+    'gauge',
+    'max',
+  );
   readonly restarts: CellFamily = new CellFamily({
     name: 'mcp_guard_upstream_restarts_total',
     help: 'Restarts of upstreams.',
@@ -42,7 +54,15 @@ export class UpstreamCounts {
     help: 'Lines that children wrote to standard error.',
     labels: ['server'],
   });
-  readonly families: readonly Collected[] = [this.#requests, this.#latency, this.#up, this.restarts, this.noise, this.stderrLines];
+  readonly families: readonly Collected[] = [
+    this.#requests,
+    this.#latency,
+    this.#up,
+    this.#breaker,
+    this.restarts,
+    this.noise,
+    this.stderrLines,
+  ];
   /** By server, then by result: no joined key per request. */
   readonly #outcomes = new Map<string, Map<string, Outcome>>();
 
@@ -56,6 +76,10 @@ export class UpstreamCounts {
 
   up(server: string, transport: string, isUp: boolean): void {
     this.#up.child(server, transport).value = isUp ? 1 : 0;
+  }
+
+  circuit(server: string, current: CircuitState): void {
+    for (const state of CIRCUIT_STATES) this.#breaker.child(server, state).value = state === current ? 1 : 0;
   }
 
   #add(server: string, transport: string, result: UpstreamResult): Outcome {

@@ -1,44 +1,138 @@
 import type { RequestContext } from '../core/context.ts';
-import { RATE_LIMITED, TOO_MANY_IN_FLIGHT } from '../core/errors.ts';
-import type { Principal } from '../core/principal.ts';
+import { LIMIT_UNAVAILABLE, RATE_LIMITED, TOO_MANY_IN_FLIGHT } from '../core/errors.ts';
+import type { LimitName, LimitOutcome } from '../core/limit.ts';
 import type { Refusal } from '../core/refusal.ts';
+import type { Budget, NamedCharge } from './charges.ts';
+import { guarded } from './guarded.ts';
 import type { Parts } from './parts.ts';
 import { refuse } from './reply.ts';
 
-/** What a request costs its principal. The context then holds the figures of the limiter that decided. */
+/** What a request costs its caller. The context then holds the figures of the limit that decided. */
 
-/** One token of the principal's rate; null when there was one. */
-export function takeToken(parts: Parts, context: RequestContext, who: Principal): Refusal | null {
-  const { outcome } = parts;
-  parts.limiter.take(context.budgetKey, who.limit, context.startMs, outcome);
+/** A limiter answers within 20 ms; one that still does not know after this long is at fault, and nothing passes it. */
+const MAX_WAIT_MS = 250;
+
+/** Goes on when all charges of a stage are taken (null), or one was refused: at once, unless the limiter has to ask. `nowMs`: when. */
+type Next = (limited: Refusal | null, nowMs: number) => void;
+
+/** Takes the charges of one stage, all or none. Where nothing waits `next` is called inside. */
+export function takeCharges(parts: Parts, context: RequestContext, charges: readonly NamedCharge[], nowMs: number, next: Next): void {
+  if (charges.length === 0) return next(null, nowMs);
+  const take = parts.limiter.take(charges, nowMs, parts.outcome);
+  if (take === 'unknown') return awaitTokens(parts, context, charges, nowMs + MAX_WAIT_MS, next);
+  next(noteOutcome(context, charges, parts.outcome, nowMs), nowMs);
+}
+
+/** Nothing is taken for a client that leaves meanwhile. */
+function awaitTokens(parts: Parts, context: RequestContext, charges: readonly NamedCharge[], untilMs: number, next: Next): void {
+  parts.limiter.whenKnown(charges, () => {
+    if (context.isSettled || context.exchange.isClosed) return;
+    guarded(parts, context, () => {
+      const nowMs = parts.clock.nowMs();
+      const take = parts.limiter.take(charges, nowMs, parts.outcome);
+      if (take !== 'unknown') return next(noteOutcome(context, charges, parts.outcome, nowMs), nowMs);
+      if (nowMs < untilMs) return awaitTokens(parts, context, charges, untilMs, next);
+      context.decidedMs = nowMs;
+      next(noteUnavailable(context, charges[0] as NamedCharge), nowMs);
+    });
+  });
+}
+
+/** Notes what the answer says of its limits: figures of the one that refused, else of the one with the smallest share left. */
+function noteOutcome(context: RequestContext, charges: readonly NamedCharge[], outcome: LimitOutcome, nowMs: number): Refusal | null {
+  const decided = chargeOf(charges, outcome.decidedBy);
+  context.decidedMs = nowMs;
+  if (!outcome.isAllowed) return noteRefusal(context, decided, outcome);
+  // The stage of the caller is the first to begin with this limit; a later one may take the rest of a cost.
+  if (charges[0]?.limit === 'principal' && context.tokenTakenMs === 0) context.tokenTakenMs = nowMs;
+  if (isScarcest(context, outcome)) noteFigures(context, decided, outcome);
+  else noteSpent(context, charges);
+  return null;
+}
+
+function chargeOf(charges: readonly NamedCharge[], limit: LimitName): NamedCharge {
+  for (const charge of charges) if (charge.limit === limit) return charge;
+  return charges[0] as NamedCharge;
+}
+
+function noteRefusal(context: RequestContext, decided: NamedCharge, outcome: LimitOutcome): Refusal {
+  if (outcome.mode === 'closed') return noteUnavailable(context, decided);
+  context.detail = decided.rule;
+  noteFigures(context, decided, outcome);
+  context.retryAfterSecs = outcome.retryAfterSecs;
+  return RATE_LIMITED;
+}
+
+/** Nobody knows the figures of this limit, and those of another would mislead. */
+function noteUnavailable(context: RequestContext, { limit, rule }: NamedCharge): Refusal {
+  context.detail = rule;
+  context.limitedBy = limit;
+  context.limit = -1;
+  return LIMIT_UNAVAILABLE;
+}
+
+function isScarcest(context: RequestContext, outcome: LimitOutcome): boolean {
+  if (context.limit < 0 || outcome.decidedBy === context.limitedBy) return true;
+  return outcome.limit >= 0 && outcome.remaining * context.limit < context.limitRemaining * outcome.limit;
+}
+
+function noteFigures(context: RequestContext, decided: NamedCharge, outcome: LimitOutcome): void {
+  context.limitedBy = decided.limit;
+  context.limitPolicy = decided.policy;
   context.limit = outcome.limit;
   context.limitRemaining = outcome.remaining;
   context.limitResetSecs = outcome.resetSecs;
-  context.retryAfterSecs = outcome.isAllowed ? 0 : outcome.retryAfterSecs;
-  parts.events.limited(context, outcome.isAllowed);
-  return outcome.isAllowed ? null : RATE_LIMITED;
 }
 
-/** One of the principal's places for requests in progress, which `settle` gives back; false when all are taken. */
-export function takePlace(parts: Parts, context: RequestContext): boolean {
-  context.isInFlight = parts.inFlight.enter(context.budgetKey);
-  return context.isInFlight;
+/** The figures stay those of an earlier stage, from whose bucket this one may have taken more. */
+function noteSpent(context: RequestContext, charges: readonly NamedCharge[]): void {
+  for (const { limit, tokens } of charges) {
+    if (limit === context.limitedBy) context.limitRemaining = Math.max(0, context.limitRemaining - tokens);
+  }
+}
+
+/** A message that its tool or method limit refuses does not cost its caller a token besides. */
+export function refuseMessage(parts: Parts, context: RequestContext, budget: Budget, limited: Refusal): void {
+  giveBack(parts, context, budget);
+  refuse(parts, context, limited);
+}
+
+/** A call that policy denies costs its token all the same, unless `rate_limit.count_denied` says otherwise. */
+export function refuseDenied(parts: Parts, context: RequestContext, budget: Budget, denied: Refusal): void {
+  if (!parts.settings.isDeniedCounted) giveBack(parts, context, budget);
+  refuse(parts, context, denied);
+}
+
+function giveBack(parts: Parts, context: RequestContext, budget: Budget): void {
+  if (budget.own.length === 0) return;
+  parts.limiter.giveBack(budget.own, parts.clock.nowMs(), context.tokenTakenMs);
+  if (context.limitedBy === 'principal' && context.limitRemaining < context.limit) context.limitRemaining += 1;
+}
+
+/** Takes one of the caller's places for requests in progress, which `settle` gives back; or tells that all are taken. */
+export function takePlace(parts: Parts, context: RequestContext, next: (isFull: boolean) => void): void {
+  const entry = parts.inFlight.enter(context.budgetKey);
+  if (entry !== 'unknown') {
+    context.isInFlight = entry === 'entered';
+    return next(!context.isInFlight);
+  }
+  parts.inFlight.whenFree(context.budgetKey, (isEntered) => {
+    if (context.isSettled || context.exchange.isClosed) {
+      if (isEntered) parts.inFlight.leave(context.budgetKey);
+      return;
+    }
+    context.isInFlight = isEntered;
+    guarded(parts, context, () => next(!isEntered));
+  });
 }
 
 /** All places are taken: 429 with the figures of that limit. */
 export function refuseFull(parts: Parts, context: RequestContext): void {
+  context.limitedBy = 'in_flight';
+  context.limitPolicy = `"in_flight";q=${parts.inFlight.max}`;
   context.limit = parts.inFlight.max;
   context.limitRemaining = 0;
   context.limitResetSecs = 1;
   context.retryAfterSecs = 1;
   refuse(parts, context, TOO_MANY_IN_FLIGHT);
-}
-
-/** A call that policy denies costs its token all the same, unless `rate_limit.count_denied` says otherwise. */
-export function refuseDenied(parts: Parts, context: RequestContext, who: Principal, denied: Refusal): void {
-  if (!parts.settings.isDeniedCounted) {
-    parts.limiter.giveBack(context.budgetKey, who.limit, parts.clock.nowMs());
-    if (context.limitRemaining < context.limit) context.limitRemaining += 1;
-  }
-  refuse(parts, context, denied);
 }

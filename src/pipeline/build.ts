@@ -7,20 +7,26 @@ import type { ConfigSnapshot } from '../core/config.ts';
 import type { Events } from '../core/events.ts';
 import type { Application, Listener } from '../core/exchange.ts';
 import type { Fleet } from '../core/fleet.ts';
-import type { MetricsDump, ServerStderr, UpstreamStatus } from '../core/messages.ts';
+import type { MetricsDump, ServerStderr, UpstreamStatus, WorkerLimits } from '../core/messages.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
 import { VERSION } from '../core/version.ts';
-import { buildInFlightLimit, buildLimiter } from '../limit/build.ts';
+import { buildLimiter } from '../limit/build.ts';
+import { buildPlaces } from '../limit/build-places.ts';
+import type { LeasePort } from '../limit/lease-port.ts';
+import type { PlacePort } from '../limit/place-port.ts';
 import { startListener } from '../listener/build.ts';
 import { listenerSettings } from '../listener/settings.ts';
 import { dumpMetrics } from '../observe/aggregate.ts';
 import { buildEvents, type ObservedEvents } from '../observe/events.ts';
 import { createLog } from '../observe/log.ts';
+import type { CarrierStats } from '../observe/limit-counts.ts';
 import { Metrics } from '../observe/metrics.ts';
 import { compileAccess } from '../policy/compile.ts';
+import { compileToolIndex } from '../policy/tool-index.ts';
 import { commandExists } from '../upstream/command.ts';
 import { buildRegistry, type Registry } from '../upstream/registry.ts';
 import { createApplication } from './application.ts';
+import { ChargeBook } from './charges.ts';
 import type { Load, Parts, PathSettings } from './parts.ts';
 
 /** What a gateway needs from the process it runs in. */
@@ -35,6 +41,12 @@ export interface GatewayDeps {
   readonly baseEnv: Readonly<Record<string, string | undefined>>;
   /** Hands complete audit lines to the primary. */
   readonly sendAudit: SendAudit;
+  /** The way to the authority of all workers' limits; null: this is the only event loop, and there is no other host. */
+  readonly leasePort: (LeasePort & { readonly stats: CarrierStats }) | null;
+  /** How long ago the worker died whose place this one takes; null for the first. */
+  readonly sinceDeathMs: number | null;
+  /** Where places for requests in progress are leased from; null: this is the only event loop. */
+  readonly placePort: PlacePort | null;
   /** The state of an upstream changed. */
   onUpstreamChange(): void;
 }
@@ -56,6 +68,10 @@ export interface Gateway {
   readonly events: Events;
   /** Frees idle budgets; about once a second. */
   sweep(): void;
+  /** Budgets of this worker, most refused first, and how many there are. */
+  limits(max: number): Omit<WorkerLimits, 'worker'>;
+  /** Gives back what is leased. Last of all: no request may be left that spends or gives back. */
+  closeLimits(): void;
   statuses(): readonly UpstreamStatus[];
   /** `connections`: of all listeners of this worker. */
   dumpMetrics(connections: number): Promise<MetricsDump>;
@@ -77,9 +93,21 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
   const metrics = new Metrics(clock);
   const audit = config.audit.isEnabled ? new WorkerSink({ worker: deps.worker, clock, redact, send: deps.sendAudit }) : null;
   const events = buildEvents({ metrics, audit, log, clock, redact, policyVersion: config.version });
-  const limiter = buildLimiter(config.rateLimit);
+  const workers = Math.max(config.server.workers, 1);
+  const replacesSinceMs = deps.sinceDeathMs === null ? null : clock.nowMs() - deps.sinceDeathMs;
+  const limiter = buildLimiter(config.rateLimit, {
+    clock,
+    workers,
+    hosts: config.redis?.maxHosts ?? 1,
+    port: deps.leasePort,
+    replacesSinceMs,
+  });
+  const requests = buildPlaces(config.rateLimit, { clock, workers, port: deps.placePort });
   const registry = buildRegistry(config.upstreams, {
     clock,
+    places: requests.places,
+    workers,
+    circuit: (server, breaker) => requests.circuit(server, breaker),
     events: upstreamEvents(events, deps),
     version: VERSION,
     baseEnv: deps.baseEnv,
@@ -96,14 +124,19 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
       defaultLimit: config.rateLimit.default,
     }),
     authSurface: buildAuthSurface(config.auth.resourceMetadata),
+    charges: new ChargeBook(config.rateLimit, compileToolIndex(config.rateLimit.tools.map(({ pattern }) => pattern))),
     limiter,
-    inFlight: buildInFlightLimit(config.rateLimit),
+    inFlight: requests.inFlight,
     routes: registry.router,
     fleet: deps.fleet,
-    outcome: { isAllowed: false, limit: -1, remaining: 0, resetSecs: 0, retryAfterSecs: 0 },
+    outcome: { isAllowed: false, decidedBy: 'principal', limit: -1, remaining: 0, resetSecs: 0, retryAfterSecs: 0, mode: 'remote' },
     load,
   };
   metrics.sources.activeIdentities = () => limiter.size;
+  metrics.limits.stats = () => limiter.stats();
+  metrics.limits.carrier = () => deps.leasePort?.stats ?? null;
+  metrics.places.figures = () => requests.figures();
+  metrics.places.queued = () => registry.queued();
   metrics.sources.requestsInFlight = () => load.active;
   metrics.sources.streams = () => load.streams;
   return {
@@ -111,6 +144,8 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     load,
     events,
     sweep: () => limiter.sweep(clock.nowMs()),
+    limits: (max) => ({ buckets: limiter.view(clock.nowMs(), max), size: limiter.size }),
+    closeLimits: () => limiter.close(),
     statuses: () => statuses(config, registry),
     dumpMetrics: (connections) => {
       metrics.sources.connections = () => connections;
@@ -118,7 +153,10 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     },
     stderr: () => stderrOf(registry, events, deps.worker),
     flushAudit: () => audit?.flush(),
-    close: () => registry.close(),
+    close: async () => {
+      await registry.close();
+      requests.close();
+    },
   };
 }
 
@@ -131,6 +169,10 @@ function upstreamEvents(events: Events, deps: GatewayDeps): UpstreamEvents {
     },
     stderrLine: (server, line) => events.stderrLine(server, line),
     noise: (server, kind) => events.noise(server, kind),
+    circuitChanged: (upstream) => {
+      events.circuitChanged(upstream);
+      deps.onUpstreamChange();
+    },
     restarted: (server, attempt) => {
       events.restarted(server, attempt);
       // The primary must know the new child, to end it should this worker die before the child is ready.
@@ -188,6 +230,7 @@ function statuses(config: ConfigSnapshot, registry: Registry): UpstreamStatus[] 
     pathPrefix: config.upstreams[index]?.pathPrefix ?? null,
     isRequired: upstream.isRequired,
     state: upstream.state,
+    circuit: upstream.circuit,
     detail: upstream.detail,
     pid: upstream.pid,
   }));

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { RequestContext } from '../core/context.ts';
+import type { Envelope } from '../core/envelope.ts';
 import type { Exchange } from '../core/exchange.ts';
+import { methodLabel } from '../mcp/methods.ts';
 
 /** A fresh context; every field present from the start, so that all contexts share one hidden class. */
 export function newContext(exchange: Exchange, nowMs: number): RequestContext {
@@ -17,9 +19,13 @@ export function newContext(exchange: Exchange, nowMs: number): RequestContext {
     resource: '',
     idToken: 'null',
     isNotification: false,
+    limitedBy: '',
+    limitPolicy: '',
     limit: -1,
     limitRemaining: 0,
     limitResetSecs: 0,
+    decidedMs: 0,
+    tokenTakenMs: 0,
     retryAfterSecs: 0,
     status: 0,
     refusal: null,
@@ -33,4 +39,14 @@ export function newContext(exchange: Exchange, nowMs: number): RequestContext {
     isInFlight: false,
     isSettled: false,
   };
+}
+
+/** Copies from the message what log, audit, metrics and the answer need. */
+export function noteMessage(context: RequestContext, message: Envelope): void {
+  context.method = message.method;
+  context.methodLabel = message.kind === 'response' ? 'response' : methodLabel(message.method);
+  context.isNotification = message.kind === 'notification';
+  if (message.kind === 'request') context.idToken = message.bytes.toString('utf8', message.idStart, message.idEnd);
+  if (message.method === 'tools/call') context.tool = message.name ?? '';
+  if (message.method === 'resources/read') context.resource = message.uri ?? '';
 }

@@ -4,7 +4,7 @@ import type { RequestHead } from '../core/head.ts';
 
 /** What a browser-based MCP client must be able to read of an answer. */
 const EXPOSED =
-  'mcp-session-id, mcp-protocol-version, www-authenticate, retry-after, x-request-id, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset';
+  'mcp-session-id, mcp-protocol-version, www-authenticate, retry-after, x-request-id, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, ratelimit, ratelimit-policy';
 /** What it must be able to send (Fetch standard: everything outside the safelist is asked for in a preflight). */
 const REQUEST_HEADERS =
   'authorization, content-type, accept, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name, last-event-id, x-api-key, x-request-id';

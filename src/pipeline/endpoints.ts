@@ -1,14 +1,17 @@
 import type { RequestContext } from '../core/context.ts';
 import * as errors from '../core/errors.ts';
 import type { ServerStderr } from '../core/messages.ts';
-import { isRefusal, type Refusal } from '../core/refusal.ts';
+import { isRefusal } from '../core/refusal.ts';
 import { VERSION } from '../core/version.ts';
+import { takeCharges } from './budget.ts';
 import { isPreflight } from './cors.ts';
+import { identifyAdmin } from './identify.ts';
 import { answerPreflight } from './local.ts';
 import type { Parts } from './parts.ts';
 import { answer, JSON_TYPE, markRefused, refuse } from './reply.ts';
 
 const METADATA_PATH = '/.well-known/oauth-protected-resource';
+const LIMITS_PATH = '/admin/api/limits';
 /** Prometheus text format 0.0.4. */
 const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
@@ -23,6 +26,7 @@ const PUBLIC: ReadonlyMap<string, Endpoint> = new Map([
 const ADMIN: ReadonlyMap<string, Endpoint> = new Map([
   ['/metrics', answerMetrics],
   ['/routes', answerRoutes],
+  [LIMITS_PATH, answerLimits],
 ]);
 
 /** Everything that is not `/mcp`. */
@@ -34,13 +38,13 @@ export function handleEndpoint(parts: Parts, context: RequestContext): void {
   if (endpoint === undefined) return refuse(parts, context, errors.NOT_FOUND);
   context.methodLabel = labelOf(head.path);
   if (head.method !== 'GET' && head.method !== 'HEAD') return refuse(parts, context, errors.METHOD_NOT_ALLOWED);
-  const denied = open === undefined ? authorizeAdmin(parts, context) : null;
-  if (denied !== null) return refuse(parts, context, denied);
-  endpoint(parts, context);
+  if (open !== undefined) return open(parts, context);
+  authorizeAdmin(parts, context, endpoint);
 }
 
 function labelOf(path: string): string {
   if (path.startsWith(METADATA_PATH)) return 'resource_metadata';
+  if (path === LIMITS_PATH) return 'limits';
   return path === '/healthz' ? 'health' : path.slice(1);
 }
 
@@ -55,15 +59,17 @@ function adminEndpoint(parts: Parts, context: RequestContext): Endpoint | undefi
   return ADMIN.get(head.path);
 }
 
-function authorizeAdmin(parts: Parts, context: RequestContext): Refusal | null {
+/** Guesses at a credential cost their address as much here as at an MCP server. */
+function authorizeAdmin(parts: Parts, context: RequestContext, endpoint: Endpoint): void {
   const { head } = context.exchange;
-  if (head.entrance === 'admin' && !parts.settings.isAdminListenerGuarded) return null;
-  const who = parts.auth.tryNow(head, parts.clock.wallMs());
-  if (isRefusal(who)) context.refusal = who;
-  else context.principal = who;
-  parts.events.authenticated(context);
-  if (isRefusal(who)) return who;
-  return who.isAdmin ? null : errors.ADMIN_REQUIRED;
+  if (head.entrance === 'admin' && !parts.settings.isAdminListenerGuarded) return endpoint(parts, context);
+  const charges = head.entrance === 'admin' ? [] : parts.charges.ofAddress(head.clientIp);
+  takeCharges(parts, context, charges, context.startMs, (limited) => {
+    if (limited !== null) return refuse(parts, context, limited);
+    const who = identifyAdmin(parts, context);
+    if (isRefusal(who)) return refuse(parts, context, who);
+    endpoint(parts, context);
+  });
 }
 
 function answerHealth(parts: Parts, context: RequestContext): void {
@@ -94,6 +100,7 @@ function answerRoutes(parts: Parts, context: RequestContext): void {
       transport: status.transport,
       required: status.isRequired,
       health: status.state,
+      circuit: status.circuit,
       detail: status.detail,
       stderr: servers === null ? null : shownStderr(servers, status.server),
     }));
@@ -104,6 +111,26 @@ function answerRoutes(parts: Parts, context: RequestContext): void {
 function shownStderr(servers: readonly ServerStderr[], name: string): unknown[] {
   const lines = servers.find((one) => one.server === name)?.lines ?? [];
   return lines.map(({ wallMs, worker, line }) => ({ time: new Date(wallMs).toISOString(), worker, line }));
+}
+
+/** Budgets of all workers, most refused first. A line feed separates the parts of a key, which is of no use to a reader. */
+function answerLimits(parts: Parts, context: RequestContext): void {
+  parts.fleet.limits((limits) => {
+    if (context.isSettled) return;
+    if (limits === null) return refuse(parts, context, errors.OVERLOADED);
+    const buckets = limits.buckets.map((bucket) => ({
+      key: bucket.key.replaceAll('\n', ' '),
+      limit: bucket.limit,
+      requests_per_second: bucket.perSecond,
+      burst: bucket.burst,
+      remaining: bucket.remaining,
+      refused: bucket.refused,
+      denied_for_ms: bucket.deniedForMs,
+      mode: bucket.mode,
+      leases: bucket.leases,
+    }));
+    answer(parts, context, 200, JSON_TYPE, JSON.stringify({ buckets, authority: limits.authority }));
+  });
 }
 
 function answerMetrics(parts: Parts, context: RequestContext): void {

@@ -5,13 +5,15 @@ import type { Principal } from '../core/principal.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { Route } from '../core/upstream.ts';
 import { acceptsOf, isJsonContentType, namesBothTypes } from '../mcp/content.ts';
-import { isRelayedNotification, methodLabel, roleOf } from '../mcp/methods.ts';
+import { isRelayedNotification, roleOf } from '../mcp/methods.ts';
 import { isFailure, parseMessage } from '../mcp/parse.ts';
 import { versionHeaderVerdict } from '../mcp/revisions.ts';
-import { budgetKey } from './budget-key.ts';
-import { refuseDenied, refuseFull, takePlace, takeToken } from './budget.ts';
+import { refuseDenied, refuseFull, refuseMessage, takeCharges, takePlace } from './budget.ts';
+import type { Budget } from './charges.ts';
+import { noteMessage } from './context.ts';
 import { isPreflight } from './cors.ts';
 import { readBody } from './guarded.ts';
+import { identify } from './identify.ts';
 import { answerInitialize, answerPing, answerPreflight } from './local.ts';
 import type { Parts } from './parts.ts';
 import { Relay } from './relay.ts';
@@ -20,53 +22,82 @@ import { answer, refuse } from './reply.ts';
 /** A rate-limited request with a declared body up to this size is answered after the body, with its JSON-RPC id. */
 const POLITE_BODY_BYTES = 65_536;
 
+/** What is known of a caller's request before its message is. */
+interface Call {
+  readonly who: Principal;
+  readonly budget: Budget;
+  readonly route: Route;
+  /** It has no place among the requests in progress: only notifications pass. */
+  readonly isFull: boolean;
+}
+
 /**
  * The life of an MCP request, in order; `docs/request-path.md` has the picture. Everything up to the body runs inside
- * the listener's callback. Each step either passes or names the refusal that ends the request.
+ * the listener's callback, unless a limit has to be asked for. Each step either passes or names the refusal that ends the
+ * request.
  */
 export function handleMcp(parts: Parts, context: RequestContext): void {
-  const { exchange } = context;
-  const { head } = exchange;
+  const { head } = context.exchange;
   if (parts.load.isClosing) return refuse(parts, context, errors.DRAINING);
   if (isPreflight(parts.settings.cors, context)) return answerPreflight(parts, context);
+  takeCharges(parts, context, parts.charges.ofAddress(head.clientIp), context.startMs, (limited, nowMs) => {
+    if (limited !== null) return refuse(parts, context, limited);
+    handleCaller(parts, context, nowMs);
+  });
+}
 
-  const who = authenticate(parts, context);
+/** `nowMs`: when the limits of its address were known, which may have had to be asked. */
+function handleCaller(parts: Parts, context: RequestContext, nowMs: number): void {
+  const who = identify(parts, context);
   if (isRefusal(who)) return refuse(parts, context, who);
   const route = findRoute(parts, context);
+  const budget = parts.charges.budgetOf(who, context.exchange.head.clientIp);
+  context.budgetKey = budget.key;
+  takeCharges(parts, context, budget.own, nowMs, (limited) => {
+    if (limited !== null) return refuseLimited(parts, context, limited);
+    admit(parts, context, who, budget, route);
+  });
+}
 
-  const limited = takeToken(parts, context, who);
-  if (limited !== null) return refuseLimited(parts, context, limited);
-
+function admit(parts: Parts, context: RequestContext, who: Principal, budget: Budget, route: Route | null): void {
+  const { head } = context.exchange;
   // Only now, though the route is known: what is not there costs a token as well.
   if (head.method !== 'POST') return refuse(parts, context, errors.METHOD_NOT_ALLOWED);
   if (route === null) return refuse(parts, context, errors.NOT_FOUND);
   const unfit = checkMedia(parts, context);
   if (unfit !== null) return refuse(parts, context, unfit);
-
-  const isFull = !takePlace(parts, context);
-  if (isFull && !isShort(head.bodyBytes)) return refuseFull(parts, context);
-  readBody(parts, context, (body) => handleBody(parts, context, who, route, isFull, body));
+  takePlace(parts, context, (isFull) => {
+    if (isFull && !isShort(head.bodyBytes)) return refuseFull(parts, context);
+    readBody(parts, context, (body) => handleBody(parts, context, { who, budget, route, isFull }, body));
+  });
 }
 
-function handleBody(parts: Parts, context: RequestContext, who: Principal, route: Route, isFull: boolean, body: Buffer): void {
+function handleBody(parts: Parts, context: RequestContext, call: Call, body: Buffer): void {
+  const { budget } = call;
   const message = parseMessage(body, parts.settings.jsonLimits);
   if (isFailure(message)) {
     context.idToken = message.idToken;
     return refuse(parts, context, message.refusal);
   }
-  note(context, message);
+  noteMessage(context, message);
   // Notifications need no place: a caller that has none left can still give a call up.
-  if (isFull && message.kind !== 'notification') return refuseFull(parts, context);
+  if (call.isFull && message.kind !== 'notification') return refuseFull(parts, context);
 
   const unserved = checkRevision(context, message);
   if (unserved !== null) return refuse(parts, context, unserved);
 
-  const denied = decide(context, who, message);
-  if (denied !== null) return refuseDenied(parts, context, who, denied);
-  dispatch(parts, context, who, route, message);
+  const denied = decide(context, call.who, message);
+  if (denied !== null) return refuseDenied(parts, context, budget, denied);
+
+  const charges = budget.ofMessage(context.server, context.method, context.tool);
+  if (charges.length === 0) return dispatch(parts, context, call, message);
+  takeCharges(parts, context, charges, parts.clock.nowMs(), (limited) => {
+    if (limited !== null) return refuseMessage(parts, context, budget, limited);
+    dispatch(parts, context, call, message);
+  });
 }
 
-function dispatch(parts: Parts, context: RequestContext, who: Principal, route: Route, message: Envelope): void {
+function dispatch(parts: Parts, context: RequestContext, { who, route }: Call, message: Envelope): void {
   // No upstream request is outstanding at the client yet, so a response answers nothing: accepted and dropped.
   if (message.kind === 'response') return answer(parts, context, 202, '', '');
   if (message.kind === 'notification') return passNotification(parts, context, route, message);
@@ -80,22 +111,6 @@ function dispatch(parts: Parts, context: RequestContext, who: Principal, route: 
     case 'relayed':
       return relay(parts, context, who, route, message);
   }
-}
-
-/** Who calls? Reported either way; the one decision of the request. */
-function authenticate(parts: Parts, context: RequestContext): Principal | Refusal {
-  const { head } = context.exchange;
-  let who = parts.auth.tryNow(head, parts.clock.wallMs());
-  // Tokens of `server.admin.tokens` open the admin endpoints, never an MCP server.
-  if (!isRefusal(who) && who.provider === 'admin_token') who = errors.AUTH_INVALID;
-  if (isRefusal(who)) {
-    context.refusal = who;
-  } else {
-    context.principal = who;
-    context.budgetKey = budgetKey(who, head.clientIp);
-  }
-  parts.events.authenticated(context);
-  return who;
 }
 
 /** Where to? Noted at once, so that every record of the request names the server. */
@@ -123,23 +138,13 @@ function refuseLimited(parts: Parts, context: RequestContext, limited: Refusal):
   readBody(parts, context, (body) => {
     const message = parseMessage(body, parts.settings.jsonLimits);
     if (isFailure(message)) context.idToken = message.idToken;
-    else note(context, message);
+    else noteMessage(context, message);
     refuse(parts, context, limited);
   });
 }
 
 function isShort(bodyBytes: number): boolean {
   return bodyBytes >= 0 && bodyBytes <= POLITE_BODY_BYTES;
-}
-
-/** Copies from the message what log, audit, metrics and the answer need. */
-function note(context: RequestContext, message: Envelope): void {
-  context.method = message.method;
-  context.methodLabel = message.kind === 'response' ? 'response' : methodLabel(message.method);
-  context.isNotification = message.kind === 'notification';
-  if (message.kind === 'request') context.idToken = message.bytes.toString('utf8', message.idStart, message.idEnd);
-  if (message.method === 'tools/call') context.tool = message.name ?? '';
-  if (message.method === 'resources/read') context.resource = message.uri ?? '';
 }
 
 /** Revision 2026-07-28 is not served yet: a client that claims it must fall back to `initialize`. */
@@ -175,6 +180,7 @@ function relay(parts: Parts, context: RequestContext, who: Principal, route: Rou
   if (isRefusal(flight)) {
     context.sentMs = 0;
     context.detail = route.upstream.detail ?? context.detail;
+    context.retryAfterSecs = route.upstream.retryAfterSecs;
     return refuse(parts, context, flight);
   }
   sink.attach(flight);

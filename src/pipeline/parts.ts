@@ -6,6 +6,7 @@ import type { Fleet } from '../core/fleet.ts';
 import type { InFlightLimiter, Limiter, LimitOutcome } from '../core/limit.ts';
 import type { RouteTable } from '../core/upstream.ts';
 import type { JsonLimits } from '../mcp/parse.ts';
+import type { ChargeBook } from './charges.ts';
 
 /** What the request path needs of the configuration, worked out once. */
 export interface PathSettings {
@@ -27,6 +28,7 @@ export interface Parts {
   readonly events: Events;
   readonly auth: Authenticator;
   readonly authSurface: AuthSurface;
+  readonly charges: ChargeBook;
   readonly limiter: Limiter;
   readonly inFlight: InFlightLimiter;
   readonly routes: RouteTable;

@@ -19,13 +19,18 @@ export function isMcpPath(path: string): boolean {
 export function headersOf(parts: Parts, context: RequestContext, contentType: string): string[] {
   const headers = ['x-request-id', context.requestId];
   if (contentType !== '') headers.push('content-type', contentType, 'cache-control', 'no-store');
-  if (context.limit >= 0) {
-    headers.push('x-ratelimit-limit', String(context.limit), 'x-ratelimit-remaining', String(context.limitRemaining));
-    headers.push('x-ratelimit-reset', String(context.limitResetSecs));
-  }
+  if (context.limit >= 0) addLimitHeaders(context, headers);
   if (context.retryAfterSecs > 0) headers.push('retry-after', String(context.retryAfterSecs));
   if (parts.settings.cors.isEnabled) addCorsHeaders(parts.settings.cors, context.exchange.head, headers);
   return headers;
+}
+
+/** Figures of one limit in two notations: the common one, and structured fields (draft-ietf-httpapi-ratelimit-headers). */
+function addLimitHeaders(context: RequestContext, headers: string[]): void {
+  const { limitedBy, limitPolicy, limitRemaining, limitResetSecs } = context;
+  headers.push('x-ratelimit-limit', String(context.limit), 'x-ratelimit-remaining', String(limitRemaining));
+  headers.push('x-ratelimit-reset', String(limitResetSecs));
+  headers.push('ratelimit-policy', limitPolicy, 'ratelimit', `"${limitedBy}";r=${limitRemaining};t=${limitResetSecs}`);
 }
 
 /** A complete answer; the request is over. */
@@ -59,7 +64,9 @@ export function refusalBody(context: RequestContext, refusal: Refusal): string {
   if (!isMcpPath(context.exchange.head.path)) {
     return `{"error":${JSON.stringify(refusal.message)},"error_id":"${context.errorId}"${retry}}`;
   }
-  return rpcError(context.idToken, refusal.rpcCode, refusal.message, `{"error_id":"${context.errorId}"${retry}}`);
+  // An agent decides by the reason whether to try again here, later, or elsewhere.
+  const reason = refusal.status === 503 ? `,"reason":"${refusal.reason}"` : '';
+  return rpcError(context.idToken, refusal.rpcCode, refusal.message, `{"error_id":"${context.errorId}"${retry}${reason}}`);
 }
 
 function addRefusalHeaders(parts: Parts, context: RequestContext, refusal: Refusal, headers: string[]): void {

@@ -1,4 +1,5 @@
 import type { ConfigProblem, ConfigSnapshot } from '../core/config.ts';
+import { methodLabel } from '../mcp/methods.ts';
 import { PatternError } from './glob.ts';
 import { compilePattern } from './pattern.ts';
 import { compileToolPattern } from './tool-pattern.ts';
@@ -22,7 +23,23 @@ export function checkPatterns(snapshot: ConfigSnapshot): ConfigProblem[] {
       ...checkServers(grants.servers ?? [], `${path}.servers`, servers),
     );
   });
-  return problems;
+  return [...problems, ...checkToolLimits(snapshot, servers), ...checkMethodLimits(snapshot)];
+}
+
+/** A limit that holds for no server would limit nothing. */
+function checkToolLimits({ rateLimit }: ConfigSnapshot, servers: readonly string[]): ConfigProblem[] {
+  return rateLimit.tools.flatMap(({ pattern }, index) => {
+    const path = `rate_limit.tool_limits[${index}].tool_pattern`;
+    return checkTools([pattern], path, servers, 'error').map((problem) => ({ ...problem, path }));
+  });
+}
+
+function checkMethodLimits({ rateLimit }: ConfigSnapshot): ConfigProblem[] {
+  return rateLimit.methods.flatMap(({ method }, index) => {
+    if (methodLabel(method) === method) return [];
+    const message = `is no method that MCP knows, so the limit may never apply: ${JSON.stringify(method)}`;
+    return [{ path: `rate_limit.method_limits[${index}].method`, message, severity: 'warning' as const }];
+  });
 }
 
 type Severity = ConfigProblem['severity'];

@@ -2,6 +2,12 @@ import type { UpstreamStatus } from '../core/messages.ts';
 
 const RANK: Readonly<Record<UpstreamStatus['state'], number>> = { ready: 0, starting: 1, down: 2, closed: 3 };
 
+const CIRCUIT_RANK: Readonly<Record<UpstreamStatus['circuit'], number>> = { closed: 0, half_open: 1, open: 2 };
+
+function weightOf({ state, circuit }: UpstreamStatus): number {
+  return RANK[state] * 3 + CIRCUIT_RANK[circuit];
+}
+
 /** The primary's picture of all workers' upstreams: the worst state of each counts. */
 export class FleetState {
   readonly #expected: number;
@@ -27,7 +33,7 @@ export class FleetState {
     for (const statuses of this.#byWorker.values()) {
       for (const status of statuses) {
         const known = worst.get(status.server);
-        if (known === undefined || RANK[status.state] > RANK[known.state]) worst.set(status.server, status);
+        if (known === undefined || weightOf(status) > weightOf(known)) worst.set(status.server, status);
       }
     }
     return [...worst.values()];

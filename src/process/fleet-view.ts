@@ -1,4 +1,4 @@
-import type { Fleet } from '../core/fleet.ts';
+import type { Fleet, LimitsView } from '../core/fleet.ts';
 import type { ServerStderr, ToPrimary, UpstreamStatus } from '../core/messages.ts';
 
 /** How long a question waits for the primary. */
@@ -40,6 +40,7 @@ export class FleetView implements Fleet {
   upstreams: readonly UpstreamStatus[] = [];
   readonly #metrics = new Asks<string>();
   readonly #stderr = new Asks<readonly ServerStderr[]>();
+  readonly #limits = new Asks<LimitsView>();
   readonly #link: Outbox;
 
   constructor(link: Outbox) {
@@ -65,5 +66,13 @@ export class FleetView implements Fleet {
 
   stderrAnswered(ticket: number, servers: readonly ServerStderr[]): void {
     this.#stderr.answer(ticket, servers);
+  }
+
+  limits(receive: (limits: LimitsView | null) => void): void {
+    this.#limits.ask((ticket) => this.#link.send({ type: 'ask_limits', ticket }), receive);
+  }
+
+  limitsAnswered(ticket: number, limits: LimitsView): void {
+    this.#limits.answer(ticket, limits);
   }
 }

@@ -1,8 +1,13 @@
 import type { ConfigSnapshot } from '../core/config.ts';
-import type { MetricsDump, ServerStderr, ToPrimary } from '../core/messages.ts';
+import { systemClock } from '../core/clock.ts';
+import type { MetricsDump, ServerStderr, ToPrimary, WorkerLimits } from '../core/messages.ts';
+import { asPlaceToPrimary } from '../core/place-messages.ts';
+import { buildPlaceHost, type PlaceHost } from '../limit/build-places.ts';
 import { Collector } from './collector.ts';
 import { FleetState } from './fleet-state.ts';
 import { killGroup } from './kill-group.ts';
+import { LimitDesk } from './limit-desk.ts';
+import { mergeLimits } from './limits-view.ts';
 import { StartError } from './ports.ts';
 import type { PrimaryServices } from './services.ts';
 import { mergeStderr } from './stderr-tails.ts';
@@ -30,6 +35,11 @@ export class Primary {
   readonly #fleet: FleetState;
   readonly #metrics: Collector<MetricsDump>;
   readonly #stderr: Collector<readonly ServerStderr[]>;
+  readonly #limits: Collector<WorkerLimits>;
+  readonly #places: PlaceHost;
+  /** Null: the one worker decides for itself. */
+  #desk: LimitDesk | null = null;
+  readonly #diedAtMs = new Map<number, number>();
   readonly #listening = new Set<number>();
   /** Process groups of each worker's stdio children. */
   readonly #children = new Map<number, readonly number[]>();
@@ -49,10 +59,22 @@ export class Primary {
     });
     this.#metrics = new Collector(this.#supervisor, (ticket) => ({ type: 'collect', ticket }));
     this.#stderr = new Collector(this.#supervisor, (ticket) => ({ type: 'collect_stderr', ticket }));
+    this.#limits = new Collector(this.#supervisor, (ticket) => ({ type: 'collect_limits', ticket }));
+    this.#places = buildPlaceHost(config, {
+      clock: systemClock,
+      send: (slot, message) => this.#supervisor.send(slot, { type: 'places', message }),
+      broadcast: (message) => this.#supervisor.broadcast({ type: 'places', message }),
+    });
   }
 
-  /** Starts the workers; resolves when all of them listen. */
-  start(): Promise<void> {
+  /** Starts the workers; resolves when all of them listen. @throws StartError */
+  async start(): Promise<void> {
+    this.#desk = await LimitDesk.open(this.#config, this.#services.log);
+    this.#services.limits = () => this.#desk?.figures() ?? null;
+    await this.#startWorkers();
+  }
+
+  #startWorkers(): Promise<void> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#abort('the workers did not start in time'), START_TIMEOUT_MS);
       this.#started = {
@@ -91,6 +113,12 @@ export class Primary {
     for (const pid of [...this.#children.values()].flat()) killGroup(pid);
   }
 
+  /** After `drain`, or a start that failed: gives back what is leased from the store. */
+  async close(): Promise<void> {
+    this.#places.close();
+    await this.#desk?.close();
+  }
+
   #abort(message: string): void {
     const started = this.#started;
     this.#started = null;
@@ -123,14 +151,30 @@ export class Primary {
         return void this.#answerStderr(slot, message.ticket);
       case 'stderr':
         return this.#stderr.receive(slot, message.ticket, message.servers);
+      case 'ask_limits':
+        return void this.#answerLimits(slot, message.ticket);
+      case 'limits':
+        return this.#limits.receive(slot, message.ticket, message.limits);
+      case 'places': {
+        const place = asPlaceToPrimary(message.message);
+        return place === null ? undefined : this.#places.receive(slot, place);
+      }
       case 'drained':
         return;
     }
   }
 
   #sendStart(slot: number): void {
-    const { port, adminPort } = this.#addresses;
-    this.#supervisor.send(slot, { type: 'start', worker: slot, config: this.#config, port, adminPort, verbosity: this.#verbosity });
+    const diedAtMs = this.#diedAtMs.get(slot);
+    this.#supervisor.send(slot, {
+      type: 'start',
+      worker: slot,
+      config: this.#config,
+      ...this.#addresses,
+      verbosity: this.#verbosity,
+      leases: this.#desk?.admit(slot) ?? null,
+      sinceDeathMs: diedAtMs === undefined ? null : systemClock.nowMs() - diedAtMs,
+    });
   }
 
   #onListening(slot: number): void {
@@ -153,6 +197,10 @@ export class Primary {
     this.#fleet.forget(slot);
     this.#metrics.forget(slot);
     this.#stderr.forget(slot);
+    this.#limits.forget(slot);
+    this.#places.lost(slot);
+    this.#desk?.dismiss(slot);
+    this.#diedAtMs.set(slot, systemClock.nowMs());
     for (const pid of this.#children.get(slot) ?? []) killGroup(pid);
     this.#children.delete(slot);
     if (isExpected) {
@@ -177,5 +225,10 @@ export class Primary {
   async #answerStderr(slot: number, ticket: number): Promise<void> {
     const servers = mergeStderr(await this.#stderr.collect());
     this.#supervisor.send(slot, { type: 'stderr_all', ticket, servers });
+  }
+
+  async #answerLimits(slot: number, ticket: number): Promise<void> {
+    const limits = mergeLimits(await this.#limits.collect(), this.#desk?.figures().authority ?? null);
+    this.#supervisor.send(slot, { type: 'limits_all', ticket, limits });
   }
 }

@@ -40,6 +40,7 @@ export async function runGateway(options: RunOptions): Promise<number> {
     services.log.info({}, 'draining');
     return await Promise.race([primary.drain().then(() => 0), stop.second.then(() => forced(primary))]);
   } finally {
+    await primary.close();
     await services.close();
     for (const lock of locks) lock?.release();
     stop.release();

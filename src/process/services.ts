@@ -5,6 +5,7 @@ import { systemClock } from '../core/clock.ts';
 import type { ConfigSnapshot } from '../core/config.ts';
 import type { Log } from '../core/log.ts';
 import type { MetricsDump } from '../core/messages.ts';
+import type { AuthorityFigures } from '../observe/authority-families.ts';
 import { createLog } from '../observe/log.ts';
 import { PrimaryMetrics, type WorkerFigures } from '../observe/primary-metrics.ts';
 import { CompressPool } from './compress-pool.ts';
@@ -13,6 +14,8 @@ import { StartError } from './ports.ts';
 /** What the primary keeps for all workers. */
 export interface PrimaryServices {
   readonly log: Log;
+  /** The authority of all workers' limits, if there is one; set once it is. */
+  limits: () => AuthorityFigures | null;
   /** A worker's batch of audit lines. */
   audit(bytes: Uint8Array, lines: number, dropped: number): void;
   /** Exposition text of all workers together with the primary's own figures. */
@@ -30,10 +33,12 @@ export async function buildServices(config: ConfigSnapshot, verbosity: number): 
   const metrics = new PrimaryMetrics({
     clock: systemClock,
     audit: () => (config.audit.isEnabled ? trail.stats() : null),
+    limits: () => services.limits(),
     hasOwnProcess: config.server.workers > 0,
   });
-  return {
+  const services: PrimaryServices = {
     log,
+    limits: () => null,
     audit: (bytes, lines, dropped) => trail.write(bytes, lines, dropped),
     metricsText: (dumps, workers) => metrics.text(dumps, workers),
     close: async () => {
@@ -42,6 +47,7 @@ export async function buildServices(config: ConfigSnapshot, verbosity: number): 
       metrics.close();
     },
   };
+  return services;
 }
 
 async function open(config: ConfigSnapshot, log: Log, pool: CompressPool): Promise<Trail> {

@@ -7,6 +7,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 
 const worker = new Worker(channelLink<ToPrimary, ToWorker>(process, asToWorker), () => process.exit(0));
 // node:cluster ends a worker whose primary is gone; the children must not outlive it.
-process.on('exit', () => worker.killChildren());
+process.on('exit', () => {
+  worker.killChildren();
+  if (!process.connected) worker.removeOrphanedSocket();
+});
 process.on('uncaughtException', (error) => worker.crash(error));
 process.on('unhandledRejection', (error) => worker.crash(error));

@@ -1,9 +1,15 @@
+import { rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { systemClock } from '../core/clock.ts';
 import type { Listener } from '../core/exchange.ts';
 import type { ToPrimary, ToWorker } from '../core/messages.ts';
+import { asPlaceToWorker } from '../core/place-messages.ts';
+import type { PlacePort } from '../limit/place-port.ts';
 import { buildGateway, type Gateway, startListeners } from '../pipeline/build.ts';
 import { AuditOutlet } from './audit-outlet.ts';
 import { FleetView } from './fleet-view.ts';
+import { LeaseThread } from './lease-thread.ts';
+import { SHOWN_BUCKETS } from './limits-view.ts';
 import type { Link } from './link.ts';
 import { killGroup } from './kill-group.ts';
 import { codeOf } from './ports.ts';
@@ -27,6 +33,10 @@ export class Worker {
   readonly #outlet: AuditOutlet;
   /** Called when everything is closed; a worker process ends then. */
   readonly #onDone: () => void;
+  readonly #places: PlacePort;
+  #leases: LeaseThread | null = null;
+  #slot = 0;
+  #socketPath = '';
   #gateway: Gateway | null = null;
   #listeners: readonly Listener[] = [];
   #isDraining = false;
@@ -36,6 +46,7 @@ export class Worker {
     this.#fleet = new FleetView(link);
     this.#outlet = new AuditOutlet(link);
     this.#onDone = onDone;
+    this.#places = { send: (message) => link.send({ type: 'places', message }), receive: null };
     link.receive = (message) => this.#receive(message);
     link.send({ type: 'hello' });
   }
@@ -43,6 +54,11 @@ export class Worker {
   /** Ends the children's process groups at once, from an exit handler: nothing asynchronous runs any more. */
   killChildren(): void {
     for (const status of this.#gateway?.statuses() ?? []) if (status.pid !== null) killGroup(status.pid);
+  }
+
+  /** The same for the folder of a primary that was killed and cannot clean up any more. */
+  removeOrphanedSocket(): void {
+    if (this.#socketPath !== '') rmSync(dirname(this.#socketPath), { recursive: true, force: true });
   }
 
   /** A fault that no request caught: logged, and the process ends so that a clean one takes its place. */
@@ -68,13 +84,24 @@ export class Worker {
         return this.#link.send({ type: 'stderr', ticket: message.ticket, servers: this.#gateway?.stderr() ?? [] });
       case 'stderr_all':
         return this.#fleet.stderrAnswered(message.ticket, message.servers);
+      case 'collect_limits':
+        return this.#sendLimits(message.ticket);
+      case 'limits_all':
+        return this.#fleet.limitsAnswered(message.ticket, message.limits);
+      case 'places': {
+        const place = asPlaceToWorker(message.message);
+        return place === null ? undefined : this.#places.receive?.(place);
+      }
       case 'drain':
         return void this.#drain(message.delayMs, message.timeoutMs);
     }
   }
 
   async #start(message: Start): Promise<void> {
+    this.#slot = message.worker;
+    this.#socketPath = message.leases?.path ?? '';
     try {
+      this.#leases = message.leases === null ? null : new LeaseThread(message.leases, { failed: (error) => this.#threadFailed(error) });
       const gateway = buildGateway(message.config, {
         clock: systemClock,
         fleet: this.#fleet,
@@ -82,10 +109,16 @@ export class Worker {
         verbosity: message.verbosity,
         baseEnv: process.env,
         sendAudit: (text, lines, dropped) => this.#outlet.send(text, lines, dropped),
+        leasePort: this.#leases,
+        sinceDeathMs: message.sinceDeathMs,
+        placePort: message.config.server.workers > 1 ? this.#places : null,
         onUpstreamChange: () => this.#reportUpstreams(),
       });
       this.#gateway = gateway;
       this.#reportUpstreams();
+      // The first requests need not wait for tokens in vain.
+      await this.#leases?.ready();
+      if (this.#isDraining) return;
       systemClock.every(SWEEP_MS, () => gateway.sweep());
       this.#listeners = await startListeners(message.config, { main: message.port, admin: message.adminPort }, gateway, systemClock);
       const [main, admin] = this.#listeners;
@@ -102,6 +135,10 @@ export class Worker {
     await this.#close();
   }
 
+  #threadFailed(error: Error): void {
+    this.#gateway?.events.internalError('sync thread', error);
+  }
+
   #reportUpstreams(): void {
     if (this.#gateway !== null) this.#link.send({ type: 'upstreams', statuses: this.#gateway.statuses() });
   }
@@ -109,6 +146,11 @@ export class Worker {
   async #collect(ticket: number): Promise<void> {
     const dump = this.#gateway === null ? [] : await this.#gateway.dumpMetrics(this.#connections());
     this.#link.send({ type: 'metrics', ticket, dump });
+  }
+
+  #sendLimits(ticket: number): void {
+    const own = this.#gateway?.limits(SHOWN_BUCKETS) ?? { buckets: [], size: 0 };
+    this.#link.send({ type: 'limits', ticket, limits: { worker: this.#slot, ...own } });
   }
 
   #connections(): number {
@@ -140,6 +182,9 @@ export class Worker {
     for (const listener of this.#listeners) listener.close();
     // A connection that is cut off may end its request a moment later: that has its record too.
     if (this.#gateway !== null) await idle(this.#gateway, SETTLE_MS);
+    // Only now is no request left that could spend or give back.
+    this.#gateway?.closeLimits();
+    await this.#leases?.close();
     this.#flushAudit();
     this.#link.send({ type: 'drained' });
     this.#link.flush(this.#onDone);

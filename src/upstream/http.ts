@@ -2,7 +2,7 @@ import type { HttpSettings, UpstreamSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
 import { METHOD_NOT_FOUND, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED, UPSTREAM_TIMEOUT } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
-import type { InFlight, ReplySink, RequestOptions, Upstream, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
+import type { Health, InFlight, ReplySink, RequestOptions, Upstream, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
 import { rpcError, rpcResult } from '../mcp/messages.ts';
 import type { UpstreamMessage } from '../mcp/upstream-message.ts';
 import { checkHeaders } from './check.ts';
@@ -48,6 +48,8 @@ const ignoreStatus = (): void => {};
 export class HttpUpstream implements Upstream, CallListener, LinkHost {
   readonly transport = 'http' as const;
   readonly pid = null;
+  readonly circuit = 'closed' as const;
+  readonly retryAfterSecs = 1;
   readonly #settings: UpstreamSettings;
   readonly #deps: UpstreamDeps;
   readonly #status: Status;
@@ -242,7 +244,7 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
 
   onFailed(call: HttpCall, refusal: Refusal, detail: string): void {
     if (!call.entry.isOwn) this.#link.noteFailure(call, detail);
-    this.#fail(call.entry, refusal, detail);
+    this.#fail(call.entry, refusal, detail, call.status === 0 || call.status >= 500 ? 'failed' : 'alive');
   }
 
   /** Each stream belongs to one request: what names another is not passed on. */
@@ -271,11 +273,11 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
     const { session } = this.#link;
     entry.carrier?.abandon();
     if (!entry.isOwn && session !== null) this.#post(session, cancelledNotification(entry.id, 'timed out'), this.#pathTo(''));
-    entry.sink?.onFail(UPSTREAM_TIMEOUT, `no answer within its ${deadline} deadline`);
+    entry.sink?.onFail(UPSTREAM_TIMEOUT, `no answer within its ${deadline} deadline`, 'failed');
   }
 
-  #fail(entry: PendingEntry, refusal: Refusal, detail: string): void {
-    if (this.#pending.remove(entry)) entry.sink?.onFail(refusal, detail);
+  #fail(entry: PendingEntry, refusal: Refusal, detail: string, health?: Health): void {
+    if (this.#pending.remove(entry)) entry.sink?.onFail(refusal, detail, health);
   }
 
   #pathTo(restPath: string): string {

@@ -7,7 +7,7 @@ import type { PendingEntry, PendingTable } from './pending.ts';
 export const PROGRESS: string = 'notifications/progress';
 export const LOG_MESSAGE: string = 'notifications/message';
 
-const CANCELLED = 'notifications/cancelled';
+export const CANCELLED: string = 'notifications/cancelled';
 
 /** The client's request as it goes upstream: the checked bytes with the internal id in place of its id and progress token, without `task`. */
 export function toUpstream(message: Envelope, entry: PendingEntry): Buffer {

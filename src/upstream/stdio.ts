@@ -45,6 +45,8 @@ interface HeldCall {
  */
 export class StdioUpstream implements Upstream {
   readonly transport = 'stdio' as const;
+  readonly circuit = 'closed' as const;
+  readonly retryAfterSecs = 1;
   readonly #settings: UpstreamSettings;
   readonly #stdio: StdioSettings;
   readonly #deps: UpstreamDeps;
@@ -261,7 +263,7 @@ export class StdioUpstream implements Upstream {
 
   #onExpired(entry: PendingEntry, deadline: 'idle' | 'hard'): void {
     if (!entry.isOwn && this.state === 'ready') this.#write(toLine(cancelledNotification(entry.id, 'timed out')));
-    entry.sink?.onFail(UPSTREAM_TIMEOUT, `no answer within its ${deadline} deadline`);
+    entry.sink?.onFail(UPSTREAM_TIMEOUT, `no answer within its ${deadline} deadline`, 'failed');
   }
 
   #fail(entry: PendingEntry, refusal: Refusal, detail: string): void {

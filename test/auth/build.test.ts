@@ -7,7 +7,7 @@ import type { Access, Grants } from '../../src/core/access.ts';
 import type { ApiKeySettings, AuthSettings } from '../../src/core/config.ts';
 import { AUTH_EXPIRED, AUTH_INVALID, AUTH_MALFORMED, AUTH_MISSING } from '../../src/core/errors.ts';
 import type { RequestHead } from '../../src/core/head.ts';
-import type { Principal } from '../../src/core/principal.ts';
+import type { LimitSpec, Principal } from '../../src/core/principal.ts';
 import { isRefusal } from '../../src/core/refusal.ts';
 import { headOf } from './head.ts';
 
@@ -15,7 +15,7 @@ const NOW_MS = 1_800_000_000_000;
 const ALICE = generateKey();
 const ADMIN = generateKey();
 const TOKEN = generateKey();
-const defaultLimit = { perSecond: 25, burst: 10 };
+const defaultLimit: LimitSpec = { perSecond: 25, burst: 10, failMode: 'local' };
 const grants: Grants = { allowedTools: ['echo'], deniedTools: [], servers: null };
 
 function keyOf(id: string, key: string, changes: Partial<ApiKeySettings> = {}): ApiKeySettings {
@@ -58,13 +58,13 @@ describe('buildAuthenticator', () => {
   });
 
   it('makes of a known key its principal, of any other a refusal', () => {
-    const auth = build({ apiKeys: [keyOf('alice', ALICE, { limit: { perSecond: 1, burst: 2 } })] });
+    const auth = build({ apiKeys: [keyOf('alice', ALICE, { limit: { perSecond: 1, burst: 2, failMode: 'local' } })] });
     expect(admitted(auth, withKey(ALICE))).toMatchObject({
       key: 'api_key:alice',
       provider: 'api_key',
       id: 'alice',
       isAdmin: false,
-      limit: { perSecond: 1, burst: 2 },
+      limit: { perSecond: 1, burst: 2, failMode: 'local' },
     });
     expect(auth.tryNow(withKey(generateKey()), NOW_MS)).toBe(AUTH_INVALID);
     expect(auth.tryNow(headOf(), NOW_MS)).toBe(AUTH_MISSING);

@@ -51,7 +51,13 @@ describe('bannerLines', () => {
     expect(off).toMatch(/audit +off/);
     expect(off).toMatch(/workers +none, one process/);
     const on = bannerLines(snapshotOf({ audit: { stdout: true }, server: { workers: 3, max_request_size: 1000 } }), 1, 0).join('\n');
-    expect(on).toMatch(/limits +25 requests\/s, burst 10 per principal and worker, body 1000 bytes/);
+    expect(on).toMatch(/limits +25 requests\/s, burst 10 per principal, body 1000 bytes/);
+    const more = { ip: { requests_per_second: 5 }, per_tool_default: { requests_per_second: 2 } };
+    const tool_limits = [{ tool_pattern: 'write_*', cost: 2 }];
+    const all = bannerLines(snapshotOf({ rate_limit: { ...more, tool_limits }, server: { max_request_size: 1000 } }), 1, 0).join('\n');
+    expect(all).toMatch(
+      /limits +25 requests\/s, burst 10 per principal, 5 requests\/s per address, tool patterns: 1, 2 calls\/s per tool, body/,
+    );
     expect(on).toMatch(/audit +\/etc\/mcp-guard-audit\.jsonl, stdout/);
   });
 });

@@ -19,6 +19,8 @@ describe('mcp-guard check', () => {
     await writeFile(join(cwd, 'one.json'), JSON.stringify({ auth: { api_keys }, policy, upstream: { name: 'files', ...upstream } }));
     const servers = ['files', 'mail'].map((name) => ({ name, ...upstream }));
     await writeFile(join(cwd, 'two.json'), JSON.stringify({ auth: { api_keys }, policy, upstream: { servers } }));
+    const tool_limits = [{ tool_pattern: 'mail:send_*', cost: 4 }];
+    await writeFile(join(cwd, 'cost.json'), JSON.stringify({ auth: { api_keys }, rate_limit: { tool_limits }, upstream: { servers } }));
     await writeFile(join(cwd, 'bad.json'), JSON.stringify({ auth: { api_keys }, policy: { tools: { deny: ['x_[a'] } }, upstream }));
   });
 
@@ -30,6 +32,16 @@ describe('mcp-guard check', () => {
     expect(await check('one.json', '--tool', 'read_file', '--identity', 'reader')).toMatchObject({ code: 0, stdout: 'ALLOW 2\n' });
     expect(await check('one.json', '--tool', 'anything', '--identity', 'any')).toMatchObject({ code: 0, stdout: 'ALLOW 9\n' });
     expect(await check('one.json', '--tool', 'read_file')).toMatchObject({ code: 0, stdout: 'ALLOW 9\n' });
+  });
+
+  it('row 26: a call that costs several tokens leaves the rest', async () => {
+    const left = async (server: string, tool: string): Promise<string> =>
+      (await check('cost.json', '--tool', tool, '--identity', 'any', '--server', server)).stdout;
+    expect([await left('mail', 'send_all'), await left('mail', 'read'), await left('files', 'send_all')]).toEqual([
+      'ALLOW 6\n',
+      'ALLOW 9\n',
+      'ALLOW 9\n',
+    ]);
   });
 
   it.each([

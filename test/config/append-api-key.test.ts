@@ -169,7 +169,7 @@ describe('appendApiKey in every syntax', () => {
         id: 'new',
         keyHash: OTHER_HASH,
         grants: { allowedTools: ['a', 'b*'], deniedTools: [], servers: null },
-        limit: { perSecond: 2.5, burst: 1 },
+        limit: { perSecond: 2.5, burst: 1, failMode: 'local' },
         expiresAtMs: Date.parse('2999-01-01'),
         roles: ['admin'],
       },

@@ -27,7 +27,18 @@ describe('buildSnapshot', () => {
       chunkedBodies: 'close',
       admin: { listen: null, tokenHashes: [] },
     });
-    expect(rateLimit).toEqual({ isEnabled: true, default: { perSecond: 25, burst: 10 }, isDeniedCounted: true, maxInFlight: 64 });
+    expect(rateLimit).toEqual({
+      isEnabled: true,
+      default: { perSecond: 25, burst: 10, failMode: 'local' },
+      isDeniedCounted: true,
+      maxInFlight: 64,
+      address: null,
+      tools: [],
+      perToolDefault: null,
+      methods: [],
+      maxIdentities: 131_072,
+      idleTtlMs: 60_000,
+    });
     expect(audit).toMatchObject({ isEnabled: true, isStdout: false, file: '/mcp-guard-audit.jsonl', redactionRules: [] });
     expect(logging).toEqual({ level: 'info', format: 'auto' });
     expect(auth).toMatchObject({ isAnonymousAllowed: false, defaultTools: 'all', isXApiKeyAccepted: false, resourceMetadata: null });

@@ -64,12 +64,12 @@ describe('checkAuth', () => {
 
   it.each([
     ['', null],
-    ['rate_limit = 10', { perSecond: 10, burst: 5 }],
-    ['rate_limit = 7', { perSecond: 7, burst: 3 }],
-    ['rate_limit = 1', { perSecond: 1, burst: 1 }],
-    ['rate_limit = 0.5', { perSecond: 0.5, burst: 1 }],
-    ['rate_limit = 10\nburst = 40', { perSecond: 10, burst: 40 }],
-    ['burst = 40', { perSecond: 25, burst: 40 }],
+    ['rate_limit = 10', { perSecond: 10, burst: 5, failMode: 'local' }],
+    ['rate_limit = 7', { perSecond: 7, burst: 3, failMode: 'local' }],
+    ['rate_limit = 1', { perSecond: 1, burst: 1, failMode: 'local' }],
+    ['rate_limit = 0.5', { perSecond: 0.5, burst: 1, failMode: 'local' }],
+    ['rate_limit = 10\nburst = 40', { perSecond: 10, burst: 40, failMode: 'local' }],
+    ['burst = 40', { perSecond: 25, burst: 40, failMode: 'local' }],
   ])('gives a key with "%s" its own limit (row 137)', (members, limit) => {
     expect(snapshotOf(key(`id = "a"\nallowed_tools = []\n${members}`) + SERVER).auth.apiKeys[0]?.limit).toEqual(limit);
   });

@@ -88,10 +88,6 @@ describe('features that are not built yet', () => {
     ['auth.jwt', '[auth.jwt]\nissuer = "x"'],
     ['auth.oauth', '[[auth.oauth]]\nprovider = "github"'],
     ['auth.mtls.enabled', '[auth.mtls]\nenabled = true'],
-    ['redis.url', '[redis]\nurl = "redis://x"'],
-    ['rate_limit.fail_mode', '[rate_limit]\nfail_mode = "closed"'],
-    ['rate_limit.tool_limits', '[[rate_limit.tool_limits]]\ntool_pattern = "x"\nrequests_per_second = 1'],
-    ['rate_limit.ip.requests_per_second', '[rate_limit.ip]\nrequests_per_second = 1'],
     ['policy.mode', '[policy]\nmode = "observe"'],
     ['policy.resources.deny', '[policy.resources]\ndeny = ["x"]'],
     ['policy.resources.allow', '[policy.resources]\nallow = ["x"]'],
@@ -107,7 +103,6 @@ describe('features that are not built yet', () => {
   });
 
   it.each([
-    ['upstream.breaker.failures', '[upstream.breaker]\nfailures = 5'],
     ['upstream.pool.max', '[upstream.pool]\nmax = 1'],
     ['upstream.tool_cache_ttl_secs', '[upstream]\ncommand = "x"\ntool_cache_ttl_secs = 5'],
   ])('%s of a server is refused as well', (path, text) => {
@@ -148,7 +143,7 @@ describe('references (row 11)', () => {
       { env },
     );
     expect(snapshot.server).toMatchObject({ port: 8080, isAcceptStrict: true });
-    expect(snapshot.rateLimit.default).toEqual({ perSecond: 2.5, burst: 7 });
+    expect(snapshot.rateLimit.default).toEqual({ perSecond: 2.5, burst: 7, failMode: 'local' });
     expect(snapshot.upstreams[0]?.stdio).toMatchObject({ command: 'run', args: ['--x=t', ''], env: { A: 't' } });
   });
 

@@ -16,9 +16,11 @@ auth.jwt.{mode,secret,jwks_url,issuer,audience,algorithms,cache_duration_secs,le
 auth.oauth.{provider,client_id,client_secret,authorization_url,token_url,userinfo_url,introspection_url,issuer,redirect_uri,allowed_redirects,scopes,user_id_claim,scope_tool_mapping,token_cache_ttl_secs}
 auth.mtls.{enabled,identity_source,trusted_proxy_ips,header_preset,allowed_tools,rate_limit}
 auth.resource_metadata.{resource,authorization_servers,scopes_supported}
-rate_limit.{enabled,requests_per_second,burst_size,tool_limits,method_limits,ip,fail_mode,per_tool_default,count_denied,max_in_flight}
-rate_limit.tool_limits.{tool_pattern,requests_per_second,burst_size}
-redis.{url,url_file,prefix,tls}
+rate_limit.{enabled,requests_per_second,burst_size,tool_limits,method_limits,ip,fail_mode,per_tool_default,count_denied,max_in_flight,max_identities,idle_ttl_secs}
+rate_limit.tool_limits.{tool_pattern,requests_per_second,burst_size,cost,fail_mode}
+rate_limit.method_limits.{method,requests_per_second,burst_size,fail_mode}
+rate_limit.ip.{requests_per_second,burst_size,fail_mode}
+redis.{url,url_file,prefix,tls,ca_path,tls_verify,max_hosts}
 policy.{tools,resources,prompts,methods}.{allow,deny}
 policy.prompts.{deny_regex,max_length}
 policy.{arguments,mode}

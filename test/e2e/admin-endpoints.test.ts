@@ -19,7 +19,7 @@ import {
 } from './harness.ts';
 import { expectPlainError, expectRpcError } from './refusals.ts';
 
-const ENDPOINTS = ['/metrics', '/routes'] as const;
+const ENDPOINTS = ['/metrics', '/routes', '/admin/api/limits'] as const;
 
 const user = makeKey();
 const admin = makeKey();
@@ -40,6 +40,7 @@ const TOKENS = [token.hash, `sha256:${createHash('sha256').update(hexToken.key).
 function answersAsItShould(path: string, answer: HttpAnswer): void {
   expect([path, answer.status]).toEqual([path, 200]);
   if (path === '/metrics') expect(answer.body).toContain('# TYPE mcp_guard_requests_total counter');
+  else if (path === '/admin/api/limits') expect(answer.json).toMatchObject({ buckets: expect.any(Array), authority: { kind: 'worker' } });
   else expect(answer.json).toMatchObject({ routes: [{ name: 'default', transport: 'stdio', health: 'ready' }] });
 }
 
@@ -83,7 +84,7 @@ describe.each(['uws', 'node'] as const)('admin endpoints on the main listener (%
       `${path}.json`,
       `/admin${path}`,
       `${path};a`,
-      path.replace('e', '%65'),
+      path.replace(/[ei]/, (char) => `%${char.charCodeAt(0).toString(16)}`),
     ]) {
       expect([other, (await get(other, admin.key)).status]).not.toEqual([other, 200]);
     }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { startAudited, type AskOptions, type AuditedGateway } from './audited-gateway.ts';
 import { http, keyEntry, makeKey, rpc, rpcRequest, rpcStream, startGateway, toolCall, waitUntil, type Gateway } from './harness.ts';
+import { machineMs } from './load.ts';
 
 /** What a record may hold, in this order. Programs read it: a change here is a change for everybody. */
 const SCHEMA: readonly (readonly [string, 'string' | 'number'])[] = [
@@ -20,6 +21,8 @@ const SCHEMA: readonly (readonly [string, 'string' | 'number'])[] = [
   ['resource', 'string'],
   ['decision', 'string'],
   ['reason', 'string'],
+  ['limit', 'string'],
+  ['decided_ms', 'number'],
   ['detail', 'string'],
   ['status', 'number'],
   ['duration_ms', 'number'],
@@ -152,7 +155,10 @@ describe('the audit trail', () => {
   });
 
   it('row 199: a record says who, from where, what, how decided, why, how long, and under which ids', async () => {
+    const fromMs = machineMs();
     const { answer, closing } = await audited.ask(toolCall('delete_file', { path: 'x' }));
+    expect(closing['decided_ms']).toBeGreaterThan(fromMs);
+    expect(closing['decided_ms']).toBeLessThan(machineMs());
     expect(closing).toEqual({
       timestamp: expect.stringMatching(/Z$/) as string,
       event_type: 'authz_denied',
@@ -167,6 +173,7 @@ describe('the audit trail', () => {
       tool: 'delete_file',
       decision: 'deny',
       reason: 'tool_denied',
+      decided_ms: expect.any(Number) as number,
       detail: 'denied_tools "delete_*"',
       status: 403,
       duration_ms: expect.any(Number) as number,

@@ -116,7 +116,8 @@ describe.each(['uws', 'node'])('pages in browsers and the %s engine', (engine) =
       const exposed = answer.headers['access-control-expose-headers']?.split(/, */) ?? [];
       for (const name of ['mcp-session-id', 'mcp-protocol-version', 'www-authenticate', 'retry-after', 'x-request-id'])
         expect(exposed).toContain(name);
-      for (const name of ['x-ratelimit-limit', 'x-ratelimit-remaining', 'x-ratelimit-reset']) expect(exposed).toContain(name);
+      const figures = ['x-ratelimit-limit', 'x-ratelimit-remaining', 'x-ratelimit-reset', 'ratelimit', 'ratelimit-policy'];
+      for (const name of figures) expect(exposed).toContain(name);
     });
 
     it('row 64: a preflight of a listed origin is answered without a credential, and allows what MCP sends', async () => {

@@ -45,6 +45,7 @@ const LIMITS: Readonly<Record<string, Record<string, unknown>>> = {
   burstAbove: { rate_limit: 0.1, burst: 40 },
   burstOnly: { burst: 4 },
   parallel: {},
+  structured: {},
 };
 
 const keys = new Map<string, TestKey>(Object.keys(LIMITS).map((id) => [id, makeKey()]));
@@ -270,6 +271,16 @@ describe('a refusal by the limit', () => {
       expect(reset).toBeLessThanOrEqual(missing * 2);
       expect(reset).toBeGreaterThanOrEqual(Math.ceil(missing * 2 - tookSecs));
     }
+  });
+
+  it('row 143: RateLimit and RateLimit-Policy say the same as structured fields', async () => {
+    for (let i = 0; i < 11; i++) {
+      const { headers } = await ping('structured');
+      const [limit, remaining, reset] = ['limit', 'remaining', 'reset'].map((name) => headers[`x-ratelimit-${name}`]);
+      expect(headers['ratelimit-policy']).toBe(`"principal";q=${limit};w=20`);
+      expect(headers['ratelimit']).toBe(`"principal";r=${remaining};t=${reset}`);
+    }
+    expect((await ping('structured')).status).toBe(429);
   });
 
   it('row 143: the figures stand on refusals of every later step and on streams, and not where nobody was known', async () => {

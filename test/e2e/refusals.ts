@@ -16,7 +16,11 @@ export function expectRpcError(answer: HttpAnswer, status: number, code: number,
       error: {
         code,
         message: expect.stringMatching(/^[A-Z][A-Za-z-]*(?: [A-Za-z/-]+)*$/) as string,
-        data: { error_id: expect.stringMatching(UUID) as string, ...(retry !== undefined && { retry_after: Number(retry) }) },
+        data: {
+          error_id: expect.stringMatching(UUID) as string,
+          ...(retry !== undefined && { retry_after: Number(retry) }),
+          ...(status === 503 && { reason: expect.stringMatching(/^[a-z_]+$/) as string }),
+        },
       },
     },
   });

@@ -1,49 +1,63 @@
 import { describe, expect, it } from 'vitest';
 import type { RateLimitSettings } from '../../src/core/config.ts';
-import type { LimitOutcome } from '../../src/core/limit.ts';
-import { buildInFlightLimit, buildLimiter } from '../../src/limit/build.ts';
+import { buildLimiter } from '../../src/limit/build.ts';
+import type { LimiterDeps } from '../../src/limit/build.ts';
+import { LeasedLimiter } from '../../src/limit/leased-limiter.ts';
+import { FakeClock } from '../upstream/fake-clock.ts';
+import { chargeOf, newOutcome, specOf } from './limit-support.ts';
 
-const settings: RateLimitSettings = { isEnabled: true, default: { perSecond: 25, burst: 10 }, isDeniedCounted: true, maxInFlight: 64 };
-const out: LimitOutcome = { isAllowed: false, limit: 0, remaining: 0, resetSecs: 0, retryAfterSecs: 0 };
+const settings: RateLimitSettings = {
+  isEnabled: true,
+  default: specOf(25, 10),
+  isDeniedCounted: true,
+  maxInFlight: 64,
+  address: null,
+  tools: [],
+  perToolDefault: null,
+  methods: [],
+  maxIdentities: 131_072,
+  idleTtlMs: 10_000,
+};
+const out = newOutcome();
+const alone: LimiterDeps = { clock: new FakeClock(), workers: 1, hosts: 1, port: null };
 
 describe('buildLimiter', () => {
   it('builds a limiter that holds the burst', () => {
-    const limiter = buildLimiter(settings);
-    const seen = Array.from({ length: 12 }, () => {
-      limiter.take('api_key:a', settings.default, 5, out);
-      return out.isAllowed;
-    });
-    expect(seen.filter(Boolean)).toHaveLength(10);
+    const limiter = buildLimiter(settings, alone);
+    const takes = Array.from({ length: 12 }, () => limiter.take([chargeOf('api_key:a', settings.default)], 5, out));
+    expect(takes.filter((take) => take === 'taken')).toHaveLength(10);
     expect(limiter.size).toBe(1);
   });
 
   it('never refuses when limits are disabled', () => {
-    const limiter = buildLimiter({ ...settings, isEnabled: false });
-    for (let i = 0; i < 10_000; i++) {
-      limiter.take('api_key:a', settings.default, 0, out);
-      expect(out.isAllowed).toBe(true);
-    }
+    const limiter = buildLimiter({ ...settings, isEnabled: false }, alone);
+    for (let i = 0; i < 10_000; i++) expect(limiter.take([chargeOf('api_key:a', settings.default)], 0, out)).toBe('taken');
     expect(out.limit).toBe(-1);
   });
 
-  it('holds 100,000 principals by default', () => {
-    const limiter = buildLimiter(settings);
-    for (let i = 0; i < 100_000; i++) limiter.take(`api_key:${i}`, settings.default, 0, out);
-    expect(limiter.size).toBe(100_000);
-  });
-});
-
-describe('buildInFlightLimit', () => {
-  it('holds max_in_flight', () => {
-    const limit = buildInFlightLimit({ ...settings, maxInFlight: 3 });
-    expect(limit.max).toBe(3);
-    expect(Array.from({ length: 4 }, () => limit.enter('a'))).toEqual([true, true, true, false]);
+  it('holds 100,000 principals by default, and as many as configured', () => {
+    const limiter = buildLimiter(settings, alone);
+    const small = buildLimiter({ ...settings, maxIdentities: 1_000 }, alone);
+    for (let i = 0; i < 100_000; i++) {
+      limiter.take([chargeOf(`api_key:${i}`, settings.default)], 0, out);
+      small.take([chargeOf(`api_key:${i}`, settings.default)], 0, out);
+    }
+    expect([limiter.size, small.size]).toEqual([100_000, 1_000]);
   });
 
-  it('never refuses when limits are disabled', () => {
-    const limit = buildInFlightLimit({ ...settings, isEnabled: false, maxInFlight: 3 });
-    expect(limit.max).toBe(-1);
-    expect(Array.from({ length: 1_000 }, () => limit.enter('a')).every(Boolean)).toBe(true);
-    for (let i = 0; i < 1_001; i++) limit.leave('a');
+  it('gives a worker that takes the place of a dead one no second burst', () => {
+    const limiter = buildLimiter(settings, { ...alone, replacesSinceMs: 1_000 });
+    const takes = Array.from({ length: 12 }, () => limiter.take([chargeOf('api_key:a', settings.default)], 1_100, out));
+    expect(takes.filter((take) => take === 'taken')).toHaveLength(2);
+  });
+
+  it('asks the authority wherever there is a way to one', () => {
+    const sent: unknown[] = [];
+    const port = { attach: () => undefined, afterTurn: () => undefined, send: (batch: unknown) => void sent.push(batch) };
+    const limiter = buildLimiter(settings, { ...alone, workers: 4, port });
+    expect(limiter).toBeInstanceOf(LeasedLimiter);
+    expect(sent).toMatchObject([{ isReset: true, stamp: 0, asks: [] }]);
+    expect(limiter.take([chargeOf('api_key:a', settings.default)], 0, out)).toBe('unknown');
+    limiter.close();
   });
 });

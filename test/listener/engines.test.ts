@@ -170,6 +170,43 @@ describe.each(ENGINES)('requests and answers of the %s engine', (engine: EngineN
     client.socket.destroy();
   });
 
+  it.each([
+    ['small', 300, ''],
+    ['larger than what is held unasked', 300_000, ''],
+    ['small, and announced', 300, 'Expect: 100-continue'],
+  ])('keeps every packet of a %s body, before and after it is asked for', async (_name, bytes, header) => {
+    const body = Array.from({ length: bytes }, (_, index) => String.fromCharCode(97 + (index % 26))).join('');
+    const { port } = await start(application((exchange) => void setTimeout(() => echo(exchange), 25)));
+    const client = converse(port);
+    const whole = post(body, header === '' ? [] : [header]);
+    const headBytes = whole.length - body.length;
+    client.socket.write(whole.slice(0, headBytes));
+    for (let sent = 0; sent < 10; sent++) {
+      await delay(5);
+      client.socket.write(whole.slice(headBytes + (sent * bytes) / 10, headBytes + ((sent + 1) * bytes) / 10));
+    }
+    await client.until((text) => text.length > bytes && text.endsWith(body.slice(-20)));
+    expect(parseAnswers(client.text())[0]?.body).toBe(`POST /mcp ${body}`);
+    client.socket.write(post('next'));
+    await client.until((text) => text.endsWith('next'));
+    client.socket.destroy();
+  });
+
+  it('tells who asks late that the body broke off, and forgets a client that left before', async () => {
+    const lost: (string | undefined)[] = [];
+    const { port } = await start(
+      application((exchange) => {
+        setTimeout(() => exchange.readBody(1000, (body, refusal) => void lost.push(body === null ? refusal?.code : 'a body')), 40);
+      }),
+    );
+    const client = converse(port);
+    client.socket.write(post('x'.repeat(100)).slice(0, -50));
+    await delay(10);
+    client.socket.destroy();
+    await expect.poll(() => lost).toHaveLength(1);
+    expect(lost).not.toContain('a body');
+  });
+
   it('accepts a chunked body, decodes it, and closes', async () => {
     const { port } = await start(application(echo));
     const client = converse(port);

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { compileRedaction } from '../../src/audit/redact.ts';
+import { CLOCK_ORIGIN_MS } from '../../src/core/clock.ts';
 import type { AuditRecord, AuditSink } from '../../src/core/audit.ts';
 import type { RequestContext } from '../../src/core/context.ts';
 import * as errors from '../../src/core/errors.ts';
@@ -96,6 +97,7 @@ describe('settled', () => {
     [errors.ORIGIN_DENIED, 'request_refused', 'deny'],
     [errors.RATE_LIMITED, 'rate_limited', 'deny'],
     [errors.TOO_MANY_IN_FLIGHT, 'rate_limited', 'deny'],
+    [errors.LIMIT_UNAVAILABLE, 'rate_limited', 'deny'],
     [errors.UPSTREAM_FAILED, 'upstream_error', 'allow'],
     [errors.UPSTREAM_DOWN, 'upstream_error', 'allow'],
     [errors.UPSTREAM_BUSY, 'upstream_error', 'allow'],
@@ -110,6 +112,15 @@ describe('settled', () => {
     events.settled(refused(refusal));
     expect(records).toHaveLength(1);
     expect(records[0]).toMatchObject({ event_type: event, decision, reason: refusal.reason, status: refusal.status, error_id: 'e-1' });
+  });
+
+  it('says when a limit decided, on the clock that all processes of the machine share, and nothing where none was asked', () => {
+    const { events, records } = build();
+    events.settled(contextOf({ ...call, decidedMs: 12.5 }));
+    events.settled(refused(errors.RATE_LIMITED, { decidedMs: 13 }));
+    events.settled(refused(errors.AUTH_MISSING));
+    expect(records.map((record) => record.decided_ms)).toEqual([CLOCK_ORIGIN_MS + 12.5, CLOCK_ORIGIN_MS + 13, undefined]);
+    expect(CLOCK_ORIGIN_MS + performance.now()).toBeCloseTo(Number(process.hrtime.bigint()) / 1e6, -1);
   });
 
   it('every refusal of the catalogue but a health check that failed has exactly one record, and each counts under its reason', async () => {
@@ -240,13 +251,35 @@ describe('authenticated', () => {
     expect(records).toHaveLength(4);
   });
 
-  it('counts what the budgets decide', async () => {
-    const { events, value } = build();
-    for (const isAllowed of [true, true, false]) events.limited(contextOf(), isAllowed);
-    expect([
-      await value('mcp_guard_rate_limit_total', { allowed: 'true' }),
-      await value('mcp_guard_rate_limit_total', { allowed: 'false' }),
-    ]).toEqual([2, 1]);
+  it('counts what the budgets decide, once per request, and which limit refused', async () => {
+    const { events, value, records } = build();
+    const principal = principalOf('alice');
+    const settle = (changes: Parameters<typeof contextOf>[0]): void => events.settled(contextOf(changes));
+    settle({ principal, limitedBy: 'principal' });
+    settle({ principal, limitedBy: 'tool', refusal: errors.TOOL_DENIED, status: 403 });
+    settle({ principal, limitedBy: 'tool', refusal: errors.RATE_LIMITED, status: 429 });
+    settle({ limitedBy: 'address', refusal: errors.RATE_LIMITED, status: 429 });
+    settle({ limitedBy: 'address', refusal: errors.AUTH_INVALID, status: 401 });
+    settle({ principal, limitedBy: 'principal', refusal: errors.LIMIT_UNAVAILABLE, status: 503 });
+    settle({ principal, limitedBy: 'in_flight', refusal: errors.TOO_MANY_IN_FLIGHT, status: 429 });
+    settle({ principal, limitedBy: 'principal', refusal: errors.UPSTREAM_BUSY, status: 503 });
+    settle({});
+    const decisions = async (allowed: string): Promise<unknown> => await value('mcp_guard_rate_limit_total', { allowed });
+    expect([await decisions('true'), await decisions('false')]).toEqual([4, 3]);
+    const refused = async (limit: string): Promise<unknown> => await value('mcp_guard_rate_limit_refused_total', { limit });
+    const limits = ['address', 'principal', 'tool', 'method', 'in_flight', 'upstream'];
+    expect(await Promise.all(limits.map(refused))).toEqual([1, 1, 1, 0, 1, 1]);
+    expect(records.map(({ event_type, limit }) => [event_type, limit])).toEqual([
+      ['request', undefined],
+      ['authz_denied', undefined],
+      ['rate_limited', 'tool'],
+      ['rate_limited', 'address'],
+      ['auth_failure', undefined],
+      ['rate_limited', 'principal'],
+      ['rate_limited', 'in_flight'],
+      ['upstream_error', 'upstream'],
+      ['request', undefined],
+    ]);
   });
 });
 

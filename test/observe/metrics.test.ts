@@ -37,7 +37,7 @@ describe('Metrics', () => {
     const metrics = build();
     metrics.requests.count('tools/call', 200, 1);
     metrics.auth.child('api_key', 'success').value += 1;
-    metrics.rateLimit.allowed.value += 1;
+    metrics.limits.decided(true);
     metrics.upstreams.ended('fs', 'stdio', 'success', 3);
     metrics.tools.count('fs', 'read_file', true, showable);
     metrics.sources.activeIdentities = () => 3;

@@ -4,7 +4,7 @@ import { budgetKey } from '../../src/pipeline/budget-key.ts';
 
 function principal(provider: ProviderName, key: string): Principal {
   const access = { mayReach: () => true, tool: () => ({ isAllowed: true, rule: '' }), allowsAllTools: () => true };
-  return { key, provider, id: 'x', isAdmin: false, access, limit: { perSecond: 1, burst: 1 }, notAfterMs: Infinity };
+  return { key, provider, id: 'x', isAdmin: false, access, limit: { perSecond: 1, burst: 1, failMode: 'local' }, notAfterMs: Infinity };
 }
 
 const ALICE = principal('api_key', 'api_key:alice');

@@ -4,11 +4,19 @@ import type { ConfigSnapshot } from '../../src/core/config.ts';
 import { checkPatterns } from '../../src/policy/check.ts';
 
 /** The parts of a configuration that hold patterns. */
-function problems(grants: Partial<Grants>, tools: Partial<ConfigSnapshot['policy']['tools']> = {}): string[] {
+function problems(
+  grants: Partial<Grants>,
+  tools: Partial<ConfigSnapshot['policy']['tools']> = {},
+  limits: { readonly tools?: readonly string[]; readonly methods?: readonly string[] } = {},
+): string[] {
   const keys = [{}, grants].map((own) => ({ grants: { allowedTools: null, deniedTools: [], servers: null, ...own } }));
   const snapshot = {
     auth: { apiKeys: keys },
     policy: { tools: { allow: null, deny: [], ...tools } },
+    rateLimit: {
+      tools: (limits.tools ?? []).map((pattern) => ({ pattern })),
+      methods: (limits.methods ?? []).map((method) => ({ method })),
+    },
     upstreams: [{ name: 'fs' }, { name: 'db' }],
   };
   return checkPatterns(snapshot as unknown as ConfigSnapshot).map(({ path, severity, message }) => `${severity} ${path}: ${message}`);
@@ -45,6 +53,15 @@ describe('checkPatterns', () => {
       expect.stringMatching(/^warning auth\.api_keys\[1\]\.allowed_tools\[0\]: no configured server matches "web"/),
       expect.stringMatching(/^error auth\.api_keys\[1\]\.denied_tools\[0\]: no configured server matches "ns" .*write \\: for a colon/),
       expect.stringMatching(/^warning auth\.api_keys\[1\]\.servers\[0\]: no configured server matches "web"$/),
+    ]);
+  });
+
+  it('refuses tool limits that no tool could meet, and warns of methods that MCP does not know', () => {
+    expect(problems({}, {}, { tools: ['write_*', 'fs:*', 're:a+'], methods: ['tools/list', 'notifications/cancelled'] })).toEqual([]);
+    expect(problems({}, {}, { tools: ['*', '[a', 'web:read'], methods: ['tools/cal'] })).toEqual([
+      expect.stringMatching(/^error rate_limit\.tool_limits\[1\]\.tool_pattern: bad pattern "\[a": "\[" is not closed$/),
+      expect.stringMatching(/^error rate_limit\.tool_limits\[2\]\.tool_pattern: no configured server matches "web"/),
+      expect.stringMatching(/^warning rate_limit\.method_limits\[0\]\.method: is no method that MCP knows.*"tools\/cal"$/),
     ]);
   });
 });

@@ -3,7 +3,16 @@ import type { UpstreamStatus } from '../../src/core/messages.ts';
 import { FleetState } from '../../src/process/fleet-state.ts';
 
 function status(server: string, state: UpstreamStatus['state'], isRequired = true): UpstreamStatus {
-  return { server, transport: 'stdio', pathPrefix: null, isRequired, state, detail: state === 'ready' ? null : 'broken', pid: null };
+  return {
+    server,
+    transport: 'stdio',
+    pathPrefix: null,
+    isRequired,
+    state,
+    circuit: 'closed',
+    detail: state === 'ready' ? null : 'broken',
+    pid: null,
+  };
 }
 
 describe('FleetState', () => {

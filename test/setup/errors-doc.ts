@@ -32,8 +32,10 @@ export const NOTES: Readonly<Record<string, string>> = {
   AUTH_INVALID: 'The credential is not known.',
   AUTH_EXPIRED: 'The credential was known and is past its `expires_at`.',
   ADMIN_REQUIRED: 'The caller is known but is no administrator: a role `admin` or one of `server.admin.tokens` is needed.',
-  RATE_LIMITED: "The caller's bucket is empty; `Retry-After` says when a token will be there.",
+  RATE_LIMITED:
+    'A bucket is empty: of the caller, its address, the tool or the method; `RateLimit` names it. `Retry-After` says when a token will be there.',
   TOO_MANY_IN_FLIGHT: 'The caller has `rate_limit.max_in_flight` requests in progress.',
+  LIMIT_UNAVAILABLE: 'Nobody can be asked whether a limit with `fail_mode = "closed"` is kept. Try again after `Retry-After`.',
   BAD_CONTENT_TYPE: 'The body of a message must be `application/json`; a charset parameter is accepted.',
   NOT_ACCEPTABLE: 'The `Accept` header rules out what the gateway would answer with.',
   EMPTY_BODY: 'A POST without a body.',
@@ -53,7 +55,8 @@ export const NOTES: Readonly<Record<string, string>> = {
   POLICY_DENIED:
     'The tool is denied, or not allowed, for everybody (`policy.tools`). The audit record names the rule, the answer does not.',
   UPSTREAM_DOWN: 'The MCP server behind the gateway is not connected. `/routes` and the log say why.',
-  UPSTREAM_BUSY: "The server's `max_concurrency` is reached, or its input is backed up.",
+  UPSTREAM_BUSY: "The server's `max_concurrency` is reached and no place came free within `queue_secs`, or its input is backed up.",
+  UPSTREAM_OPEN: 'The server failed several times in a row and is left alone (`breaker`). `Retry-After` says until when.',
   UPSTREAM_FAILED: 'The server ended or broke the connection before it answered, or answered with an HTTP error.',
   UPSTREAM_INVALID: "The server's answer is no valid answer to the request.",
   UPSTREAM_TOO_LARGE: "The server's answer exceeds the size allowed.",
@@ -84,7 +87,7 @@ Generated from \`src/core/errors.ts\` by \`npm run generate\`; do not edit.
 
 Every refusal is one of these. At an MCP endpoint the client gets the HTTP status and a JSON-RPC error with the code, the
 message and \`data.error_id\`; elsewhere \`{"error", "error_id"}\`. A 429, and a 503 that may pass, add \`retry_after\` in seconds and the header
-\`Retry-After\`. The message names the class of failure only. What exactly happened stands in the log and in the audit trail
+\`Retry-After\`; a 503 also names its reason, as in this table, in \`data.reason\`. The message names the class of failure only. What exactly happened stands in the log and in the audit trail
 under the same \`error_id\`, with the reason of this table, which is also the metric label.
 
 Own JSON-RPC codes are −(31000 + HTTP status). Codes that JSON-RPC 2.0 or MCP define keep their meaning. Codes in the first column are never

@@ -45,6 +45,7 @@ const COMMAND_LINE = [
   'src/auth/keys.ts',
   'src/listener/native.ts',
   'src/policy/compile.ts',
+  'src/policy/tool-index.ts',
   'src/upstream/probe.ts',
 ];
 
@@ -61,7 +62,7 @@ export const AREAS: readonly Area[] = [
   {
     name: 'process',
     files: ['src/process/'],
-    mayImport: ['src/core/', 'src/config/', 'src/pipeline/', 'src/audit/', 'src/observe/', 'src/listener/'],
+    mayImport: ['src/core/', 'src/config/', 'src/pipeline/', 'src/limit/', 'src/store/', 'src/audit/', 'src/observe/', 'src/listener/'],
   },
   { name: 'the command line', files: ['src/cli/', 'src/main.ts', 'src/bin.ts'], mayImport: COMMAND_LINE },
   { name: 'workers', files: ['workers/'], mayImport: null },

@@ -70,11 +70,18 @@ export const ROWS: ReadonlyMap<number, string> = new Map([
   [135, 'identity bucket'],
   [136, 'isolation'],
   [137, 'custom rate'],
+  [138, 'per-tool limit'],
+  [139, 'per identity×tool'],
+  [140, 'per IP and method'],
+  [141, 'global concurrency'],
   [142, '429 shape'],
   [143, 'headers true'],
   [144, 'eviction'],
   [145, 'disabled'],
   [146, 'health not limited'],
+  [147, 'denied calls'],
+  [148, 'Redis backend'],
+  [149, 'circuit breaker'],
   [150, 'upstream timeout'],
   [152, 'stdio restart'],
   [155, 'graceful shutdown'],
@@ -116,6 +123,7 @@ export const ROWS: ReadonlyMap<number, string> = new Map([
   [216, 'label bounds'],
   [226, 'TLS'],
   [228, 'performance'],
+  [232, 'strict cluster limits'],
 ]);
 
 /** Rows are numbered from one to this. */

@@ -11,6 +11,8 @@ export const SERVICES = [
   { command: 'curl', package: 'curl', service: null },
   { command: 'ps', package: 'procps', service: null },
   { command: 'wrk', package: 'wrk', service: null },
+  { command: 'redis-server', package: 'redis-server', service: 'redis-server' },
+  { command: 'redis-cli', package: 'redis-tools', service: null },
 ];
 
 function isOnPath(command, path) {

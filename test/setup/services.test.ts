@@ -96,6 +96,8 @@ describe('the services that tests need', () => {
     const script = join(import.meta.dirname, 'services.mjs');
     const run = spawnSync(process.execPath, [script], { env: { PATH: bin, CI: 'true' }, encoding: 'utf8' });
     expect(run.status).toBe(1);
-    expect(run.stderr).toContain('apt-get install --no-install-recommends -y nginx-light haproxy openssl curl procps wrk');
+    expect(run.stderr).toContain(
+      'apt-get install --no-install-recommends -y nginx-light haproxy openssl curl procps wrk redis-server redis-tools',
+    );
   });
 });

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { buildRegistry } from '../../src/upstream/registry.ts';
 import type { Registry } from '../../src/upstream/registry.ts';
-import { call, deps, httpSettings, ready, resultOf, stdioSettings, until } from './support.ts';
+import { call, httpSettings, ready, registryDeps, resultOf, stdioSettings, until } from './support.ts';
 
 const opened: Registry[] = [];
 
@@ -19,7 +19,7 @@ describe('buildRegistry', () => {
       httpSettings('not a url', { name: 'nonsense' }),
       stdioSettings({}, { name: 'good', pathPrefix: '/good' }),
     ];
-    const registry = buildRegistry(settings, deps());
+    const registry = buildRegistry(settings, registryDeps());
     opened.push(registry);
     const good = registry.get('good');
     if (good === undefined) throw new Error('no such server');
@@ -33,7 +33,7 @@ describe('buildRegistry', () => {
   });
 
   it('closes all of them', async () => {
-    const registry = buildRegistry([stdioSettings({}, { name: 'a' }), stdioSettings({}, { name: 'b' })], deps());
+    const registry = buildRegistry([stdioSettings({}, { name: 'a' }), stdioSettings({}, { name: 'b' })], registryDeps());
     await registry.close();
     expect(registry.list.map(({ state }) => state)).toEqual(['closed', 'closed']);
   });

@@ -1,12 +1,15 @@
 import { join } from 'node:path';
 import { systemClock } from '../../src/core/clock.ts';
 import type { Clock } from '../../src/core/clock.ts';
-import type { HttpSettings, StdioSettings, UpstreamSettings } from '../../src/core/config.ts';
+import type { BreakerSettings, HttpSettings, StdioSettings, UpstreamSettings } from '../../src/core/config.ts';
 import type { Envelope } from '../../src/core/envelope.ts';
 import type { Refusal } from '../../src/core/refusal.ts';
-import type { InFlight, ReplySink, Upstream, UpstreamEvents } from '../../src/core/upstream.ts';
+import type { Circuit, InFlight, ReplySink, Upstream, UpstreamEvents } from '../../src/core/upstream.ts';
 import { isFailure, parseMessage } from '../../src/mcp/parse.ts';
+import { LocalCircuit } from '../../src/limit/local-circuit.ts';
+import { PlaceTable } from '../../src/limit/place-table.ts';
 import type { UpstreamDeps } from '../../src/upstream/deps.ts';
+import type { RegistryDeps } from '../../src/upstream/registry.ts';
 
 export const FIXTURE: string = join(import.meta.dirname, 'fixtures', 'stdio-server.mjs');
 
@@ -28,6 +31,7 @@ export class RecordedEvents implements UpstreamEvents {
   readonly stderr: string[] = [];
   readonly noises: string[] = [];
   readonly restarts: number[] = [];
+  readonly circuits: string[] = [];
 
   stateChanged(upstream: Upstream): void {
     this.states.push(upstream.state);
@@ -45,6 +49,10 @@ export class RecordedEvents implements UpstreamEvents {
     this.restarts.push(attempt);
   }
 
+  circuitChanged(upstream: Upstream): void {
+    this.circuits.push(upstream.circuit);
+  }
+
   count(kind: string): number {
     return this.noises.filter((one) => one === kind).length;
   }
@@ -58,6 +66,12 @@ export function deps(events: UpstreamEvents = new RecordedEvents(), clock: Clock
     baseEnv: { PATH: process.env['PATH'], HOME: '/nonexistent', SECRET: 'of the gateway' },
     stopGraceMs: 900,
   };
+}
+
+/** The same for a whole registry, of the only event loop. */
+export function registryDeps(events: UpstreamEvents = new RecordedEvents(), clock: Clock = systemClock): RegistryDeps {
+  const circuit = (_server: string, settings: BreakerSettings): Circuit => new LocalCircuit(settings, clock);
+  return { ...deps(events, clock), places: new PlaceTable(), workers: 1, circuit };
 }
 
 /** What a request came to. */
@@ -160,6 +174,9 @@ const COMMON = {
   timeoutMs: 20_000,
   timeoutMaxMs: 60_000,
   maxConcurrency: 0,
+  queueMs: 0,
+  queueMax: 8,
+  breaker: null,
   maxResponseBytes: 1024 * 1024,
 };
 

@@ -1,0 +1,297 @@
+import type { Clock, Timer } from '../core/clock.ts';
+import type { Charge, LimitMode } from '../core/limit.ts';
+import type { Breaker } from './breaker.ts';
+import { LeaseLine } from './lease-line.ts';
+import { levelOf, takeLease } from './lease-memory.ts';
+import type { LeaseAnswers, LeasePort, LeaseReturn, SlotAnswer, SlotAsk } from './lease-port.ts';
+import { ASKING, BUSY, DIRTY, QUEUED } from './lease-table.ts';
+import type { LeaseTable } from './lease-table.ts';
+import { WaitClock } from './wait-clock.ts';
+import type { Waiter, Waiters } from './waiters.ts';
+
+/** What is spent of a limit too small for leases is told so soon: the authority cannot refill what it believes to be held. */
+const REPORT_SOON_MS = 5;
+/** A sweep looks at this many slots, or an eighth of those ever used, whichever is more. */
+const SWEEP_SLOTS = 8_192;
+
+/**
+ * The asynchronous side of a worker's limiter: what is to be asked for and returned is collected and sent once per turn
+ * of the event loop, answers are noted, and who waits for them is called in order.
+ */
+export class LeaseDesk {
+  readonly line: LeaseLine;
+  readonly #table: LeaseTable;
+  readonly #waiters: Waiters;
+  readonly #port: LeasePort;
+  readonly #clock: Clock;
+  readonly #waitClock: WaitClock;
+  readonly #idleTtlMs: number;
+  #queued: number[] = [];
+  #returns: LeaseReturn[] = [];
+  #dirty: number[] = [];
+  #reportTimer: Timer | null = null;
+  /** Called in the next turn because what they wait for is there already. */
+  #ready: Waiter[] = [];
+  #isScheduled = false;
+  /** The waiter that is being called. */
+  #current: Waiter | null = null;
+  #sweepHand = 0;
+  asks = 0;
+  waits = 0;
+  timeouts = 0;
+  /** Of the last answer. */
+  mode: LimitMode = 'remote';
+
+  constructor(table: LeaseTable, waiters: Waiters, port: LeasePort, clock: Clock, breaker: Breaker, idleTtlMs: number) {
+    this.#table = table;
+    this.#waiters = waiters;
+    this.#port = port;
+    this.#clock = clock;
+    this.#waitClock = new WaitClock(clock, () => this.#expire());
+    this.#idleTtlMs = idleTtlMs;
+    this.line = new LeaseLine(
+      port,
+      clock,
+      breaker,
+      () => this.#report(true),
+      () => this.#resume(),
+    );
+  }
+
+  /** True inside the callback of a request whose time is up: its take has to end. */
+  get isForced(): boolean {
+    return this.#current !== null && this.#waitClock.nowMs() >= this.#current.dueMs;
+  }
+
+  /** The take of the request that is being called has ended: the next one is another. */
+  decided(): void {
+    this.#current = null;
+  }
+
+  /** Asks for a lease before the tokens are needed, unless that is known to be in vain. */
+  askAhead(slot: number, nowMs: number): void {
+    if (((this.#table.flags[slot] as number) & BUSY) !== 0) return;
+    if (nowMs >= (this.#table.deniedUntilMs[slot] as number) && this.line.isUp) this.#enqueue(slot);
+  }
+
+  /** To be reported soon. */
+  markDirty(slot: number): void {
+    const { flags } = this.#table;
+    if (((flags[slot] as number) & DIRTY) !== 0) return;
+    flags[slot] = (flags[slot] as number) | DIRTY;
+    this.#dirty.push(slot);
+    if (this.#reportTimer === null) this.#reportTimer = this.#clock.after(REPORT_SOON_MS, () => this.#reportSoon());
+  }
+
+  /** As `Limiter.whenKnown`. */
+  wait(charges: readonly Charge[], again: () => void): void {
+    const slots: number[] = [];
+    const tokens: number[] = [];
+    for (const charge of charges) {
+      const slot = this.#table.find(charge.key);
+      if (slot === undefined || levelOf(this.#table.memory, slot) >= charge.tokens || slots.includes(slot)) continue;
+      slots.push(slot);
+      tokens.push(charge.tokens);
+    }
+    if (this.#current === null) this.waits += 1;
+    const dueMs = this.#current?.dueMs ?? this.#waitClock.nowMs() + this.line.patienceMs;
+    const waiter = { again, dueMs, slots, tokens };
+    this.#waiters.add(waiter);
+    for (const slot of slots) if (((this.#table.flags[slot] as number) & BUSY) === 0) this.#enqueue(slot);
+    if (slots.length === 0) this.#callSoon(waiter);
+    this.#waitClock.wakeAt(dueMs);
+  }
+
+  /** As `LeaseClient.answered`. */
+  answered({ stamp, sentMs, answers }: LeaseAnswers): void {
+    this.line.answered(stamp, sentMs);
+    const nowMs = this.#clock.nowMs();
+    const settled = answers.filter((answer) => this.#note(answer, nowMs));
+    for (const { slot } of settled) {
+      for (const waiter of this.#waiters.of(slot)) this.#call(waiter);
+      if (levelOf(this.#table.memory, slot) > (this.#table.quota[slot] as number)) this.markDirty(slot);
+    }
+  }
+
+  /** As `LeaseClient.disconnected`. */
+  disconnected(): void {
+    this.#table.voidAll();
+    this.#returns = [];
+    this.#queued = [];
+    this.#dirty = [];
+    this.line.disconnected();
+  }
+
+  /** Gives a slot up; false while something is under way, or when what it holds could not be returned. */
+  letGo(slot: number): boolean {
+    const table = this.#table;
+    if (!table.isInUse(slot) || ((table.flags[slot] as number) & BUSY) !== 0 || this.#waiters.has(slot)) return false;
+    if ((table.told[slot] as number) > 0) {
+      if (!this.line.isUp) return false;
+      this.#returns.push({ key: table.keys[slot] as string, tokens: levelOf(table.memory, slot), have: 0 });
+      this.#schedule();
+    }
+    table.close(slot);
+    return true;
+  }
+
+  sweep(nowMs: number): void {
+    const { used, usedMs } = this.#table;
+    for (let visits = Math.min(used, Math.max(SWEEP_SLOTS, Math.ceil(used / 8))); visits > 0; visits--) {
+      if (this.#sweepHand >= used) this.#sweepHand = 0;
+      const slot = this.#sweepHand++;
+      if (nowMs - (usedMs[slot] as number) >= this.#idleTtlMs) this.letGo(slot);
+    }
+    if (this.#table.size === 0) this.#table.forgetAll();
+  }
+
+  /** Returns what is held. Nobody is left waiting. */
+  close(): void {
+    for (const waiter of this.#waiters.all()) this.#call(waiter);
+    for (let slot = 0; slot < this.#table.used; slot++) this.letGo(slot);
+    this.#flush();
+    this.line.close();
+    this.#waitClock.close();
+    this.#reportTimer?.cancel();
+  }
+
+  #enqueue(slot: number): void {
+    const { flags } = this.#table;
+    flags[slot] = (flags[slot] as number) | QUEUED;
+    this.#queued.push(slot);
+    this.#schedule();
+  }
+
+  #callSoon(waiter: Waiter): void {
+    this.#ready.push(waiter);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#port.afterTurn(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#isScheduled = false;
+    const ready = this.#ready;
+    this.#ready = [];
+    for (const waiter of ready) this.#call(waiter);
+    if (!this.line.isUp) return;
+    const asks: SlotAsk[] = [];
+    const queued = this.#queued;
+    this.#queued = [];
+    for (const slot of queued) {
+      const ask = this.#ask(slot);
+      if (ask !== null) asks.push(ask);
+    }
+    const returns = this.#returns;
+    this.#returns = [];
+    if (asks.length + returns.length > 0) this.line.send(returns, asks);
+  }
+
+  /** What a queued slot needs by now; null when it is there already. */
+  #ask(slot: number): SlotAsk | null {
+    const { flags, memory, told, quota, askedLeast, specs, keys, limits } = this.#table;
+    flags[slot] = (flags[slot] as number) & ~QUEUED;
+    const have = levelOf(memory, slot);
+    const first = this.#waiters.firstNeed(slot);
+    if (first > 0 && first <= have) for (const waiter of this.#waiters.of(slot)) this.#callSoon(waiter);
+    const want = Math.min(this.#table.burst[slot] as number, this.#waiters.need(slot) + (quota[slot] as number) - have);
+    if (want <= 0) return null;
+    // Ahead of need a lease is worth an answer only as a whole; who waits takes what there is.
+    const atLeast = first > have ? Math.min(want, first - have) : want;
+    flags[slot] = (flags[slot] as number) | ASKING;
+    told[slot] = have;
+    this.#table.spentMs[slot] = this.#clock.nowMs();
+    askedLeast[slot] = atLeast;
+    this.asks += 1;
+    const spec = specs[slot] as SlotAsk['spec'];
+    const generation = this.#table.generation(slot);
+    return { slot, generation, key: keys[slot] as string, limit: limits[slot] as SlotAsk['limit'], spec, want, atLeast, have };
+  }
+
+  /** False: the slot has another owner by now, or asked for nothing. */
+  #note({ slot, generation, granted, waitMs, left, mode }: SlotAnswer, nowMs: number): boolean {
+    const table = this.#table;
+    if (!table.isOwner(slot, generation) || ((table.flags[slot] as number) & ASKING) === 0) return false;
+    table.flags[slot] = (table.flags[slot] as number) & ~ASKING;
+    table.told[slot] = (table.told[slot] as number) + granted;
+    table.left[slot] = left;
+    table.answeredMs[slot] = nowMs;
+    table.setMode(slot, mode);
+    table.deniedUntilMs[slot] = granted > 0 ? 0 : nowMs + waitMs;
+    table.deniedNeed[slot] = table.askedLeast[slot] as number;
+    this.mode = mode;
+    return true;
+  }
+
+  #call(waiter: Waiter): void {
+    if (!this.#waiters.remove(waiter)) return;
+    this.#current = waiter;
+    try {
+      waiter.again();
+    } finally {
+      this.#current = null;
+    }
+  }
+
+  /** Asks are possible again: for those who wait now, and what was queued. */
+  #resume(): void {
+    for (const slot of this.#waiters.slots()) if (((this.#table.flags[slot] as number) & BUSY) === 0) this.#enqueue(slot);
+    this.#schedule();
+  }
+
+  #expire(): void {
+    const due = this.#waiters.due(this.#waitClock.nowMs());
+    this.timeouts += due.length;
+    const { flags } = this.#table;
+    if (due.some((waiter) => waiter.slots.some((slot) => ((flags[slot] as number) & BUSY) !== 0))) this.line.timedOut(this.#clock.nowMs());
+    // While the breaker is open nobody waits.
+    for (const waiter of this.line.mayWait ? due : this.#waiters.all()) this.#call(waiter);
+    const nextMs = this.#waiters.nextDueMs();
+    if (nextMs < Number.POSITIVE_INFINITY) this.#waitClock.wakeAt(nextMs);
+  }
+
+  #reportSoon(): void {
+    this.#reportTimer = null;
+    if (this.line.isUp) this.#report(false);
+  }
+
+  /** Tells what was spent of limits too small for leases; with every tick, returns what was not needed after all. */
+  #report(isTick: boolean): void {
+    if (!this.line.isUp) return this.#dropSurplus();
+    const dirty = this.#dirty;
+    this.#dirty = [];
+    for (const slot of dirty) {
+      if (((this.#table.flags[slot] as number) & DIRTY) === 0) continue;
+      if (((this.#table.flags[slot] as number) & BUSY) !== 0 || this.#waiters.has(slot)) this.#dirty.push(slot);
+      else this.#reportSlot(slot, isTick);
+    }
+  }
+
+  /** What cannot be returned is lost: beyond its lease a worker may have no more than its own share, which it earns now. */
+  #dropSurplus(): void {
+    const { memory, quota } = this.#table;
+    for (const slot of this.#dirty) takeLease(memory, slot, Math.max(0, levelOf(memory, slot) - (quota[slot] as number)));
+  }
+
+  #reportSlot(slot: number, isTick: boolean): void {
+    const { flags, memory, told, left, quota, keys } = this.#table;
+    const level = levelOf(memory, slot);
+    const surplus = Math.max(0, level - (quota[slot] as number));
+    const tokens = isTick ? surplus : 0;
+    // A request may still be waiting for another limit, and come back for what it was granted of this one.
+    if (surplus > tokens) this.#dirty.push(slot);
+    else flags[slot] = (flags[slot] as number) & ~DIRTY;
+    const have = level - tokens;
+    if (told[slot] === have) return;
+    takeLease(memory, slot, tokens);
+    told[slot] = have;
+    this.#table.spentMs[slot] = this.#clock.nowMs();
+    left[slot] = (left[slot] as number) + tokens;
+    this.#returns.push({ key: keys[slot] as string, tokens, have });
+    this.#schedule();
+  }
+}

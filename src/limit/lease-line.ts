@@ -1,0 +1,129 @@
+import type { Clock, Timer } from '../core/clock.ts';
+import type { Breaker } from './breaker.ts';
+import { MAX_BATCH_ENTRIES, REPORT_EVERY_MS, SHARE_AFTER_MS } from './lease-port.ts';
+import type { LeasePort, LeaseReturn, SlotAsk } from './lease-port.ts';
+
+/**
+ * An answer that took longer tells that the authority is there, but not that it can be waited for. Many times what an answer
+ * takes, because primary and worker share a machine: that it is busy for a moment must not refuse anybody.
+ */
+const ANSWER_WITHIN_MS = 100;
+/** As long as nothing has been heard on this connection. */
+const FIRST_ANSWER_WITHIN_MS = 20;
+/** A timer that comes later than this says that this event loop was busy; nothing can be concluded about the authority. */
+const LATE_MS = 10;
+/** A stamp that took longer is not taken note of, so that a slow authority leaves a worker its share. */
+const STAMP_WITHIN_MS = SHARE_AFTER_MS / 2;
+const NONE: readonly never[] = [];
+
+/**
+ * A worker's line to its authority. It is up once the authority has answered a greeting (an empty batch that says that
+ * the worker holds nothing) and as long as the breaker is closed. When nothing else is sent, an empty batch goes out
+ * every `REPORT_EVERY_MS`: its answer vouches for the worker, and its lack tells of an outage that no request has met.
+ */
+export class LeaseLine {
+  readonly #port: LeasePort;
+  readonly #clock: Clock;
+  readonly #breaker: Breaker;
+  readonly #onUp: () => void;
+  readonly #timer: Timer;
+  #isGreeted = false;
+  #stamp = 0;
+  /** From then on this worker may spend its own share of each limit; Infinity: it never heard of an authority. */
+  #shareFromMs = Number.POSITIVE_INFINITY;
+  /** Oldest batch that is not answered yet; 0 = none. */
+  #unansweredMs = 0;
+  #sentMs = 0;
+  #nextTickMs: number;
+
+  /** `onTick` is called before each batch that is due by time; `onUp` when asks are possible (again). */
+  constructor(port: LeasePort, clock: Clock, breaker: Breaker, onTick: () => void, onUp: () => void) {
+    this.#port = port;
+    this.#clock = clock;
+    this.#breaker = breaker;
+    this.#onUp = onUp;
+    this.#nextTickMs = clock.nowMs() + REPORT_EVERY_MS;
+    this.#timer = clock.every(REPORT_EVERY_MS, () => this.#tick(onTick));
+  }
+
+  get isUp(): boolean {
+    return this.#isGreeted && this.#breaker.isClosed;
+  }
+
+  /** False: the fail mode decides at once. */
+  get mayWait(): boolean {
+    return this.#breaker.isClosed;
+  }
+
+  /** How long it is worth waiting for an answer. */
+  get patienceMs(): number {
+    return this.#isGreeted ? ANSWER_WITHIN_MS : FIRST_ANSWER_WITHIN_MS;
+  }
+
+  get shareFromMs(): number {
+    return this.#shareFromMs;
+  }
+
+  /** Nothing while greeted: what is held by then would be written off. */
+  greet(): void {
+    if (!this.#isGreeted) this.#transmit(true, NONE, NONE);
+  }
+
+  /** Only while up. Returns go first. */
+  send(returns: readonly LeaseReturn[], asks: readonly SlotAsk[]): void {
+    for (let at = 0; at < returns.length + asks.length; at += MAX_BATCH_ENTRIES) {
+      const end = at + MAX_BATCH_ENTRIES;
+      const asksFrom = Math.max(0, at - returns.length);
+      this.#transmit(false, returns.slice(at, end), asks.slice(asksFrom, Math.max(0, end - returns.length)));
+    }
+  }
+
+  /** Requests that could have waited no longer; many at once are one failure. */
+  timedOut(nowMs: number): void {
+    this.#breaker.failed(nowMs);
+  }
+
+  /** Returns false for an answer from before the last greeting, or that came too late to mean anything. */
+  answered(stamp: number, sentMs: number): void {
+    const nowMs = this.#clock.nowMs();
+    const tookMs = nowMs - sentMs;
+    if (sentMs >= this.#unansweredMs) this.#unansweredMs = this.#sentMs > sentMs ? this.#sentMs : 0;
+    if (tookMs <= STAMP_WITHIN_MS && stamp > this.#stamp) {
+      this.#stamp = stamp;
+      this.#shareFromMs = nowMs + SHARE_AFTER_MS;
+    }
+    const wasUp = this.isUp;
+    this.#isGreeted = true;
+    if (tookMs <= ANSWER_WITHIN_MS) this.#breaker.succeeded();
+    if (!wasUp && this.isUp) this.#onUp();
+  }
+
+  disconnected(): void {
+    this.#unansweredMs = 0;
+    this.#isGreeted = false;
+    this.greet();
+  }
+
+  close(): void {
+    this.#timer.cancel();
+  }
+
+  #tick(onTick: () => void): void {
+    const nowMs = this.#clock.nowMs();
+    const isLate = nowMs - this.#nextTickMs > LATE_MS;
+    this.#nextTickMs = nowMs + REPORT_EVERY_MS;
+    const isOverdue = this.#unansweredMs > 0 && nowMs - this.#unansweredMs > ANSWER_WITHIN_MS;
+    if (isOverdue && !isLate) this.#breaker.failed(nowMs);
+    onTick();
+    if (this.#breaker.isClosed ? nowMs - this.#sentMs >= REPORT_EVERY_MS / 2 : this.#breaker.mayProbe(nowMs)) {
+      this.#transmit(!this.#isGreeted, NONE, NONE);
+    }
+  }
+
+  #transmit(isReset: boolean, returns: readonly LeaseReturn[], asks: readonly SlotAsk[]): void {
+    const nowMs = this.#clock.nowMs();
+    this.#sentMs = nowMs;
+    if (this.#unansweredMs === 0) this.#unansweredMs = nowMs;
+    this.#port.send({ stamp: this.#stamp, sentMs: nowMs, isReset, returns, asks });
+  }
+}

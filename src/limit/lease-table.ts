@@ -1,0 +1,184 @@
+import type { Charge, LimitMode, LimitName } from '../core/limit.ts';
+import type { LimitSpec } from '../core/principal.ts';
+import { wholeBurst } from './bucket.ts';
+import { BYTES_PER_LEASE, generationOf, leaseMemory, levelOf, resetLease } from './lease-memory.ts';
+import type { LeaseMemory } from './lease-memory.ts';
+import { leaseSize } from './lease-size.ts';
+
+/** What a slot is in the middle of. Only one with none of these may change its owner. */
+export const QUEUED: number = 1;
+export const ASKING: number = 2;
+/** What it holds is to be reported with the next tick. */
+export const DIRTY: number = 4;
+export const BUSY: number = QUEUED | ASKING;
+
+const MODES: readonly LimitMode[] = ['remote', 'local', 'closed', 'open'];
+/** Slots looked at to find one that can be evicted. */
+const EVICTION_SCAN = 64;
+
+/** Gives the slot up (`close`) so that it can change its owner, or returns false. */
+export type LetGo = (slot: number) => boolean;
+
+/**
+ * What a worker knows of its keys, by slot. The level is in shared memory (`lease-memory.ts`), the rest is the event
+ * loop's. Bounded by its capacity; pages that are never touched take no memory.
+ */
+export class LeaseTable {
+  readonly buffer: SharedArrayBuffer;
+  readonly memory: LeaseMemory;
+  readonly flags: Uint8Array;
+  /** Whole burst, and what is kept of it here. */
+  readonly burst: Int32Array;
+  readonly quota: Int32Array;
+  /** What the authority believes that this worker holds, as of its last message; never less than the level. */
+  readonly told: Int32Array;
+  /** What was taken up to then was reported as spent, or was not of the authority's tokens: it cannot be given back. */
+  readonly spentMs: Float64Array;
+  /** Tokens left at the authority when it answered last, and when that was. */
+  readonly left: Int32Array;
+  readonly answeredMs: Float64Array;
+  /** Until when asking for `deniedNeed` tokens or more is in vain. */
+  readonly deniedUntilMs: Float64Array;
+  readonly deniedNeed: Int32Array;
+  /** What the ask under way wanted at least. */
+  readonly askedLeast: Int32Array;
+  /** Where this worker's own share stood at zero (`local-share.ts`). */
+  readonly emptyAtMs: Float64Array;
+  readonly usedMs: Float64Array;
+  readonly refused: Float64Array;
+  readonly specs: LimitSpec[] = [];
+  readonly keys: string[] = [];
+  readonly limits: LimitName[] = [];
+  readonly #modes: Uint8Array;
+  readonly #slots = new Map<string, number>();
+  readonly #free: number[] = [];
+  readonly #capacity: number;
+  readonly #workers: number;
+  #used = 0;
+  #hand = 0;
+
+  constructor(capacity: number, workers: number) {
+    if (!Number.isInteger(capacity) || capacity < 1) throw new RangeError('capacity must be a positive integer');
+    this.#capacity = capacity;
+    this.#workers = workers;
+    this.buffer = new SharedArrayBuffer(capacity * BYTES_PER_LEASE);
+    this.memory = leaseMemory(this.buffer);
+    this.flags = new Uint8Array(capacity);
+    this.#modes = new Uint8Array(capacity);
+    this.burst = new Int32Array(capacity);
+    this.quota = new Int32Array(capacity);
+    this.told = new Int32Array(capacity);
+    this.left = new Int32Array(capacity);
+    this.deniedNeed = new Int32Array(capacity);
+    this.askedLeast = new Int32Array(capacity);
+    this.answeredMs = new Float64Array(capacity);
+    this.spentMs = new Float64Array(capacity);
+    this.deniedUntilMs = new Float64Array(capacity);
+    this.emptyAtMs = new Float64Array(capacity);
+    this.usedMs = new Float64Array(capacity);
+    this.refused = new Float64Array(capacity);
+  }
+
+  get size(): number {
+    return this.#slots.size;
+  }
+
+  /** Slots that were ever in use are below this. */
+  get used(): number {
+    return this.#used;
+  }
+
+  find(key: string): number | undefined {
+    return this.#slots.get(key);
+  }
+
+  isInUse(slot: number): boolean {
+    return this.keys[slot] !== undefined && this.keys[slot] !== '';
+  }
+
+  /** A slot for an unknown key; −1 when there is none and none could be freed. Its own share begins empty. */
+  open(charge: Charge, nowMs: number, letGo: LetGo): number {
+    const slot = this.#vacantSlot(letGo);
+    if (slot < 0) return -1;
+    this.#slots.set(charge.key, slot);
+    this.keys[slot] = charge.key;
+    this.limits[slot] = charge.limit;
+    this.flags[slot] = this.told[slot] = this.left[slot] = this.deniedNeed[slot] = this.refused[slot] = 0;
+    this.#modes[slot] = 0;
+    this.deniedUntilMs[slot] = 0;
+    this.spentMs[slot] = Number.NEGATIVE_INFINITY;
+    this.answeredMs[slot] = this.emptyAtMs[slot] = this.usedMs[slot] = nowMs;
+    this.shape(slot, charge.spec);
+    return slot;
+  }
+
+  /** Takes over a (changed) limit. What is held is kept: the authority knows of it. */
+  shape(slot: number, spec: LimitSpec): void {
+    this.specs[slot] = spec;
+    this.burst[slot] = wholeBurst(spec);
+    this.quota[slot] = leaseSize(spec, this.#workers);
+  }
+
+  /** The owner of the slot is forgotten; nothing of what it held can be spent any more. */
+  close(slot: number): void {
+    this.#slots.delete(this.keys[slot] as string);
+    this.keys[slot] = '';
+    this.flags[slot] = 0;
+    resetLease(this.memory, slot);
+    this.#free.push(slot);
+  }
+
+  /** Whatever was held or asked for is void. Owners, and what they used of their own share, stay. */
+  voidAll(): void {
+    for (let slot = 0; slot < this.#used; slot++) {
+      resetLease(this.memory, slot);
+      this.flags[slot] = this.told[slot] = 0;
+      this.deniedUntilMs[slot] = 0;
+    }
+  }
+
+  /** Lets the arrays shrink again; only while nothing is held. */
+  forgetAll(): void {
+    this.keys.length = this.specs.length = this.limits.length = this.#free.length = 0;
+    this.#used = 0;
+  }
+
+  generation(slot: number): number {
+    return generationOf(this.memory, slot);
+  }
+
+  isOwner(slot: number, generation: number): boolean {
+    return slot >= 0 && slot < this.#used && generationOf(this.memory, slot) === generation;
+  }
+
+  modeOf(slot: number): LimitMode {
+    return MODES[this.#modes[slot] as number] as LimitMode;
+  }
+
+  setMode(slot: number, mode: LimitMode): void {
+    this.#modes[slot] = MODES.indexOf(mode);
+  }
+
+  /** Tokens left at the authority by now, if nobody else took any; a fraction counts. */
+  leftNow(slot: number, nowMs: number): number {
+    const refilled = ((nowMs - (this.answeredMs[slot] as number)) * (this.specs[slot] as LimitSpec).perSecond) / 1000;
+    return Math.max(0, (this.left[slot] as number) + Math.max(0, refilled));
+  }
+
+  /** Of this worker's tokens and those known to be left, as many as fit into the burst. */
+  remaining(slot: number, nowMs: number): number {
+    return Math.min(this.burst[slot] as number, levelOf(this.memory, slot) + Math.floor(this.leftNow(slot, nowMs) + 1e-6));
+  }
+
+  #vacantSlot(letGo: LetGo): number {
+    const slot = this.#free.pop();
+    if (slot !== undefined) return slot;
+    if (this.#used < this.#capacity) return this.#used++;
+    for (let visits = Math.min(EVICTION_SCAN, this.#capacity); visits > 0; visits--) {
+      const next = this.#hand;
+      this.#hand = (next + 1) % this.#capacity;
+      if (letGo(next)) return this.#free.pop() as number;
+    }
+    return -1;
+  }
+}

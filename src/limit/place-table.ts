@@ -1,0 +1,79 @@
+import type { Entry, Places, PlaceTicket } from '../core/limit.ts';
+
+interface Waiter {
+  done: ((isEntered: boolean) => void) | null;
+}
+
+/**
+ * The places of a gateway with one event loop: counted here, so that nothing is ever `unknown`. A key is held only while one
+ * of its requests is, or waits, so the map is bounded by the requests that are open.
+ */
+export class PlaceTable implements Places {
+  readonly #counts = new Map<string, number>();
+  /** Who waits, first come first. */
+  readonly #waiting = new Map<string, Waiter[]>();
+
+  get size(): number {
+    return this.#counts.size;
+  }
+
+  enter(key: string, max: number): Entry {
+    const count = this.#counts.get(key) ?? 0;
+    if (count >= max) return 'full';
+    this.#counts.set(key, count + 1);
+    return 'entered';
+  }
+
+  /** A place that somebody waits for passes to him: it is never seen free. */
+  leave(key: string): void {
+    const count = this.#counts.get(key);
+    if (count === undefined) throw new RangeError('leave without enter');
+    const next = this.#next(key);
+    if (next !== null) return queueMicrotask(() => this.#pass(key, next));
+    if (count === 1) this.#counts.delete(key);
+    else this.#counts.set(key, count - 1);
+  }
+
+  whenFree(key: string, max: number, patience: 'brief' | 'patient', done: (isEntered: boolean) => void): PlaceTicket {
+    const waiter: Waiter = { done };
+    const entry = this.enter(key, max);
+    if (entry === 'entered') queueMicrotask(() => this.#pass(key, waiter));
+    else if (patience === 'brief') queueMicrotask(() => waiter.done?.(false));
+    else this.#wait(key, waiter);
+    return { cancel: () => this.#cancel(key, waiter) };
+  }
+
+  close(): void {
+    this.#waiting.clear();
+  }
+
+  /** Who was promised the place may have gone meanwhile. */
+  #pass(key: string, waiter: Waiter): void {
+    const { done } = waiter;
+    waiter.done = null;
+    if (done === null) this.leave(key);
+    else done(true);
+  }
+
+  #wait(key: string, waiter: Waiter): void {
+    const queue = this.#waiting.get(key);
+    if (queue === undefined) this.#waiting.set(key, [waiter]);
+    else queue.push(waiter);
+  }
+
+  #cancel(key: string, waiter: Waiter): void {
+    waiter.done = null;
+    const queue = this.#waiting.get(key);
+    const at = queue?.indexOf(waiter) ?? -1;
+    if (queue === undefined || at < 0) return;
+    queue.splice(at, 1);
+    if (queue.length === 0) this.#waiting.delete(key);
+  }
+
+  #next(key: string): Waiter | null {
+    const queue = this.#waiting.get(key);
+    const waiter = queue?.shift() ?? null;
+    if (queue?.length === 0) this.#waiting.delete(key);
+    return waiter;
+  }
+}

@@ -1,0 +1,65 @@
+import type { Clock, Timer } from '../core/clock.ts';
+import type { Store } from '../core/store.ts';
+import { bucketKeys, epochKey, TAG_COUNT } from './redis-keys.ts';
+import { LEASE_SCRIPT, leaseArgs, TOUCH_SCRIPT } from './redis-script.ts';
+
+const BEGIN_MS = 25;
+const TOUCHES_PER_TURN = 16;
+
+/** What is asked of the script before anybody waits for it: nothing, of a bucket of its own. */
+const NOTHING = { perSecond: 1, burst: 1, want: 0, atLeast: 1, have: 0, back: 0, debt: 0, deadAfterMs: 1000, target: 1 };
+
+/**
+ * Begins the epoch of every tag as soon as the store is there: buckets that are unknown then are worth what passes from here on.
+ * Does the same a few tags at a time later, for those that were lost.
+ */
+export class RedisEpochs {
+  readonly #store: Store;
+  readonly #prefix: string;
+  readonly #holder: string;
+  readonly #beginning: Timer;
+  #next = 0;
+
+  constructor(store: Store, clock: Clock, prefix: string, holder: string) {
+    this.#store = store;
+    this.#prefix = prefix;
+    this.#holder = holder;
+    this.#beginning = clock.every(BEGIN_MS, () => this.#begin());
+  }
+
+  /** Rejects when the store does not answer. */
+  async touch(tag: number): Promise<void> {
+    await this.#store.run(TOUCH_SCRIPT, [epochKey(this.#prefix, tag)], []);
+  }
+
+  /** The tags whose turn it is. */
+  turn(): readonly number[] {
+    const first = this.#next;
+    this.#next = (first + TOUCHES_PER_TURN) % TAG_COUNT;
+    return Array.from({ length: TOUCHES_PER_TURN }, (_, at) => (first + at) % TAG_COUNT);
+  }
+
+  close(): void {
+    this.#beginning.cancel();
+  }
+
+  #begin(): void {
+    if (this.#store.state !== 'ready') return;
+    this.close();
+    this.#warmUp().catch(() => undefined);
+  }
+
+  /** The first calls of a connection load scripts, and those of a process compile the way to them: slower than anybody may wait. */
+  async #warmUp(): Promise<void> {
+    await this.touch(0);
+    await this.#askNothing(0);
+    for (let tag = 0; tag < TAG_COUNT; tag++) {
+      await Promise.all([this.touch(tag), this.#askNothing(tag)]);
+    }
+  }
+
+  async #askNothing(number: number): Promise<void> {
+    const { keys } = bucketKeys(this.#prefix, `nothing ${number}`);
+    await this.#store.run(LEASE_SCRIPT, keys, leaseArgs({ ...NOTHING, holder: this.#holder, number: number + 1 }));
+  }
+}

@@ -1,0 +1,154 @@
+import type { StoreReply, StoreScript } from '../core/store.ts';
+
+/**
+ * One step of a bucket in Redis, atomically and by the clock of Redis alone.
+ *
+ * A bucket is a hash: `x` its level, `t` the moment (µs) up to which refill is credited, and per holder one field
+ * `h:<id>` = tokens held, number of its last ask, moment (µs) at which it is taken for dead. Levels are whole millionths of a token,
+ * so refill is µs × tokens per second without rounding; what a fraction is worth stays in `t`, which is rounded up. Doubles
+ * hold both exactly (10^12 and 2 × 10^15 at most).
+ *
+ * With L the tokens held, x ≤ b − L always; only refill raises x + L. A holder that is late counts as having spent all, from
+ * its moment on. An ask that is older than the last one of its holder changes nothing and is told so. A bucket that does not exist
+ * was full or was lost with the epoch: it is worth what the time since the epoch began is worth. In the epoch's first
+ * moments holders that have not called yet are allowed for with a tenth of the burst.
+ *
+ * KEYS: bucket, epoch. ARGV: tokens per second, burst, want, at least, holder, number of the ask, tokens the holder still has, tokens it gives
+ * back, tokens it spent while there was no Redis, µs after which a silent holder is dead, tokens that a denied holder waits for. Answers granted
+ * (−1: stale), ms to wait, tokens left, holders alive.
+ */
+const LUA = `
+local TOKEN = 1000000
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local want, least = tonumber(ARGV[3]), math.max(1, tonumber(ARGV[4]))
+local me, number = 'h:' .. ARGV[5], tonumber(ARGV[6])
+local have, back, debt = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local life = tonumber(ARGV[10])
+local target = tonumber(ARGV[11])
+
+local epoch = tonumber(redis.call('GET', KEYS[2]) or '')
+if not epoch or epoch > now then
+  epoch = now
+  redis.call('SET', KEYS[2], string.format('%.0f', now))
+end
+local age = now - epoch
+local reserve = age < life and math.floor(burst / 10) or 0
+
+local level, at, held, alive, late, mine = nil, now, 0, 1, {}, nil
+local fields = redis.call('HGETALL', KEYS[1])
+for i = 1, #fields, 2 do
+  local name, value = fields[i], fields[i + 1]
+  if name == 'x' then level = tonumber(value)
+  elseif name == 't' then at = tonumber(value)
+  else
+    local tokens, count, dies = string.match(value, '^(%d+) (%d+) (%d+)$')
+    local holder = { name = name, tokens = tonumber(tokens), count = tonumber(count), dies = tonumber(dies) }
+    held = held + holder.tokens
+    if name == me then mine = holder end
+    if holder.dies <= now then late[#late + 1] = holder
+    elseif name ~= me then alive = alive + 1 end
+  end
+end
+if mine and mine.count >= number then return { -1, 0, 0, 0 } end
+if at > now + 1 then at = now end
+if not level then level = math.min(burst * TOKEN, math.floor(age * rate)) end
+
+local function refill(upto)
+  local cap = (burst - held - reserve) * TOKEN
+  local gained = math.floor(math.max(0, upto - at) * rate)
+  if level + gained >= cap then
+    level = math.min(level, cap)
+    if gained > 0 then level = cap end
+    at = math.max(at, upto)
+  elseif gained > 0 then
+    level = level + gained
+    at = at + math.ceil(gained / rate * 4) / 4
+  end
+end
+
+table.sort(late, function (one, other) return one.dies < other.dies end)
+for _, holder in ipairs(late) do
+  refill(holder.dies)
+  held = held - holder.tokens
+  if holder == mine then mine = nil end
+  redis.call('HDEL', KEYS[1], holder.name)
+end
+refill(now)
+
+local before = mine and mine.tokens or 0
+held = held - before + have
+level = level + (math.min(back, math.max(0, before - have)) - debt) * TOKEN
+level = math.min(level, (burst - held - reserve) * TOKEN)
+level = math.max(level, -burst * TOKEN)
+
+local whole, granted, wait = math.floor(level / TOKEN), 0, 0
+if want > 0 then
+  if whole >= least then
+    granted = math.min(want, whole)
+    level = level - granted * TOKEN
+    held = held + granted
+  else
+    wait = math.max(1, math.ceil((target * TOKEN - level) / rate / 1000))
+  end
+end
+
+local total = have + granted
+redis.call('HSET', KEYS[1], 'x', string.format('%.0f', level), 't', string.format('%.2f', at),
+  me, string.format('%.0f %.0f %.0f', total, number, now + life))
+local full = math.ceil((burst * TOKEN - level) / rate / 1000)
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', full + math.ceil(life / 1000) + 1000))
+return { granted, math.min(wait, 2147483647), math.max(0, math.floor(level / TOKEN)), alive }
+`;
+
+/** Begins the epoch of a tag, if it has none. */
+export const TOUCH_SCRIPT: StoreScript = {
+  name: 'touch',
+  lua: `
+local clock = redis.call('TIME')
+redis.call('SET', KEYS[1], string.format('%.0f', clock[1] * 1000000 + clock[2]), 'NX')
+return 1
+`,
+};
+
+export const LEASE_SCRIPT: StoreScript = { name: 'lease', lua: LUA };
+
+/** What a holder says and asks in one call. Tokens are whole. */
+export interface LeaseCall {
+  readonly perSecond: number;
+  readonly burst: number;
+  readonly want: number;
+  readonly atLeast: number;
+  readonly holder: string;
+  /** Grows with each call of the holder on this key. */
+  readonly number: number;
+  readonly have: number;
+  readonly back: number;
+  readonly debt: number;
+  readonly deadAfterMs: number;
+  /** When denied: until so many are there. */
+  readonly target: number;
+}
+
+export interface LeaseReply {
+  readonly granted: number;
+  readonly waitMs: number;
+  readonly left: number;
+  /** Hosts that have called on this key lately, this one included. */
+  readonly hosts: number;
+}
+
+export function leaseArgs(call: LeaseCall): readonly (string | number)[] {
+  const { perSecond, burst, want, atLeast, holder, number, have, back, debt, deadAfterMs, target } = call;
+  return [perSecond, burst, want, atLeast, holder, number, have, back, debt, deadAfterMs * 1000, target];
+}
+
+/** Null: the call came too late, behind a later one of the same holder, and changed nothing. Throws TypeError for anything else. */
+export function decodeLease(reply: StoreReply): LeaseReply | null {
+  const numbers = Array.isArray(reply) ? reply.filter((value): value is number => Number.isSafeInteger(value)) : [];
+  const [granted, waitMs, left, hosts, ...rest] = numbers;
+  const isWhole = granted !== undefined && waitMs !== undefined && left !== undefined && hosts !== undefined && rest.length === 0;
+  if (!isWhole || !Array.isArray(reply) || reply.length !== 4) throw new TypeError('no answer of the lease script');
+  return granted < 0 ? null : { granted, waitMs, left, hosts };
+}

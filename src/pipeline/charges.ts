@@ -1,0 +1,137 @@
+import { clientNetwork } from '../core/client-network.ts';
+import type { RateLimitSettings, ToolLimit } from '../core/config.ts';
+import type { Charge, LimitName } from '../core/limit.ts';
+import type { LimitSpec, Principal } from '../core/principal.ts';
+import { budgetKey } from './budget-key.ts';
+
+/** A charge, and what answers and records say of its limit. */
+export interface NamedCharge extends Charge {
+  /** Value of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers): `"principal";q=10;w=1`. */
+  readonly policy: string;
+  /** The rule in words, for audit and log; never for the client. */
+  readonly rule: string;
+}
+
+/** Finds the first of `rate_limit.tool_limits` that matches; −1 for none. */
+type ToolIndex = (server: string, tool: string) => number;
+
+/** Longer names are no names that MCP knows: those of one caller and server share one bucket. */
+const MAX_TOOL_CHARS = 128;
+const NONE: readonly NamedCharge[] = Object.freeze([]);
+
+/** What a request takes, stage by stage; worked out once per caller where that is possible. */
+export class ChargeBook {
+  readonly #settings: RateLimitSettings;
+  readonly #toolIndex: ToolIndex;
+  readonly #addressPolicy: string;
+  readonly #budgets = new Map<Principal, Budget>();
+  /** Of the limits that principals have: as many as the configuration has. */
+  readonly #policies = new Map<LimitSpec, string>();
+
+  constructor(settings: RateLimitSettings, toolIndex: ToolIndex) {
+    this.#settings = settings;
+    this.#toolIndex = toolIndex;
+    this.#addressPolicy = settings.address === null ? '' : policyText('address', settings.address);
+  }
+
+  /** Before authentication; empty without `rate_limit.ip`. */
+  ofAddress(clientIp: string): readonly NamedCharge[] {
+    const { address, isEnabled } = this.#settings;
+    if (address === null || !isEnabled) return NONE;
+    const key = `address:${clientNetwork(clientIp)}`;
+    return [{ limit: 'address', key, spec: address, tokens: 1, policy: this.#addressPolicy, rule: 'rate_limit.ip' }];
+  }
+
+  /** Kept for principals that the configuration names; anonymous callers are as many as there are addresses. */
+  budgetOf(who: Principal, clientIp: string): Budget {
+    if (who.provider === 'anonymous') return this.#make(budgetKey(who, clientIp), who.limit);
+    let budget = this.#budgets.get(who);
+    if (budget === undefined) {
+      budget = this.#make(who.key, who.limit);
+      this.#budgets.set(who, budget);
+    }
+    return budget;
+  }
+
+  #make(key: string, limit: LimitSpec): Budget {
+    let policy = this.#policies.get(limit);
+    if (policy === undefined) {
+      policy = policyText('principal', limit);
+      this.#policies.set(limit, policy);
+    }
+    const own = { limit: 'principal', key, spec: limit, tokens: 1, policy, rule: 'rate of the caller' } as const;
+    return new Budget(own, this.#settings, this.#toolIndex);
+  }
+}
+
+/** The buckets of one caller. */
+export class Budget {
+  /** Of all that is kept for the caller. */
+  readonly key: string;
+  /** What each of its requests takes; empty when nobody is limited. */
+  readonly own: readonly NamedCharge[];
+  readonly #settings: RateLimitSettings;
+  readonly #toolIndex: ToolIndex;
+  /** By index of the tool limit, and by method: as many as the configuration has. */
+  #ofTools: (readonly NamedCharge[] | undefined)[] | null = null;
+  #ofMethods: Map<string, readonly NamedCharge[]> | null = null;
+
+  constructor(own: NamedCharge, settings: RateLimitSettings, toolIndex: ToolIndex) {
+    this.key = own.key;
+    this.own = settings.isEnabled ? [own] : NONE;
+    this.#settings = settings;
+    this.#toolIndex = toolIndex;
+  }
+
+  /** What a message takes beside `own`, in this order: tool, method, the rest of its cost. */
+  ofMessage(server: string, method: string, tool: string): readonly NamedCharge[] {
+    if (this.own.length === 0) return NONE;
+    if (method !== 'tools/call') return this.#ofMethod(method);
+    const index = this.#toolIndex(server, tool);
+    if (index < 0) return this.#ofOtherTool(server, tool);
+    this.#ofTools ??= [];
+    return (this.#ofTools[index] ??= this.#ofTool(this.#settings.tools[index] as ToolLimit));
+  }
+
+  #ofTool({ pattern, limit, cost }: ToolLimit): readonly NamedCharge[] {
+    const text = JSON.stringify(pattern);
+    const charges = [...this.#ofMethod('tools/call')];
+    if (limit !== null) charges.unshift(charge('tool', `tool:${this.key}\n${text}`, limit, `rate_limit.tool_limits ${text}`));
+    const [own] = this.own;
+    if (cost > 1 && own !== undefined) charges.push({ ...own, tokens: cost - 1, rule: `cost of rate_limit.tool_limits ${text}` });
+    return charges;
+  }
+
+  /** Not kept: clients invent these names. Never a key of a pattern, as those begin with a quotation mark. */
+  #ofOtherTool(server: string, tool: string): readonly NamedCharge[] {
+    const { perToolDefault } = this.#settings;
+    const ofMethod = this.#ofMethod('tools/call');
+    if (perToolDefault === null) return ofMethod;
+    const name = tool.length > MAX_TOOL_CHARS ? '' : tool;
+    return [charge('tool', `tool:${this.key}\n${server}\n${name}`, perToolDefault, 'rate_limit.per_tool_default'), ...ofMethod];
+  }
+
+  #ofMethod(method: string): readonly NamedCharge[] {
+    const { methods } = this.#settings;
+    if (methods.length === 0) return NONE;
+    const known = this.#ofMethods?.get(method);
+    if (known !== undefined) return known;
+    const found = methods.find((limit) => limit.method === method);
+    if (found === undefined) return NONE;
+    const rule = `rate_limit.method_limits ${JSON.stringify(method)}`;
+    const charges = [charge('method', `method:${this.key}\n${method}`, found.limit, rule)];
+    this.#ofMethods ??= new Map();
+    this.#ofMethods.set(method, charges);
+    return charges;
+  }
+}
+
+function charge(limit: LimitName, key: string, spec: LimitSpec, rule: string): NamedCharge {
+  return { limit, key, spec, tokens: 1, policy: policyText(limit, spec), rule };
+}
+
+/** `q`: the quota, `w`: the seconds in which all of it comes back, rounded up. */
+function policyText(limit: LimitName, { burst, perSecond }: LimitSpec): string {
+  const quota = Math.max(1, Math.floor(burst));
+  return `"${limit}";q=${quota};w=${Math.max(1, Math.ceil(quota / perSecond))}`;
+}

@@ -1,0 +1,111 @@
+import type { Timer } from '../core/clock.ts';
+import type { Envelope } from '../core/envelope.ts';
+import type { PlaceTicket } from '../core/limit.ts';
+import type { Refusal } from '../core/refusal.ts';
+import type { Health, InFlight, ReplySink, RequestOptions } from '../core/upstream.ts';
+
+/** What a call tells its gate. */
+export interface CallGate {
+  /** It is over, however: called once. Null: its end tells nothing of the upstream. */
+  onOver(call: GatedCall, health: Health | null): void;
+}
+
+/**
+ * One request between the caller and the upstream: waits for its place, is sent, and gives the place back when the upstream
+ * is done with it. Listens on for a client that is gone, because how the request ends still tells of the upstream.
+ */
+export class GatedCall implements ReplySink, InFlight {
+  readonly options: RequestOptions;
+  /** Null once it was sent: the upstream has its own copy. */
+  message: Envelope | null;
+  isProbe = false;
+  hasPlace = false;
+  isOver = false;
+  sentMs = 0;
+  /** While it waits. */
+  ticket: PlaceTicket | null = null;
+  late: Timer | null = null;
+  readonly bytes: number;
+  /** The client's id as raw JSON; empty where no cancellation has to find it. */
+  readonly idToken: string;
+  readonly #gate: CallGate;
+  #client: ReplySink | null;
+  #flight: InFlight | null = null;
+  #whenOver: (() => void) | null = null;
+
+  constructor(gate: CallGate, message: Envelope, options: RequestOptions, client: ReplySink, idToken: string) {
+    this.#gate = gate;
+    this.message = message;
+    this.options = options;
+    this.bytes = message.bytes.length;
+    this.idToken = idToken;
+    this.#client = client;
+  }
+
+  get principalKey(): string {
+    return this.options.principalKey;
+  }
+
+  sent(flight: InFlight): void {
+    this.#flight = flight;
+    this.message = null;
+  }
+
+  /** It ends without an answer, for a reason of the gateway. */
+  end(): void {
+    this.#over(null);
+  }
+
+  /** The same, and the client is told. */
+  fail(refusal: Refusal, detail: string): void {
+    this.onFail(refusal, detail);
+  }
+
+  detach(whenOver: () => void): void {
+    this.#client = null;
+    if (this.isOver) return whenOver();
+    this.#whenOver = whenOver;
+    if (this.#flight === null) this.#over(null);
+    else this.#flight.resume();
+  }
+
+  resume(): void {
+    this.#flight?.resume();
+  }
+
+  onStream(): void {
+    this.#client?.onStream();
+  }
+
+  onMessage(bytes: Buffer): boolean {
+    return this.#client?.onMessage(bytes) ?? true;
+  }
+
+  onReply(bytes: Buffer, isError: boolean, code: number): void {
+    this.#over('alive');
+    this.#client?.onReply(bytes, isError, code);
+  }
+
+  onFail(refusal: Refusal, detail: string, health?: Health): void {
+    if (this.isOver) return;
+    this.#over(health ?? null);
+    this.#client?.onFail(refusal, detail);
+  }
+
+  onCancelled(): void {
+    if (this.isOver) return;
+    this.#over(null);
+    this.#client?.onCancelled();
+  }
+
+  #over(health: Health | null): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.message = null;
+    this.ticket?.cancel();
+    this.late?.cancel();
+    this.#gate.onOver(this, health);
+    this.#whenOver?.();
+    this.#whenOver = null;
+  }
+}
