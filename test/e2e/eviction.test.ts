@@ -64,6 +64,7 @@ it('row 144: 101,000 identities are forgotten once idle, three times over, and t
     config: {
       server: { workers: 0, trusted_proxies: ['127.0.0.1'], admin: { port: 0 } },
       auth: { allow_anonymous: true, api_keys: keys.map((key, index) => keyEntry(`user-${index}`, key)) },
+      rate_limit: { idle_ttl_secs: 10 },
       audit: { enabled: false },
       upstream: stdioUpstream(),
     },
