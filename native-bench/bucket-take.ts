@@ -28,7 +28,7 @@ const out: LimitOutcome = {
 const keys = Array.from({ length: KEYS }, (_, i) => `api_key:user-${i}`);
 
 /** One charge of which the key changes: a request has its charges at hand, but not what the table knows of them. */
-function chargeOf(limit: LimitSpec): { charges: readonly Charge[]; key(index: number): void } {
+function chargeOf(limit: LimitSpec): { charges: readonly Charge[]; key: (index: number) => void } {
   const charge = { limit: 'principal', key: '', spec: limit, tokens: 1 } as const satisfies Charge;
   const mutable: { key: string } = charge;
   return { charges: [charge], key: (index) => void (mutable.key = keys[index] as string) };
