@@ -9,8 +9,8 @@ import { refuse } from './reply.ts';
 
 /** What a request costs its caller. The context then holds the figures of the limit that decided. */
 
-/** A limiter answers within 20 ms; one that still does not know after this long is at fault, and nothing passes it. */
-const MAX_WAIT_MS = 250;
+/** A limiter answers within 100 ms of a loop that turns; one that still does not know after this long is at fault, and nothing passes it. */
+const MAX_WAIT_MS = 2_000;
 
 /** Goes on when all charges of a stage are taken (null), or one was refused: at once, unless the limiter has to ask. `nowMs`: when. */
 type Next = (limited: Refusal | null, nowMs: number) => void;

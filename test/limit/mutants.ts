@@ -4,7 +4,7 @@ import { applyGrant, generationOf } from '../../src/limit/lease-memory.ts';
 import { LocalShare } from '../../src/limit/local-share.ts';
 import { MemoryAuthority } from '../../src/limit/memory-authority.ts';
 import type { AuthorityOptions } from '../../src/limit/memory-authority.ts';
-import type { Parts } from './simulation.ts';
+import type { Parts } from './sim-plan.ts';
 
 /** An authority of which single messages are falsified. */
 class Falsified implements LimitAuthority {

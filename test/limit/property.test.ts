@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { MUTANTS } from './mutants.ts';
 import { randomPlan } from './random-plan.ts';
 import { Simulation } from './simulation.ts';
-import type { Parts, Plan, Run } from './simulation.ts';
+import type { Parts, Plan, Run } from './sim-plan.ts';
 import { worstExcess } from './windows.ts';
 
 /** `SEED=n` replays one schedule; `RUNS=n` draws more of them. */

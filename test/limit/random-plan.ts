@@ -1,6 +1,6 @@
 import type { FailMode, LimitSpec } from '../../src/core/principal.ts';
-import { randomOf } from './simulation.ts';
-import type { Fault, Plan } from './simulation.ts';
+import { randomOf } from './sim-plan.ts';
+import type { Fault, Plan } from './sim-plan.ts';
 
 interface Draw {
   between(from: number, to: number): number;
