@@ -84,12 +84,22 @@ function figuresOf(result: OpenLoopResult, cpuUs: number, secs: number): Record<
 }
 
 async function generate(bench: Bench, target: Target, plan: RequestPlan, perSec: number, secs: number): Promise<OpenLoopResult> {
+  return await openLoop(bench, target, plan, { perSec, secs, connections: CONNECTIONS });
+}
+
+/** One load at a constant rate, by a process of its own; throws when an answer was wrong. */
+export async function openLoop(
+  bench: Bench,
+  target: Target,
+  plan: RequestPlan,
+  load: Pick<OpenLoopJob, 'perSec' | 'secs' | 'connections' | 'isTraced'>,
+): Promise<OpenLoopResult> {
   const { hostname: host, port } = new URL(target.url);
-  const job: OpenLoopJob = { host, port: Number(port), heads: headsOf(target, plan), plan, perSec, secs, connections: CONNECTIONS };
-  const file = join(bench.dir, 'open-loop.json');
+  const job: OpenLoopJob = { host, port: Number(port), heads: headsOf(target, plan), plan, ...load };
+  const file = join(bench.dir, `open-loop-${port}.json`);
   await writeFile(file, JSON.stringify(job), { mode: 0o600 });
   const result = JSON.parse(await finish(startPunctual('the generator', [main, file]))) as OpenLoopResult;
   if (result.wrong > 0)
-    throw new Error(`${target.name}: ${result.wrong} wrong answers of ${result.requests} at ${perSec}/s. ${result.example}`);
+    throw new Error(`${target.name}: ${result.wrong} wrong answers of ${result.requests} at ${load.perSec}/s. ${result.example}`);
   return result;
 }

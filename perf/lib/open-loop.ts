@@ -16,7 +16,12 @@ export interface OpenLoopJob {
   readonly perSec: number;
   readonly secs: number;
   readonly connections: number;
+  /** Keeps when each answer came, and takes refusals by a limit as answers too. */
+  readonly isTraced?: boolean;
 }
+
+/** When the request should have been sent (Unix time), how long its answer took from then, and the status of that. */
+export type TracedAnswer = readonly [dueMs: number, ms: number, status: number];
 
 export interface OpenLoopResult {
   readonly requests: number;
@@ -30,8 +35,12 @@ export interface OpenLoopResult {
   /** How late the generator itself sent, whatever the server did, 99th percentile. */
   readonly lagP99Ms: number;
   readonly cpuUs: number;
+  /** In the order of their coming; empty unless they were to be kept. */
+  readonly answers: readonly TracedAnswer[];
 }
 
+/** What limits refuse with: too much, or nobody could be asked. */
+const REFUSALS: readonly number[] = [429, 503];
 /** Longest sleep in one go: answers that arrive meanwhile are noticed that much later. */
 const MAX_SLEEP_MS = 0.1;
 const SETTLE_TIMEOUT_MS = 10_000;
@@ -55,6 +64,7 @@ export class OpenLoop {
   readonly #lag = new Histogram();
   readonly #idle: Connection[] = [];
   readonly #waiting: number[] = [];
+  readonly #answers: TracedAnswer[] = [];
   readonly #sleepCell = new Int32Array(new SharedArrayBuffer(4));
   #due = 0;
   #sent = 0;
@@ -120,9 +130,12 @@ export class OpenLoop {
   }
 
   #onResponse(connection: Connection, status: number, body: string): void {
-    this.#latency.record((performance.now() - connection.intendedMs) * 1_000);
+    const ms = performance.now() - connection.intendedMs;
+    this.#latency.record(ms * 1_000);
     this.#answered += 1;
-    if (!this.#verifier.isRight(status, body, connection.id)) {
+    const isTraced = this.#job.isTraced === true;
+    if (isTraced) this.#answers.push([performance.timeOrigin + connection.intendedMs, ms, status]);
+    if (!(isTraced && REFUSALS.includes(status)) && !this.#verifier.isRight(status, body, connection.id)) {
       this.#wrong += 1;
       this.#example ||= `${status} ${body.slice(0, 200)}`;
     }
@@ -163,6 +176,7 @@ export class OpenLoop {
       maxMs: this.#latency.maxUs / 1_000,
       lagP99Ms: this.#lag.percentileUs(99) / 1_000,
       cpuUs,
+      answers: this.#answers,
     };
   }
 }

@@ -94,9 +94,10 @@ describe.each([
 });
 
 describe('the open loop', () => {
-  async function run(target: Target, perSec: number, secs: number, connections = 8): Promise<OpenLoopResult> {
+  async function run(target: Target, perSec: number, secs: number, connections = 8, isTraced = false): Promise<OpenLoopResult> {
     const { hostname: host, port } = new URL(target.url);
-    return await new OpenLoop({ host, port: Number(port), heads: headsOf(target, plan), plan, perSec, secs, connections }).run();
+    const job = { host, port: Number(port), heads: headsOf(target, plan), plan, perSec, secs, connections, isTraced };
+    return await new OpenLoop(job).run();
   }
 
   it('sends as many requests as the rate asks for, and finds nothing wrong with right answers', async () => {
@@ -109,6 +110,19 @@ describe('the open loop', () => {
   it.each(FAULTS)('counts answers with %s', async (_fault, answer) => {
     const { wrong, requests } = await run(await serve(answer), 300, 1);
     expect([wrong, requests]).toEqual([100, 300]);
+  });
+
+  it('keeps every answer when told to, with refusals by a limit, which are not wrong then', async () => {
+    const target = await serve((call, number) => ({ ...right(call, number), status: number % 3 === 0 ? 429 : 200 }));
+    const startMs = Date.now();
+    const { wrong, answers } = await run(target, 300, 1, 8, true);
+    expect([wrong, answers.length, answers.filter(([, , status]) => status === 429).length]).toEqual([0, 300, 100]);
+    for (const [dueMs, ms] of answers) expect([dueMs > startMs - 50, dueMs < Date.now(), ms > 0]).toEqual([true, true, true]);
+  });
+
+  it.each(FAULTS)('counts answers with %s also when every answer is kept', async (_fault, answer) => {
+    const { wrong, answers } = await run(await serve(answer), 300, 1, 8, true);
+    expect([wrong, answers.length]).toEqual([100, 300]);
   });
 
   it('counts the time a request had to wait because the server was slow with others', async () => {

@@ -17,10 +17,14 @@ async function folderWith(...commands: readonly string[]): Promise<string> {
 
 describe('the tools of a perf run', () => {
   it('are all on the path, or are named with their packages', async () => {
-    const [all, one, none] = [await folderWith('wrk', 'nginx', 'openssl'), await folderWith('nginx', 'openssl'), await folderWith()];
+    const [all, one, none] = [
+      await folderWith('wrk', 'nginx', 'openssl', 'redis-server'),
+      await folderWith('nginx', 'openssl', 'redis-server'),
+      await folderWith(),
+    ];
     expect(toolProblem(`/nowhere:${all}`)).toBeNull();
     expect(toolProblem(one)).toMatch(/not installed: wrk\.[\s\S]+apt-get install --no-install-recommends wrk\n/);
-    expect(toolProblem(none)).toMatch(/not installed: wrk, nginx, openssl\.[\s\S]+ wrk nginx-light openssl\n/);
+    expect(toolProblem(none)).toMatch(/not installed: wrk, nginx, openssl, redis-server\.[\s\S]+ wrk nginx-light openssl redis-server\n/);
   });
 
   it('are looked for where Debian puts servers', () => {
@@ -29,7 +33,7 @@ describe('the tools of a perf run', () => {
 
   it('end the run before anything is started when one is missing', async () => {
     const { code, stdout, stderr } = await runProgram(process.execPath, [join(REPOSITORY, 'perf/run.ts')], {
-      env: { PATH: await folderWith('nginx', 'openssl') },
+      env: { PATH: await folderWith('nginx', 'openssl', 'redis-server') },
     });
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toContain('not installed: wrk');
