@@ -22,7 +22,8 @@ export function isSingleForm(upstream: Section): boolean {
 export function transportOf(section: Section): TransportName {
   const stated = section.maybeText('transport');
   if (stated !== null) return section.choice('transport', ['stdio', 'http', 'sse', 'websocket']);
-  return section.isSet('url') && !section.isSet('command') ? 'http' : 'stdio';
+  if (!section.isSet('url') || section.isSet('command')) return 'stdio';
+  return /^ws/i.test(section.maybeText('url') ?? '') ? 'websocket' : 'http';
 }
 
 export function buildUpstream(section: Section, baseDir: string): UpstreamSettings {
@@ -42,7 +43,7 @@ export function buildUpstream(section: Section, baseDir: string): UpstreamSettin
     breaker: buildBreaker(section.section('breaker')),
     maxResponseBytes: section.number('max_response_size'),
     stdio: transport === 'stdio' ? buildStdio(section, baseDir) : null,
-    http: transport === 'http' ? buildHttp(section) : null,
+    http: transport === 'stdio' ? null : buildHttp(section),
   };
 }
 

@@ -29,9 +29,12 @@ function checkServerKeys(section: Section, isNameNeeded: boolean, problems: Prob
   for (const name of isStdio ? HTTP_KEYS : STDIO_KEYS) {
     if (section.isSet(name)) problems.error(section.at(name), `has no meaning with transport "${transport}"`);
   }
+  if (transport !== 'http' && !isStdio && section.isSet('strip_prefix'))
+    problems.error(section.at('strip_prefix'), `has no meaning with transport "${transport}"`);
   const url = section.maybeText('url');
-  if (transport === 'http' && url !== null && /^ws/i.test(url))
-    problems.error(section.at('url'), 'must be an http or https URL with transport "http"');
+  const isWebSocket = transport === 'websocket';
+  if (!isStdio && url !== null && /^ws/i.test(url) !== isWebSocket)
+    problems.error(section.at('url'), `must be ${isWebSocket ? 'a ws or wss' : 'an http or https'} URL with transport "${transport}"`);
   refuseSameHeaders(section, problems);
   if (section.number('timeout_max_secs') < section.number('timeout_secs'))
     problems.error(section.at('timeout_max_secs'), 'is shorter than timeout_secs');

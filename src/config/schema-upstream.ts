@@ -36,10 +36,12 @@ export const SERVER_FIELDS: Fields = {
     false,
     '`http`: appends what follows the name or prefix in the request path to `url`; otherwise every request goes to `url` itself.',
   ),
-  transport: choice(['stdio', 'http'], null, 'How the server is reached. Default: `stdio` with `command`, `http` with `url`.', [
-    'sse',
-    'websocket',
-  ]),
+  transport: choice(
+    ['stdio', 'http', 'websocket'],
+    null,
+    'How the server is reached. Default: `stdio` with `command`, `http` with `url`, `websocket` with a `url` that begins with `ws`.',
+    ['sse'],
+  ),
   command: text(null, '`stdio`: program to start, without a shell.', { check: checkNoNul, sensitivity: 'references' }),
   args: textList([], '`stdio`: its arguments, passed as they are.', {
     check: checkNoNul,
@@ -56,24 +58,32 @@ export const SERVER_FIELDS: Fields = {
   ),
   cwd: text(null, '`stdio`: its working directory; relative to the configuration file.', { check: checkNoNul }),
   allow_shell: flag(false, '`stdio`: permits a shell as `command`.'),
-  url: text(null, '`http`: URL of the MCP endpoint.', { check: checkUpstreamUrl, sensitivity: 'references' }),
-  headers: textMap("`http`: headers sent with every request. The client's own credentials are never forwarded.", {
-    sensitivity: 'secret',
-    checkName: checkUpstreamHeader,
-    check: checkHeaderValue,
+  url: text(null, 'Not `stdio`: URL of the MCP endpoint; `websocket`: begins with `ws:` or `wss:`.', {
+    check: checkUpstreamUrl,
+    sensitivity: 'references',
   }),
-  allow_private_networks: flag(false, '`http`: permits private and loopback addresses. Cloud metadata addresses stay refused.'),
+  headers: textMap(
+    "Not `stdio`: headers sent with every request, of a WebSocket with its upgrade. The client's own credentials are never forwarded.",
+    {
+      sensitivity: 'secret',
+      checkName: checkUpstreamHeader,
+      check: checkHeaderValue,
+    },
+  ),
+  allow_private_networks: flag(false, 'Not `stdio`: permits private and loopback addresses. Cloud metadata addresses stay refused.'),
   timeout_secs: number(0.05, DAY_SECS, 30, 'Longest wait for an answer; progress starts it anew.', { hardened: 15 }),
   timeout_max_secs: number(0.05, DAY_SECS, 600, 'Longest time for a request whatever its progress.', { hardened: 120 }),
   max_concurrency: integer(
     0,
     1_000_000,
     1024,
-    'Requests in progress over all workers; 0 = the most that a worker ever keeps (4,096 for `http`, 10,000 for `stdio`).',
+    'Requests in progress over all workers; 0 = the most that a worker ever keeps (4,096 for `http`, 10,000 otherwise).',
   ),
   queue_secs: number(0, 3600, 0, 'Longest wait for a place when `max_concurrency` is reached; 0 = refused at once.'),
   queue_max: integer(1, 100_000, 256, 'Most requests that wait so, over all workers; each caller has its turn.'),
-  max_response_size: integer(1024, 256 * MIB, 10 * MIB, '`http`: largest answer in bytes.', { hardened: 4 * MIB }),
+  max_response_size: integer(1024, 256 * MIB, 10 * MIB, 'Not `stdio`: largest answer in bytes; of a WebSocket the largest message.', {
+    hardened: 4 * MIB,
+  }),
   max_line_size: integer(1024, 256 * MIB, 10 * MIB, '`stdio`: longest line in bytes.', { hardened: 4 * MIB }),
   required: flag(true, 'Whether `/ready` is 503 while the server is down.'),
   isolation: choice(['shared'], 'shared', 'Who shares a connection or child process.', ['principal', 'session']),

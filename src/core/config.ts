@@ -212,6 +212,7 @@ export interface UpstreamSettings {
   readonly breaker: BreakerSettings | null;
   readonly maxResponseBytes: number;
   readonly stdio: StdioSettings | null;
+  /** Of every transport that has a URL. */
   readonly http: HttpSettings | null;
 }
 

@@ -1,6 +1,6 @@
 import type { ConfigProblem, ConfigSnapshot, UpstreamSettings } from '../core/config.ts';
 import { refuseCommand } from './command.ts';
-import { checkUrl } from './ssrf.ts';
+import { checkUrl, WEBSOCKET_SCHEMES } from './ssrf.ts';
 
 /** Headers that the gateway or the connection itself sets; configured ones would contradict them. */
 const RESERVED: ReadonlySet<string> = new Set([
@@ -43,8 +43,9 @@ export function checkHeaders(headers: Readonly<Record<string, string>>): string 
   return new Set(names).size === names.length ? null : 'name a header twice';
 }
 
-function checkUpstream({ http, stdio }: UpstreamSettings, path: string): ConfigProblem[] {
-  const url = http === null ? null : checkUrl(http.url, http);
+function checkUpstream({ transport, http, stdio }: UpstreamSettings, path: string): ConfigProblem[] {
+  const schemes = transport === 'websocket' ? WEBSOCKET_SCHEMES : undefined;
+  const url = http === null ? null : checkUrl(http.url, http, schemes);
   const headers = http === null ? null : checkHeaders(http.headers);
   const command = stdio === null ? null : refuseCommand(stdio, null);
   return [problem(`${path}.url`, url), problem(`${path}.headers`, headers), problem(`${path}.command`, command)].flat();
@@ -53,7 +54,8 @@ function checkUpstream({ http, stdio }: UpstreamSettings, path: string): ConfigP
 function checkHeader(name: string, value: string): string | null {
   if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name)) return `${JSON.stringify(name)} is not a header name`;
   const lower = name.toLowerCase();
-  if (RESERVED.has(lower) || lower.startsWith('mcp-')) return `${lower} is set by the gateway and cannot be configured`;
+  if (RESERVED.has(lower) || lower.startsWith('mcp-') || lower.startsWith('sec-websocket-'))
+    return `${lower} is set by the gateway and cannot be configured`;
   return /^[\t\x20-\x7e\x80-\xff]*$/.test(value) ? null : `the value of ${lower} holds characters that a header cannot carry`;
 }
 

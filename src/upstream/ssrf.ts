@@ -8,6 +8,15 @@ export interface SsrfOptions {
   readonly arePrivateNetworksAllowed: boolean;
 }
 
+/** What a URL may begin with. */
+export interface Schemes {
+  readonly names: readonly string[];
+  readonly text: string;
+}
+
+const HTTP_SCHEMES: Schemes = { names: ['http:', 'https:'], text: 'http or https' };
+export const WEBSOCKET_SCHEMES: Schemes = { names: ['ws:', 'wss:'], text: 'ws or wss' };
+
 /** Names of cloud metadata services; what they resolve to is refused as well. */
 const METADATA_NAMES: ReadonlySet<string> = new Set([
   'metadata',
@@ -33,10 +42,10 @@ export const SSRF_REFUSED: string = 'ERR_SSRF_REFUSED';
  * every notation (`new URL` reads decimal, hex and octal forms). Null when nothing speaks against it, else the reason.
  * Names are checked again when they are resolved, by `guardedLookup`.
  */
-export function checkUrl(text: string, options: SsrfOptions): string | null {
+export function checkUrl(text: string, options: SsrfOptions, schemes: Schemes = HTTP_SCHEMES): string | null {
   const url = URL.parse(text);
   if (url === null) return 'is not a valid URL';
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') return `must be http or https, not ${url.protocol.slice(0, -1)}`;
+  if (!schemes.names.includes(url.protocol)) return `must be ${schemes.text}, not ${url.protocol.slice(0, -1)}`;
   if (url.username !== '' || url.password !== '') return 'must not contain a user name or password; use headers';
   if (url.hash !== '') return 'must not contain a fragment';
   return checkHost(url.hostname.replace(/^\[|\]$/g, ''), options);

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { McpWebSocketServer } from '../upstream/websocket-server.ts';
 import { isAlive, readRecord, runCli, startHttpUpstream, stdioUpstream, tempDir, waitUntil, type CliResult } from '../e2e/harness.ts';
 
 async function checkUpstream(upstream: unknown, args: readonly string[] = []): Promise<CliResult> {
@@ -58,6 +59,18 @@ describe('mcp-guard check-upstream', () => {
     const { code, stdout } = await checkUpstream({ transport: 'http', url: http.url, allow_private_networks: true }, ['--timeout', '2']);
     expect(code).toBe(1);
     expect(stdout).toMatch(/^default \(http\): FAILED: .+\n$/);
+  });
+
+  it('a WebSocket server is asked for a real initialize, and one that is none is named', async () => {
+    const server = await new McpWebSocketServer().listen();
+    const http = await startHttpUpstream();
+    const good = { name: 'a', url: server.url, allow_private_networks: true };
+    const bad = { name: 'b', url: http.url.replace('http:', 'ws:'), allow_private_networks: true };
+    const { code, stdout } = await checkUpstream({ servers: [good, bad] }, ['--timeout', '5']);
+    await server.stop();
+    const lines = stdout.trimEnd().split('\n');
+    expect([code, lines[0]]).toEqual([1, 'a (websocket): ok, fixture 1.2.3, protocol 2025-06-18']);
+    expect(lines[1]).toMatch(/^b \(websocket\): FAILED: .*instead of a WebSocket/);
   });
 
   it('a name that carries escape sequences reaches the terminal without them', async () => {

@@ -89,7 +89,16 @@ describe('checkUpstreams', () => {
     ['name = "a"\nurl = "https://x"\nallow_shell = true', 'upstream.servers[0].allow_shell has no meaning with transport "http"'],
     ['name = "a"\nurl = "https://u:p@x"', 'upstream.servers[0].url must not contain credentials: put them into headers'],
     ['name = "a"\nurl = "ftp://x"', expect.stringContaining('upstream.servers[0].url must be an http')],
-    ['name = "a"\nurl = "ws://x"', 'upstream.servers[0].url must be an http or https URL with transport "http"'],
+    ['name = "a"\ntransport = "http"\nurl = "ws://x"', 'upstream.servers[0].url must be an http or https URL with transport "http"'],
+    [
+      'name = "a"\ntransport = "websocket"\nurl = "https://x"',
+      'upstream.servers[0].url must be a ws or wss URL with transport "websocket"',
+    ],
+    ['name = "a"\nurl = "wss://x"\nstrip_prefix = true', 'upstream.servers[0].strip_prefix has no meaning with transport "websocket"'],
+    [
+      'name = "a"\ntransport = "websocket"\nurl = "ws://x"\ncommand = "x"',
+      'upstream.servers[0].command has no meaning with transport "websocket"',
+    ],
     ['name = "a"\nurl = "https://x/#f"', 'upstream.servers[0].url must not contain a fragment'],
     [
       'name = "a"\nurl = "https://x"\nheaders = { Host = "y" }',

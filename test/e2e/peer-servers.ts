@@ -10,6 +10,7 @@ const PACKAGES = join(REPOSITORY, 'node_modules', '@modelcontextprotocol');
 const EVERYTHING = join(PACKAGES, 'server-everything', 'dist', 'index.js');
 const FILESYSTEM = join(PACKAGES, 'server-filesystem', 'dist', 'index.js');
 const LOOPBACK_ONLY = join(REPOSITORY, 'test', 'upstream', 'fixtures', 'loopback-only.mjs');
+const SUPERGATEWAY = join(REPOSITORY, 'node_modules', 'supergateway', 'dist', 'index.js');
 const SDK_SERVER = join(import.meta.dirname, 'fixtures', 'sdk-server.ts');
 
 const children = new Set<ChildProcess>();
@@ -54,6 +55,14 @@ export async function everythingOverHttp(): Promise<string> {
   const port = await freePort();
   await started(['--import', LOOPBACK_ONLY, EVERYTHING, 'streamableHttp'], { PORT: String(port) }, /listening on port/);
   return `http://127.0.0.1:${port}/mcp`;
+}
+
+/** The same over stdio, behind a bridge to WebSocket. Returns its URL. */
+export async function everythingOverWebSocket(): Promise<string> {
+  const port = await freePort();
+  const bridged = ['--stdio', `${process.execPath} ${EVERYTHING} stdio`, '--outputTransport', 'ws', '--messagePath', '/message'];
+  await started(['--import', LOOPBACK_ONLY, SUPERGATEWAY, ...bridged, '--port', String(port)], {}, /Listening on port/);
+  return `ws://127.0.0.1:${port}/message`;
 }
 
 /** The fixture over HTTP; returns its URL. */

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { keyEntry, makeKey, startGateway } from './harness.ts';
-import { everythingOverHttp, everythingOverStdio } from './peer-servers.ts';
+import { everythingOverHttp, everythingOverStdio, everythingOverWebSocket } from './peer-servers.ts';
 import { CLIENTS, connectV1, type CallOptions, type Peer, type Target } from './peers.ts';
 
 const key = makeKey();
@@ -95,6 +95,13 @@ const PLACES: readonly (readonly [string, () => Promise<{ direct: Target; via: T
     async () => {
       const url = await everythingOverHttp();
       return { direct: { url }, via: await gatewayFor({ transport: 'http', url, allow_private_networks: true }, 2) };
+    },
+  ],
+  [
+    'over WebSocket, behind a bridge',
+    async () => {
+      const upstream = { transport: 'websocket', url: await everythingOverWebSocket(), allow_private_networks: true };
+      return { direct: everythingOverStdio(), via: await gatewayFor(upstream, 0) };
     },
   ],
 ];

@@ -43,6 +43,7 @@ describe('checkHeaders', () => {
     'Mcp-Session-Id',
     'MCP-Protocol-Version',
     'mcp-method',
+    'Sec-WebSocket-Key',
   ])('refuses %s', (name) => {
     expect(checkHeaders({ [name]: 'x' })).toContain(name.toLowerCase());
   });
