@@ -19,6 +19,7 @@ function eventsFor(io: CliIo, verbosity: number): UpstreamEvents {
     stateChanged: ignore,
     noise: ignore,
     restarted: ignore,
+    listChanged: ignore,
     circuitChanged: ignore,
     stderrLine: verbosity > 0 ? stderrLine : ignore,
   };

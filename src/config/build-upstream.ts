@@ -42,6 +42,7 @@ export function buildUpstream(section: Section, baseDir: string): UpstreamSettin
     queueMax: section.number('queue_max'),
     breaker: buildBreaker(section.section('breaker')),
     maxResponseBytes: section.number('max_response_size'),
+    listCacheMs: milliseconds(section.number('tool_cache_ttl_secs')),
     stdio: transport === 'stdio' ? buildStdio(section, baseDir) : null,
     http: transport === 'stdio' ? null : buildHttp(section),
   };

@@ -101,7 +101,12 @@ export const SERVER_FIELDS: Fields = {
     failures: integer(1, 10_000, 5, 'Consecutive failures (no connection, no answer in time, HTTP 5xx) that open it.'),
     open_secs: number(0.1, 3600, 30, 'How long it stays open; then one request finds out whether the server answers again.'),
   }),
-  tool_cache_ttl_secs: later(number(0, DAY_SECS, 300, 'How long tool lists are kept.'), [0]),
+  tool_cache_ttl_secs: number(
+    0,
+    DAY_SECS,
+    0,
+    'How long each worker keeps the lists of the server (tools, resources, templates, prompts) for all callers, who see what they may of them; 0 = not at all.',
+  ),
 };
 
 /** Keys of `SERVER_FIELDS` that only one transport has. */

@@ -211,6 +211,8 @@ export interface UpstreamSettings {
   /** Null: switched off. */
   readonly breaker: BreakerSettings | null;
   readonly maxResponseBytes: number;
+  /** How long the pages of its lists are kept; 0 = not at all. */
+  readonly listCacheMs: number;
   readonly stdio: StdioSettings | null;
   /** Of every transport that has a URL. */
   readonly http: HttpSettings | null;

@@ -18,6 +18,9 @@ export interface UpstreamInfo {
   readonly instructions: string | null;
 }
 
+/** What an upstream lists; each kind has a `notifications/<kind>/list_changed` of its own. */
+export type ListKind = 'tools' | 'resources' | 'prompts';
+
 /** `half_open`: its time is over, and one request finds out whether it closes. */
 export type CircuitState = 'closed' | 'open' | 'half_open';
 
@@ -113,6 +116,23 @@ export interface Upstream {
   close(): Promise<void>;
 }
 
+/** How requests for the lists of an upstream were answered since the start, and what is kept of them. */
+export interface ListFigures {
+  readonly server: string;
+  readonly hits: number;
+  /** The upstream was asked. */
+  readonly misses: number;
+  /** They waited for a request that was under way. */
+  readonly joined: number;
+  /** With an old page, because no new one was to be had. */
+  readonly stale: number;
+  /** Passed on as they came. */
+  readonly bypassed: number;
+  readonly invalidations: number;
+  readonly pages: number;
+  readonly bytes: number;
+}
+
 /** What upstreams report. Never throws. */
 export interface UpstreamEvents {
   stateChanged(upstream: Upstream): void;
@@ -121,6 +141,8 @@ export interface UpstreamEvents {
   /** A line or event that is no JSON-RPC message and was dropped. */
   noise(server: string, kind: 'not_json' | 'unmatched' | 'oversize' | 'server_request'): void;
   restarted(server: string, attempt: number): void;
+  /** It said that one of its lists is another now (`notifications/…/list_changed`). */
+  listChanged(server: string, kind: ListKind): void;
   /** Its circuit opened, half-opened or closed. */
   circuitChanged(upstream: Upstream): void;
 }

@@ -56,6 +56,9 @@ export function buildEvents(deps: EventsDeps): ObservedEvents {
       metrics.upstreams.restarts.child(server).value += 1;
       log.warn({ server, attempt }, 'upstream restarted');
     }),
+    listChanged: safely('event_list_changed', (server, list) => {
+      if (log.isDebug) log.debug({ server, list }, 'list of the upstream changed');
+    }),
     circuitChanged: safely('event_circuit_changed', (upstream) => circuitChanged(deps, upstream)),
     stderrTail: (server) => stderr.tail(server),
   };

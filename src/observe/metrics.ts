@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import { VERSION } from '../core/version.ts';
 import { type Cell, CellFamily, type Collected, ReadFamily } from './families.ts';
 import { LimitCounts } from './limit-counts.ts';
+import { ListCounts } from './list-counts.ts';
 import { PlaceCounts } from './place-counts.ts';
 import { measureProcess } from './process-figures.ts';
 import { registryOf } from './registry.ts';
@@ -26,6 +27,7 @@ export class Metrics {
   readonly upstreams: UpstreamCounts = new UpstreamCounts();
   readonly tools: ToolCounts = new ToolCounts();
   readonly places: PlaceCounts = new PlaceCounts();
+  readonly lists: ListCounts = new ListCounts();
   readonly sources: MetricSources = { connections: () => 0, requestsInFlight: () => 0, streams: () => 0, activeIdentities: () => 0 };
   readonly auth: CellFamily = new CellFamily({
     name: 'mcp_guard_auth_total',
@@ -72,6 +74,7 @@ export class Metrics {
       this.reloads,
       this.tools,
       ...this.places.families,
+      ...this.lists.families,
     ];
     this.registry = registryOf([
       ...this.requests.families,

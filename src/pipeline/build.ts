@@ -137,6 +137,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
   metrics.limits.carrier = () => deps.leasePort?.stats ?? null;
   metrics.places.figures = () => requests.figures();
   metrics.places.queued = () => registry.queued();
+  metrics.lists.figures = () => registry.lists();
   metrics.sources.requestsInFlight = () => load.active;
   metrics.sources.streams = () => load.streams;
   return {
@@ -169,6 +170,7 @@ function upstreamEvents(events: Events, deps: GatewayDeps): UpstreamEvents {
     },
     stderrLine: (server, line) => events.stderrLine(server, line),
     noise: (server, kind) => events.noise(server, kind),
+    listChanged: (server, kind) => events.listChanged(server, kind),
     circuitChanged: (upstream) => {
       events.circuitChanged(upstream);
       deps.onUpstreamChange();

@@ -3,6 +3,7 @@ import type { Envelope } from '../core/envelope.ts';
 import { METHOD_NOT_FOUND, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED, UPSTREAM_TIMEOUT } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Health, InFlight, ReplySink, RequestOptions, Upstream, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
+import { changedList } from '../mcp/list-request.ts';
 import { rpcError, rpcResult } from '../mcp/messages.ts';
 import type { UpstreamMessage } from '../mcp/upstream-message.ts';
 import { checkHeaders } from './check.ts';
@@ -208,6 +209,8 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
 
   onNotification(call: HttpCall, bytes: Buffer, message: UpstreamMessage): void {
     const { entry } = call;
+    const changed = changedList(message.method);
+    if (changed !== null) return this.#deps.events.listChanged(this.name, changed);
     const relayed = this.#relayed(entry, bytes, message);
     if (relayed === null) return this.#deps.events.noise(this.name, 'unmatched');
     this.#pending.touch(entry);

@@ -4,6 +4,7 @@ import type { Envelope } from '../core/envelope.ts';
 import { METHOD_NOT_FOUND, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED, UPSTREAM_TIMEOUT } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { InFlight, ReplySink, RequestOptions, TransportName, Upstream, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
+import { changedList } from '../mcp/list-request.ts';
 import { rpcError, rpcResult } from '../mcp/messages.ts';
 import { scanUpstreamMessage } from '../mcp/upstream-message.ts';
 import type { UpstreamMessage } from '../mcp/upstream-message.ts';
@@ -229,6 +230,8 @@ export class MessageUpstream implements Upstream {
   }
 
   #onNotification(bytes: Buffer, message: UpstreamMessage): void {
+    const changed = changedList(message.method);
+    if (changed !== null) return this.#deps.events.listChanged(this.name, changed);
     const isProgress = message.method === PROGRESS;
     const entry = isProgress ? this.#pending.get(internalId(bytes, message.tokenStart, message.tokenEnd)) : undefined;
     const relayed = entry === undefined ? null : progressToClient(bytes, message, entry);

@@ -26,6 +26,7 @@ export async function probeUpstream(settings: UpstreamSettings, deps: ProbeDeps,
     stderrLine: (server, line) => deps.events.stderrLine(server, line),
     noise: (server, kind) => deps.events.noise(server, kind),
     restarted: () => {},
+    listChanged: () => {},
     circuitChanged: () => {},
   };
   // One second more than the probe itself has, so that its own deadline speaks.

@@ -102,10 +102,7 @@ describe('features that are not built yet', () => {
     expect(errorsOf(load(`${text}\n${BASE}`))).toEqual([`${path} is recognised but not available in this version`]);
   });
 
-  it.each([
-    ['upstream.pool.max', '[upstream.pool]\nmax = 1'],
-    ['upstream.tool_cache_ttl_secs', '[upstream]\ncommand = "x"\ntool_cache_ttl_secs = 5'],
-  ])('%s of a server is refused as well', (path, text) => {
+  it.each([['upstream.pool.max', '[upstream.pool]\nmax = 1']])('%s of a server is refused as well', (path, text) => {
     expect(errorsOf(load(`${text}\n[auth]\nallow_anonymous = true`))).toEqual(
       expect.arrayContaining([`${path} is recognised but not available in this version`]),
     );

@@ -210,7 +210,7 @@ describe('HttpUpstream: answers', () => {
     expect((await ask(upstream, call('x'), 'api_key:alice', sink)).reply?.result).toBe('done');
     expect((await bystander.outcome).reply?.result).toBe('waited');
     expect([sink.messages, bystander.messages]).toEqual([[], []]);
-    expect([events.count('unmatched'), events.count('not_json')]).toEqual([5, 1]);
+    expect([events.count('unmatched'), events.count('not_json'), events.changedLists]).toEqual([4, 1, ['tools']]);
   });
 
   it('pauses the upstream while the client reads slowly, and goes on after it resumed', async () => {

@@ -32,6 +32,7 @@ export class RecordedEvents implements UpstreamEvents {
   readonly noises: string[] = [];
   readonly restarts: number[] = [];
   readonly circuits: string[] = [];
+  readonly changedLists: string[] = [];
 
   stateChanged(upstream: Upstream): void {
     this.states.push(upstream.state);
@@ -51,6 +52,10 @@ export class RecordedEvents implements UpstreamEvents {
 
   circuitChanged(upstream: Upstream): void {
     this.circuits.push(upstream.circuit);
+  }
+
+  listChanged(_server: string, kind: string): void {
+    this.changedLists.push(kind);
   }
 
   count(kind: string): number {
@@ -178,6 +183,7 @@ const COMMON = {
   queueMax: 8,
   breaker: null,
   maxResponseBytes: 1024 * 1024,
+  listCacheMs: 0,
 };
 
 export function stdioSettings(

@@ -1,0 +1,210 @@
+import type { Clock } from '../core/clock.ts';
+import type { Envelope } from '../core/envelope.ts';
+import { INVALID_PARAMS, METHOD_NOT_FOUND, UPSTREAM_BUSY, UPSTREAM_INVALID } from '../core/errors.ts';
+import { isRefusal, type Refusal } from '../core/refusal.ts';
+import type { Health, InFlight, ListFigures, ListKind, ReplySink, RequestOptions, Upstream } from '../core/upstream.ts';
+import { listKindOf, listRequest, readCursor } from '../mcp/list-request.ts';
+import { splice } from '../mcp/splice.ts';
+import { looksLikeUnknownTool } from '../mcp/tool-result.ts';
+import { scanUpstreamMessage } from '../mcp/upstream-message.ts';
+import { MAX_UPSTREAM_DEPTH } from './deps.ts';
+import { UpstreamLayer } from './layer.ts';
+import { type FetchOwner, ListFetch, ListWaiter } from './list-fetch.ts';
+import { type ListPage, ListPages, type ListReply } from './list-pages.ts';
+import { CANCELLED } from './rewrite.ts';
+
+/** Longer ones come from nobody who was handed them: such requests pass by the cache. */
+const MAX_KEY_CHARS = 4096;
+/** Pages asked for at once, per upstream; more pass by the cache. */
+const MAX_FETCHES = 256;
+/** A caller can provoke errors: they make only lists old that have been kept for some time. */
+const DOUBT_MS = 1_000;
+
+/** Whose the requests for pages are: no caller's, so none can cancel them. */
+const FETCHER = '';
+
+/**
+ * An upstream whose lists are kept: as the upstream sent them, for all callers, because the connection is the gateway's and not
+ * theirs; who may see what is decided on the way to each of them. A page that is fresh needs neither a place nor a connection.
+ */
+export class CachedUpstream extends UpstreamLayer implements FetchOwner {
+  readonly #clock: Clock;
+  readonly #pages: ListPages;
+  /** Those that more may wait for. */
+  readonly #fetches = new Map<string, ListFetch>();
+  readonly #live = new Set<ListFetch>();
+  readonly #counts = { hits: 0, misses: 0, joined: 0, stale: 0, bypassed: 0, invalidations: 0 };
+  #epoch = 0;
+
+  constructor(inner: Upstream, ttlMs: number, clock: Clock) {
+    super(inner);
+    this.#clock = clock;
+    this.#pages = new ListPages(ttlMs);
+  }
+
+  figures(): ListFigures {
+    return { server: this.name, ...this.#counts, pages: this.#pages.size, bytes: this.#pages.bytes };
+  }
+
+  /** Lists of this kind are others now; null = whatever it lists. */
+  invalidate(kind: ListKind | null): void {
+    this.#expire(kind, this.#clock.nowMs());
+  }
+
+  override request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
+    const kind = listKindOf(message.method);
+    if (kind === null) return this.inner.request(message, options, message.method === 'tools/call' ? this.#watched(sink) : sink);
+    const cursor = message.claimsModern ? null : readCursor(message);
+    const key = cursor === null ? '' : [message.method, cursor, options.restPath].join('\n');
+    const isKept = cursor !== null && key.length <= MAX_KEY_CHARS && (this.#fetches.has(key) || this.#live.size < MAX_FETCHES);
+    if (isKept) return this.#list(key, cursor, kind, message, options, sink);
+    this.#counts.bypassed += 1;
+    return this.inner.request(message, options, sink);
+  }
+
+  override notify(message: Envelope, options: RequestOptions): Refusal | null {
+    const waiter = message.method === CANCELLED ? this.#namedBy(message, options.principalKey) : null;
+    if (waiter === null) return this.inner.notify(message, options);
+    waiter.end((sink) => sink.onCancelled());
+    return null;
+  }
+
+  onFetched(fetch: ListFetch, bytes: Buffer, isError: boolean, code: number): void {
+    this.#forget(fetch);
+    const nowMs = this.#clock.nowMs();
+    const reply = replyOf(bytes);
+    if (reply === null) return this.onFetchFailed(fetch, UPSTREAM_INVALID, 'answered a list with something else');
+    if (!isError) this.#pages.put(fetch.key, fetch.kind, reply, nowMs, fetch.epoch !== this.#epoch);
+    // What the server says of this very request is its answer; other errors are a failure to give one.
+    else if (code === METHOD_NOT_FOUND || code === INVALID_PARAMS) this.#pages.remove(fetch.key);
+    else if (this.#serveOld(fetch)) return;
+    for (const waiter of fetch.waiters) deliver(waiter, reply, isError, code);
+  }
+
+  onFetchFailed(fetch: ListFetch, refusal: Refusal, detail: string): void {
+    this.#forget(fetch);
+    if (this.#serveOld(fetch)) return;
+    for (const waiter of fetch.waiters) waiter.end((sink) => sink.onFail(refusal, detail));
+  }
+
+  #list(key: string, cursor: string, kind: ListKind, message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
+    const nowMs = this.#clock.nowMs();
+    const page = this.#pages.get(key, nowMs);
+    const waiter = new ListWaiter(options.principalKey, message.bytes.toString('utf8', message.idStart, message.idEnd), sink);
+    if (page !== null && nowMs < Math.max(page.freshUntilMs, page.heldUntilMs)) {
+      this.#counts[nowMs < page.freshUntilMs ? 'hits' : 'stale'] += 1;
+      return deliverLater(waiter, page);
+    }
+    const refusal = this.#join(key, cursor, kind, message.method, options, waiter);
+    if (refusal === null) return waiter;
+    if (page === null) return refusal;
+    this.#counts.stale += 1;
+    return deliverLater(waiter, page);
+  }
+
+  /** Waits for the request that is under way, or begins one. */
+  #join(key: string, cursor: string, kind: ListKind, method: string, { restPath }: RequestOptions, waiter: ListWaiter): Refusal | null {
+    const known = this.#fetches.get(key);
+    if (known !== undefined) {
+      if (known.isFull) return UPSTREAM_BUSY;
+      this.#counts.joined += 1;
+      known.waiters.push(waiter);
+      return null;
+    }
+    const fetch = new ListFetch(key, kind, this.#epoch, this);
+    const flight = this.inner.request(listRequest(method, cursor), { restPath, principalKey: FETCHER }, fetch);
+    if (isRefusal(flight)) return flight;
+    this.#counts.misses += 1;
+    fetch.waiters.push(waiter);
+    this.#fetches.set(key, fetch);
+    this.#live.add(fetch);
+    return null;
+  }
+
+  /** For want of a new page. False: there is none at all. */
+  #serveOld(fetch: ListFetch): boolean {
+    const nowMs = this.#clock.nowMs();
+    const page = this.#pages.get(fetch.key, nowMs);
+    if (page === null) return false;
+    this.#pages.hold(page, nowMs);
+    this.#counts.stale += fetch.waiters.length;
+    for (const waiter of fetch.waiters) deliver(waiter, page, false, 0);
+    return true;
+  }
+
+  #forget(fetch: ListFetch): void {
+    this.#live.delete(fetch);
+    if (this.#fetches.get(fetch.key) === fetch) this.#fetches.delete(fetch.key);
+  }
+
+  #expire(kind: ListKind | null, bornBeforeMs: number): void {
+    this.#epoch += 1;
+    this.#counts.invalidations += 1;
+    this.#pages.expire(kind, bornBeforeMs);
+    // What is under way may be old when it comes: who asks from now on asks anew.
+    for (const fetch of this.#fetches.values()) if (kind === null || fetch.kind === kind) this.#fetches.delete(fetch.key);
+  }
+
+  /** A server that does not know a tool may have another list now. */
+  #watched(sink: ReplySink): ReplySink {
+    if (this.#pages.size === 0) return sink;
+    return new CallWatch(sink, () => this.#expire('tools', this.#clock.nowMs() - DOUBT_MS));
+  }
+
+  /** The one request for a list that a cancellation names. */
+  #namedBy(message: Envelope, principalKey: string): ListWaiter | null {
+    if (message.requestIdStart < 0) return null;
+    const idToken = message.bytes.toString('utf8', message.requestIdStart, message.requestIdEnd);
+    const waiting = [...this.#live].flatMap((fetch) => fetch.waiters);
+    const named = waiting.filter((waiter) => waiter.sink !== null && waiter.idToken === idToken && waiter.principalKey === principalKey);
+    return named.length === 1 ? (named[0] ?? null) : null;
+  }
+}
+
+function replyOf(bytes: Buffer): ListReply | null {
+  const message = scanUpstreamMessage(bytes, { maxDepth: MAX_UPSTREAM_DEPTH });
+  return message === null || message.idStart < 0 ? null : { bytes, idStart: message.idStart, idEnd: message.idEnd };
+}
+
+function deliver(waiter: ListWaiter, { bytes, idStart, idEnd }: ListReply, isError: boolean, code: number): void {
+  waiter.end((sink) => sink.onReply(splice(bytes, [{ start: idStart, end: idEnd, text: waiter.idToken }]), isError, code));
+}
+
+/** Nothing is told inside `request`. */
+function deliverLater(waiter: ListWaiter, page: ListPage): ListWaiter {
+  queueMicrotask(() => deliver(waiter, page, false, 0));
+  return waiter;
+}
+
+/** A tool call of which the end may tell that the list of tools is old. */
+class CallWatch implements ReplySink {
+  readonly #sink: ReplySink;
+  readonly #onDoubt: () => void;
+
+  constructor(sink: ReplySink, onDoubt: () => void) {
+    this.#sink = sink;
+    this.#onDoubt = onDoubt;
+  }
+
+  onStream(): void {
+    this.#sink.onStream();
+  }
+
+  onMessage(bytes: Buffer): boolean {
+    return this.#sink.onMessage(bytes);
+  }
+
+  onReply(bytes: Buffer, isError: boolean, code: number): void {
+    const isUnknown = isError ? code === INVALID_PARAMS || code === METHOD_NOT_FOUND : looksLikeUnknownTool(bytes);
+    if (isUnknown) this.#onDoubt();
+    this.#sink.onReply(bytes, isError, code);
+  }
+
+  onFail(refusal: Refusal, detail: string, health?: Health): void {
+    this.#sink.onFail(refusal, detail, health);
+  }
+
+  onCancelled(): void {
+    this.#sink.onCancelled();
+  }
+}

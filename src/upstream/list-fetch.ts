@@ -1,0 +1,86 @@
+import type { Refusal } from '../core/refusal.ts';
+import type { Health, InFlight, ListKind, ReplySink } from '../core/upstream.ts';
+
+/** Most requests that wait for one page. */
+const MAX_WAITERS = 10_000;
+
+/** One request for a list, between its client and whatever answers it. */
+export class ListWaiter implements InFlight {
+  readonly principalKey: string;
+  /** The client's id as raw JSON. */
+  readonly idToken: string;
+  /** Null once it is answered, or the client is gone. */
+  sink: ReplySink | null;
+  #isOver = false;
+  #whenOver: (() => void) | null = null;
+
+  constructor(principalKey: string, idToken: string, sink: ReplySink) {
+    this.principalKey = principalKey;
+    this.idToken = idToken;
+    this.sink = sink;
+  }
+
+  detach(whenOver: () => void): void {
+    this.sink = null;
+    if (this.#isOver) whenOver();
+    else this.#whenOver = whenOver;
+  }
+
+  resume(): void {}
+
+  /** Its wait has ended; the sink is told at most once. */
+  end(tell: (sink: ReplySink) => void): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const { sink } = this;
+    this.sink = null;
+    if (sink !== null) tell(sink);
+    this.#whenOver?.();
+    this.#whenOver = null;
+  }
+}
+
+/** What a fetch tells its cache: called once. */
+export interface FetchOwner {
+  onFetched(fetch: ListFetch, bytes: Buffer, isError: boolean, code: number): void;
+  onFetchFailed(fetch: ListFetch, refusal: Refusal, detail: string): void;
+}
+
+/** The one request for a page that is under way, for all who want it. Goes on when they leave: the next one will ask. */
+export class ListFetch implements ReplySink {
+  readonly key: string;
+  readonly kind: ListKind;
+  /** State of the lists when it began. */
+  readonly epoch: number;
+  readonly waiters: ListWaiter[] = [];
+  readonly #owner: FetchOwner;
+
+  constructor(key: string, kind: ListKind, epoch: number, owner: FetchOwner) {
+    this.key = key;
+    this.kind = kind;
+    this.epoch = epoch;
+    this.#owner = owner;
+  }
+
+  get isFull(): boolean {
+    return this.waiters.length >= MAX_WAITERS;
+  }
+
+  onStream(): void {}
+
+  /** Progress and log messages of a request that is the gateway's own concern nobody. */
+  onMessage(): boolean {
+    return true;
+  }
+
+  onReply(bytes: Buffer, isError: boolean, code: number): void {
+    this.#owner.onFetched(this, bytes, isError, code);
+  }
+
+  onFail(refusal: Refusal, detail: string, _health?: Health): void {
+    this.#owner.onFetchFailed(this, refusal, detail);
+  }
+
+  /** Clients cannot name a request of the gateway. */
+  onCancelled(): void {}
+}
