@@ -2,6 +2,7 @@ import { holdProcess } from '../core/clock.ts';
 import type { UpstreamSettings } from '../core/config.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
 import { VERSION } from '../core/version.ts';
+import { compileToolIndex } from '../policy/tool-index.ts';
 import { type ProbeOutcome, probeUpstream } from '../upstream/probe.ts';
 import { EXIT_FAILED, EXIT_OK, plain, printLine, type CliIo, type Globals } from './io.ts';
 import { loadSnapshot, problemLines } from './load.ts';
@@ -29,7 +30,7 @@ function eventsFor(io: CliIo, verbosity: number): UpstreamEvents {
 export async function checkUpstream(io: CliIo, { config, verbosity }: Globals, timeoutMs: number): Promise<number> {
   const { snapshot, warnings } = loadSnapshot(io, config);
   for (const line of problemLines(warnings, config)) io.stderr.write(`${line}\n`);
-  const deps = { clock: io.clock, events: eventsFor(io, verbosity), version: VERSION, baseEnv: io.env };
+  const deps = { clock: io.clock, events: eventsFor(io, verbosity), version: VERSION, baseEnv: io.env, compileTools: compileToolIndex };
   const hold = holdProcess();
   const outcomes = await Promise.all(snapshot.upstreams.map((settings) => probeUpstream(settings, deps, timeoutMs)));
   hold.cancel();

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { BreakerSettings, HttpSettings, StdioSettings, UpstreamSettings } from '../core/config.ts';
+import type { BreakerSettings, HttpSettings, StdioSettings, ToolTimeout, UpstreamSettings } from '../core/config.ts';
 import type { TransportName } from '../core/upstream.ts';
 import { milliseconds } from './build-server.ts';
 import { SERVER_FIELDS } from './schema-upstream.ts';
@@ -37,6 +37,7 @@ export function buildUpstream(section: Section, baseDir: string): UpstreamSettin
     isRequired: section.flag('required'),
     timeoutMs: milliseconds(section.number('timeout_secs')),
     timeoutMaxMs: Math.max(milliseconds(section.number('timeout_secs')), milliseconds(section.number('timeout_max_secs'))),
+    toolTimeouts: section.sections('tool_timeouts').map((tool) => buildToolTimeout(tool, section)),
     maxConcurrency: section.number('max_concurrency'),
     queueMs: milliseconds(section.number('queue_secs')),
     queueMax: section.number('queue_max'),
@@ -45,6 +46,17 @@ export function buildUpstream(section: Section, baseDir: string): UpstreamSettin
     listCacheMs: milliseconds(section.number('tool_cache_ttl_secs')),
     stdio: transport === 'stdio' ? buildStdio(section, baseDir) : null,
     http: transport === 'stdio' ? null : buildHttp(section),
+  };
+}
+
+/** What it does not state is the server's, stretched or cut to fit what it does. */
+function buildToolTimeout(section: Section, server: Section): ToolTimeout {
+  const idle = section.maybeNumber('timeout_secs');
+  const most = section.maybeNumber('timeout_max_secs');
+  return {
+    pattern: section.maybeText('tool_pattern') ?? '',
+    timeoutMs: milliseconds(idle ?? Math.min(server.number('timeout_secs'), most ?? Infinity)),
+    timeoutMaxMs: milliseconds(most ?? Math.max(server.number('timeout_max_secs'), idle ?? 0)),
   };
 }
 

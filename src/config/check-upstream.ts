@@ -38,6 +38,17 @@ function checkServerKeys(section: Section, isNameNeeded: boolean, problems: Prob
   refuseSameHeaders(section, problems);
   if (section.number('timeout_max_secs') < section.number('timeout_secs'))
     problems.error(section.at('timeout_max_secs'), 'is shorter than timeout_secs');
+  checkToolTimeouts(section.sections('tool_timeouts'), problems);
+}
+
+function checkToolTimeouts(tools: readonly Section[], problems: Problems): void {
+  refuseRepeated(tools, 'tool_pattern', problems);
+  for (const tool of tools) {
+    const idle = tool.maybeNumber('timeout_secs');
+    const most = tool.maybeNumber('timeout_max_secs');
+    if (idle === null && most === null) problems.error(tool.path, 'changes nothing: give timeout_secs, timeout_max_secs, or both');
+    if (idle !== null && most !== null && most < idle) problems.error(tool.at('timeout_max_secs'), 'is shorter than timeout_secs');
+  }
 }
 
 /** Header names do not differ by case. */

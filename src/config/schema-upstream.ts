@@ -73,6 +73,21 @@ export const SERVER_FIELDS: Fields = {
   allow_private_networks: flag(false, 'Not `stdio`: permits private and loopback addresses. Cloud metadata addresses stay refused.'),
   timeout_secs: number(0.05, DAY_SECS, 30, 'Longest wait for an answer; progress starts it anew.', { hardened: 15 }),
   timeout_max_secs: number(0.05, DAY_SECS, 600, 'Longest time for a request whatever its progress.', { hardened: 120 }),
+  tool_timeouts: groupList('Other deadlines of single tools; of several patterns the first that matches decides.', {
+    tool_pattern: text(null, 'Tools of the server that they hold for, as in `allowed_tools`.', { isRequired: true }),
+    timeout_secs: number(
+      0.05,
+      DAY_SECS,
+      null,
+      "Longest wait for an answer or progress. Default: the server's, or `timeout_max_secs` beside it if that is shorter.",
+    ),
+    timeout_max_secs: number(
+      0.05,
+      DAY_SECS,
+      null,
+      "Longest time for a call. Default: the server's, or `timeout_secs` beside it if that is longer.",
+    ),
+  }),
   max_concurrency: integer(
     0,
     1_000_000,

@@ -202,6 +202,8 @@ export interface UpstreamSettings {
   readonly timeoutMs: number;
   /** Hard deadline of a request. */
   readonly timeoutMaxMs: number;
+  /** Other deadlines of single tools, in order: the first that matches a call's tool decides. */
+  readonly toolTimeouts: readonly ToolTimeout[];
   /** Requests in progress over all workers; 0 = the most that a worker keeps. */
   readonly maxConcurrency: number;
   /** Longest wait for a place when all are taken; 0 = refused at once. */
@@ -216,6 +218,13 @@ export interface UpstreamSettings {
   readonly stdio: StdioSettings | null;
   /** Of every transport that has a URL. */
   readonly http: HttpSettings | null;
+}
+
+export interface ToolTimeout {
+  /** Pattern over the server's tools, as in policy. */
+  readonly pattern: string;
+  readonly timeoutMs: number;
+  readonly timeoutMaxMs: number;
 }
 
 export interface BreakerSettings {

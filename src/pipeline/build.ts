@@ -111,6 +111,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     events: upstreamEvents(events, deps),
     version: VERSION,
     baseEnv: deps.baseEnv,
+    compileTools: compileToolIndex,
   });
   const load: Load = { active: 0, streams: 0, isDraining: false, isClosing: false, onIdle: null };
   const parts: Parts = {

@@ -23,7 +23,7 @@ export function checkPatterns(snapshot: ConfigSnapshot): ConfigProblem[] {
       ...checkServers(grants.servers ?? [], `${path}.servers`, servers),
     );
   });
-  return [...problems, ...checkToolLimits(snapshot, servers), ...checkMethodLimits(snapshot)];
+  return [...problems, ...checkToolLimits(snapshot, servers), ...checkToolTimeouts(snapshot), ...checkMethodLimits(snapshot)];
 }
 
 /** A limit that holds for no server would limit nothing. */
@@ -31,6 +31,17 @@ function checkToolLimits({ rateLimit }: ConfigSnapshot, servers: readonly string
   return rateLimit.tools.flatMap(({ pattern }, index) => {
     const path = `rate_limit.tool_limits[${index}].tool_pattern`;
     return checkTools([pattern], path, servers, 'error').map((problem) => ({ ...problem, path }));
+  });
+}
+
+/** They stand at a server: a pattern for another one would never match. */
+function checkToolTimeouts({ upstreams, isSingleUpstream }: ConfigSnapshot): ConfigProblem[] {
+  return upstreams.flatMap(({ name, toolTimeouts }, index) => {
+    const server = isSingleUpstream ? 'upstream' : `upstream.servers[${index}]`;
+    return toolTimeouts.flatMap(({ pattern }, place) => {
+      const path = `${server}.tool_timeouts[${place}].tool_pattern`;
+      return checkTools([pattern], path, [name], 'error').map((problem) => ({ ...problem, path }));
+    });
   });
 }
 

@@ -1,6 +1,9 @@
 import type { Clock } from '../core/clock.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
 
+/** Which of an ordered list of patterns comes first that matches a server's tool; −1 for none. */
+export type ToolIndex = (server: string, tool: string) => number;
+
 /** What every upstream needs from outside. */
 export interface UpstreamDeps {
   readonly clock: Clock;
@@ -9,6 +12,8 @@ export interface UpstreamDeps {
   readonly version: string;
   /** The gateway's own environment, of which children see PATH, HOME and LANG. */
   readonly baseEnv: Readonly<Record<string, string | undefined>>;
+  /** Compiles tool patterns that have been checked. */
+  readonly compileTools: (patterns: readonly string[]) => ToolIndex;
   /** How long a child may take to end, from closing its stdin to SIGKILL. Default 2,000. */
   readonly stopGraceMs?: number;
 }

@@ -7,6 +7,7 @@ import { changedList } from '../mcp/list-request.ts';
 import { rpcError, rpcResult } from '../mcp/messages.ts';
 import type { UpstreamMessage } from '../mcp/upstream-message.ts';
 import { checkHeaders } from './check.ts';
+import { deadlinesOf } from './deadlines.ts';
 import type { UpstreamDeps } from './deps.ts';
 import { cancelledNotification, INITIALIZED } from './handshake.ts';
 import { HoldQueue } from './hold-queue.ts';
@@ -75,8 +76,7 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
     this.#pending = new PendingTable({
       clock,
       maxEntries: settings.maxConcurrency > 0 ? settings.maxConcurrency : MAX_PENDING,
-      timeoutMs: settings.timeoutMs,
-      timeoutMaxMs: settings.timeoutMaxMs,
+      deadlinesOf: deadlinesOf(settings, deps),
       onExpired: (entry, deadline) => this.#onExpired(entry, deadline),
     });
     this.#held = new HoldQueue(clock, ({ entry }) => this.#fail(entry, UPSTREAM_DOWN, 'not ready in time'));

@@ -10,6 +10,7 @@ import { scanUpstreamMessage } from '../mcp/upstream-message.ts';
 import type { UpstreamMessage } from '../mcp/upstream-message.ts';
 import { Backoff } from './backoff.ts';
 import type { Channel, Connector } from './channel.ts';
+import { deadlinesOf } from './deadlines.ts';
 import { MAX_UPSTREAM_DEPTH } from './deps.ts';
 import type { UpstreamDeps } from './deps.ts';
 import { cancelledNotification, INITIALIZED, initializeRequest, readInitializeReply } from './handshake.ts';
@@ -67,8 +68,7 @@ export class MessageUpstream implements Upstream {
     this.#pending = new PendingTable({
       clock: deps.clock,
       maxEntries: settings.maxConcurrency > 0 ? settings.maxConcurrency : MAX_PENDING,
-      timeoutMs: settings.timeoutMs,
-      timeoutMaxMs: settings.timeoutMaxMs,
+      deadlinesOf: deadlinesOf(settings, deps),
       onExpired: (entry, deadline) => this.#onExpired(entry, deadline),
     });
     this.#held = new HoldQueue(deps.clock, ({ entry }) => this.#fail(entry, UPSTREAM_DOWN, 'not ready in time'));

@@ -2,6 +2,7 @@ import type { Clock, Timer } from '../core/clock.ts';
 import type { Envelope } from '../core/envelope.ts';
 import type { InFlight, ReplySink } from '../core/upstream.ts';
 import type { Refusal } from '../core/refusal.ts';
+import type { DeadlinesOf } from './deadlines.ts';
 import { IdRing } from './id-ring.ts';
 
 /** How often deadlines are looked at: one timer per table, none while it is empty. */
@@ -88,8 +89,7 @@ export interface PendingOptions {
   readonly clock: Clock;
   /** Client requests at once; the gateway's own are few and not counted. */
   readonly maxEntries: number;
-  readonly timeoutMs: number;
-  readonly timeoutMaxMs: number;
+  readonly deadlinesOf: DeadlinesOf;
   /** The entry was removed because a deadline passed; the owner tells the sink and the upstream. */
   onExpired(entry: PendingEntry, deadline: 'idle' | 'hard'): void;
 }
@@ -117,14 +117,15 @@ export class PendingTable {
   add(message: Envelope, principalKey: string, sink: ReplySink): PendingEntry | null {
     if (this.#clientEntries >= this.#options.maxEntries) return null;
     this.#clientEntries += 1;
+    const { timeoutMs, timeoutMaxMs } = this.#options.deadlinesOf(message);
     return this.#insert({
       isOwn: false,
       principalKey,
       idToken: message.bytes.toString('utf8', message.idStart, message.idEnd),
       progressToken: message.tokenStart < 0 ? null : message.bytes.toString('utf8', message.tokenStart, message.tokenEnd),
       sink,
-      timeoutMs: this.#options.timeoutMs,
-      timeoutMaxMs: this.#options.timeoutMaxMs,
+      timeoutMs,
+      timeoutMaxMs,
     });
   }
 

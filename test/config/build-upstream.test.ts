@@ -36,4 +36,40 @@ breaker = { enabled = false }
       expect.stringContaining('upstream.queue_secs'),
     ]);
   });
+
+  it('reads deadlines of single tools, and fits to them what they do not state', () => {
+    const tools = [
+      '{ tool_pattern = "a", timeout_secs = 5 }',
+      '{ tool_pattern = "b", timeout_secs = 900 }',
+      '{ tool_pattern = "c", timeout_max_secs = 10 }',
+      '{ tool_pattern = "d", timeout_secs = 1, timeout_max_secs = 2 }',
+    ];
+    const [server] = snapshotOf(`${AUTH}[upstream]\ncommand = "server"\ntool_timeouts = [${tools.join(', ')}]`).upstreams;
+    expect(server?.toolTimeouts).toEqual([
+      { pattern: 'a', timeoutMs: 5_000, timeoutMaxMs: 600_000 },
+      { pattern: 'b', timeoutMs: 900_000, timeoutMaxMs: 900_000 },
+      { pattern: 'c', timeoutMs: 10_000, timeoutMaxMs: 10_000 },
+      { pattern: 'd', timeoutMs: 1_000, timeoutMaxMs: 2_000 },
+    ]);
+  });
+
+  it('refuses deadlines of tools that change nothing, hold twice or contradict each other', () => {
+    const tools = [
+      '{ tool_pattern = "a" }',
+      '{ tool_pattern = "b", timeout_secs = 5, timeout_max_secs = 4 }',
+      '{ tool_pattern = "b", timeout_secs = 5 }',
+      '{ timeout_secs = 5 }',
+    ];
+    expect(errorsOf(load(`${AUTH}[upstream]\ncommand = "server"\ntool_timeouts = [${tools.join(', ')}]`)).toSorted()).toEqual([
+      expect.stringContaining('upstream.tool_timeouts[0] changes nothing'),
+      expect.stringContaining('upstream.tool_timeouts[1].timeout_max_secs is shorter than timeout_secs'),
+      expect.stringContaining('upstream.tool_timeouts[2].tool_pattern is the same as upstream.tool_timeouts[1].tool_pattern'),
+      expect.stringContaining('upstream.tool_timeouts[3].tool_pattern is missing'),
+    ]);
+  });
+
+  it('keeps no lists by default', () => {
+    expect(snapshotOf(`${AUTH}[upstream]\ncommand = "server"`).upstreams[0]?.listCacheMs).toBe(0);
+    expect(snapshotOf(`${AUTH}[upstream]\ncommand = "server"\ntool_cache_ttl_secs = 2.5`).upstreams[0]?.listCacheMs).toBe(2_500);
+  });
 });

@@ -8,6 +8,7 @@ function problems(
   grants: Partial<Grants>,
   tools: Partial<ConfigSnapshot['policy']['tools']> = {},
   limits: { readonly tools?: readonly string[]; readonly methods?: readonly string[] } = {},
+  timeouts: readonly string[] = [],
 ): string[] {
   const keys = [{}, grants].map((own) => ({ grants: { allowedTools: null, deniedTools: [], servers: null, ...own } }));
   const snapshot = {
@@ -17,7 +18,10 @@ function problems(
       tools: (limits.tools ?? []).map((pattern) => ({ pattern })),
       methods: (limits.methods ?? []).map((method) => ({ method })),
     },
-    upstreams: [{ name: 'fs' }, { name: 'db' }],
+    upstreams: [
+      { name: 'fs', toolTimeouts: [] },
+      { name: 'db', toolTimeouts: timeouts.map((pattern) => ({ pattern })) },
+    ],
   };
   return checkPatterns(snapshot as unknown as ConfigSnapshot).map(({ path, severity, message }) => `${severity} ${path}: ${message}`);
 }
@@ -62,6 +66,14 @@ describe('checkPatterns', () => {
       expect.stringMatching(/^error rate_limit\.tool_limits\[1\]\.tool_pattern: bad pattern "\[a": "\[" is not closed$/),
       expect.stringMatching(/^error rate_limit\.tool_limits\[2\]\.tool_pattern: no configured server matches "web"/),
       expect.stringMatching(/^warning rate_limit\.method_limits\[0\]\.method: is no method that MCP knows.*"tools\/cal"$/),
+    ]);
+  });
+
+  it('refuses deadlines of tools that the server of theirs could not have', () => {
+    expect(problems({}, {}, {}, ['slow_*', 'db:query', '*:re:x+'])).toEqual([]);
+    expect(problems({}, {}, {}, ['fs:read', '{a}'])).toEqual([
+      expect.stringMatching(/^error upstream\.servers\[1\]\.tool_timeouts\[0\]\.tool_pattern: no configured server matches "fs"/),
+      expect.stringMatching(/^error upstream\.servers\[1\]\.tool_timeouts\[1\]\.tool_pattern: bad pattern "\{a\}"/),
     ]);
   });
 });

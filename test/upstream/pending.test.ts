@@ -9,7 +9,11 @@ function table(maxEntries = 100): { clock: FakeClock; pending: PendingTable; exp
   const clock = new FakeClock();
   const expired: string[] = [];
   const onExpired = (entry: PendingEntry, deadline: string): void => void expired.push(`${entry.idToken} ${deadline}`);
-  return { clock, expired, pending: new PendingTable({ clock, maxEntries, timeoutMs: 1000, timeoutMaxMs: 3000, onExpired }) };
+  return {
+    clock,
+    expired,
+    pending: new PendingTable({ clock, maxEntries, deadlinesOf: () => ({ timeoutMs: 1000, timeoutMaxMs: 3000 }), onExpired }),
+  };
 }
 
 function add(pending: PendingTable, id: string | number, principal = 'api_key:alice', sink = new Sink()): PendingEntry {

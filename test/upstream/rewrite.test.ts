@@ -16,7 +16,12 @@ import { FakeClock } from './fake-clock.ts';
 import { envelope, Sink } from './support.ts';
 
 function table(): PendingTable {
-  return new PendingTable({ clock: new FakeClock(), maxEntries: 10, timeoutMs: 1000, timeoutMaxMs: 1000, onExpired: () => {} });
+  return new PendingTable({
+    clock: new FakeClock(),
+    maxEntries: 10,
+    deadlinesOf: () => ({ timeoutMs: 1000, timeoutMaxMs: 1000 }),
+    onExpired: () => {},
+  });
 }
 
 function entryFor(text: string): { sent: Record<string, unknown>; entry: PendingEntry } {

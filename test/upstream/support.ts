@@ -8,6 +8,7 @@ import type { Circuit, InFlight, ReplySink, Upstream, UpstreamEvents } from '../
 import { isFailure, parseMessage } from '../../src/mcp/parse.ts';
 import { LocalCircuit } from '../../src/limit/local-circuit.ts';
 import { PlaceTable } from '../../src/limit/place-table.ts';
+import { compileToolIndex } from '../../src/policy/tool-index.ts';
 import type { UpstreamDeps } from '../../src/upstream/deps.ts';
 import type { RegistryDeps } from '../../src/upstream/registry.ts';
 
@@ -69,6 +70,7 @@ export function deps(events: UpstreamEvents = new RecordedEvents(), clock: Clock
     events,
     version: '0.0.0',
     baseEnv: { PATH: process.env['PATH'], HOME: '/nonexistent', SECRET: 'of the gateway' },
+    compileTools: compileToolIndex,
     stopGraceMs: 900,
   };
 }
@@ -178,6 +180,7 @@ const COMMON = {
   isRequired: true,
   timeoutMs: 20_000,
   timeoutMaxMs: 60_000,
+  toolTimeouts: [],
   maxConcurrency: 0,
   queueMs: 0,
   queueMax: 8,
