@@ -48,6 +48,8 @@ export interface RequestContext {
   status: number;
   /** Why it was refused, null when it was served. */
   refusal: Refusal | null;
+  /** Further members of the error's `data`, as JSON that begins with a comma; empty for none. */
+  errorData: string;
   /** UUID that stands in the answer, the log and the audit; empty when nothing failed. */
   errorId: string;
   /** For log and audit only: the rule that decided, what the upstream did. */
@@ -60,6 +62,8 @@ export interface RequestContext {
   sentMs: number;
   /** Key of the principal's budgets; empty until authenticated. */
   budgetKey: string;
+  /** A message of revision 2026-07-28, which stands for itself. */
+  isModern: boolean;
   /** Its answer is an event stream that has begun. */
   isStreaming: boolean;
   /** It holds one of its principal's in-flight places, which `settle` gives back, unless `passPlace` took it over. */

@@ -1,4 +1,19 @@
 /**
+ * What a message says of itself in `params._meta` by the keys of revision 2026-07-28; it is there when the key
+ * `protocolVersion` is, which is what makes a message one of that revision. Spans are of the raw values, −1 when absent.
+ */
+export interface ModernClaim {
+  /** Null when it is no string. */
+  readonly version: string | null;
+  readonly capabilitiesStart: number;
+  readonly capabilitiesEnd: number;
+  readonly clientInfoStart: number;
+  readonly clientInfoEnd: number;
+  readonly logLevelStart: number;
+  readonly logLevelEnd: number;
+}
+
+/**
  * One JSON-RPC message as `mcp/parse.ts` found it: the bytes that were checked, and where in them the parts stand
  * that the gateway decides on or replaces. Nothing is re-interpreted later: what goes upstream is these bytes with
  * the replaced spans, so there is no second reading to differ from the first. Offsets are into `bytes`, end exclusive,
@@ -32,6 +47,11 @@ export interface Envelope {
   readonly taskEnd: number;
   /** `params.protocolVersion` when it is a string (of `initialize`). */
   readonly protocolVersion: string | null;
-  /** `params._meta` holds a key with the prefix `io.modelcontextprotocol/` that only revision 2026-07-28 defines. */
-  readonly claimsModern: boolean;
+  /** `params.taskId` when it is a string. */
+  readonly taskId: string | null;
+  /** The whole `params._meta` object. */
+  readonly metaStart: number;
+  readonly metaEnd: number;
+  /** Null for a message of a revision with `initialize`. */
+  readonly modern: ModernClaim | null;
 }

@@ -76,6 +76,25 @@ export const BAD_MESSAGE: Refusal = refusal('BAD_MESSAGE', 400, 'bad_message', '
 export const BATCH_REFUSED: Refusal = refusal('BATCH_REFUSED', 400, 'batch', 'Invalid Request', INVALID_REQUEST);
 export const BAD_PARAMS: Refusal = refusal('BAD_PARAMS', 400, 'bad_params', 'Invalid params', INVALID_PARAMS);
 export const BAD_VERSION: Refusal = refusal('BAD_VERSION', 400, 'protocol_version', 'Unsupported protocol version');
+
+// Revision 2026-07-28: its own codes are −32020 … −32099.
+export const BAD_CLAIM: Refusal = refusal('BAD_CLAIM', 400, 'bad_claim', 'Invalid params', INVALID_PARAMS);
+export const HEADER_MISMATCH: Refusal = refusal('HEADER_MISMATCH', 400, 'header_mismatch', 'Header mismatch', -32020);
+export const VERSION_UNSUPPORTED: Refusal = refusal(
+  'VERSION_UNSUPPORTED',
+  400,
+  'version_unsupported',
+  'Unsupported protocol version',
+  -32022,
+);
+export const MODERN_METHOD_UNKNOWN: Refusal = refusal(
+  'MODERN_METHOD_UNKNOWN',
+  404,
+  'modern_method_not_found',
+  'Method not found',
+  METHOD_NOT_FOUND,
+);
+export const MODERN_RESPONSE: Refusal = refusal('MODERN_RESPONSE', 400, 'modern_response', 'Invalid Request', INVALID_REQUEST);
 export const MODERN_NOT_SERVED: Refusal = refusal('MODERN_NOT_SERVED', 400, 'modern_not_served', 'Method not found', METHOD_NOT_FOUND);
 /** A method that the gateway does not relay, answered in band: HTTP 200 with the JSON-RPC error. */
 export const METHOD_UNKNOWN: Refusal = refusal('METHOD_UNKNOWN', 200, 'method_not_found', 'Method not found', METHOD_NOT_FOUND);

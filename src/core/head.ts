@@ -4,7 +4,7 @@ export type HttpMethod = 'POST' | 'GET' | 'DELETE' | 'OPTIONS' | 'HEAD';
 /**
  * What is kept of a request's head: copied strings, valid after the listener's callback has returned. An absent
  * header is the empty string; the guard has refused repeated ones. Only what is read here is ever decided on, and
- * nothing of it is forwarded to an upstream.
+ * nothing of it but `mcpParams` is forwarded to an upstream.
  */
 export interface RequestHead {
   /** As received; after a refused method it is the raw method, cut at 16 characters. */
@@ -31,6 +31,8 @@ export interface RequestHead {
   readonly protocolVersion: string;
   readonly mcpMethod: string;
   readonly mcpName: string;
+  /** Names (lower case) and values of `Mcp-Param-*` headers, flat, in order; null for none. */
+  readonly mcpParams: readonly string[] | null;
   readonly lastEventId: string;
   /** The client's `X-Request-ID` when it is sane (1–128 of `A-Za-z0-9._-`), else empty. */
   readonly requestId: string;

@@ -71,19 +71,35 @@ export interface ReplySink {
   onCancelled(): void;
 }
 
+/** What a server of revision 2026-07-28 says of itself, reduced to what the gateway relays. */
+export interface ModernInfo {
+  /** The result of `server/discover` as JSON text. */
+  readonly discover: string;
+  /** The same in the words of the older revisions. */
+  readonly legacy: UpstreamInfo;
+}
+
+/** What a request of revision 2026-07-28 carries beside its message. */
+export interface ModernOptions {
+  /** Names and values of `Mcp-Param-*` headers, flat; null for none. */
+  readonly params: readonly string[] | null;
+}
+
 /** Per-request facts beside the message itself. */
 export interface RequestOptions {
   /** Rest of the path behind the server's prefix, starting with `/`, or empty: appended to the URL with `strip_prefix`. */
   readonly restPath: string;
   /** Owner of the request: only the same principal can cancel it. */
   readonly principalKey: string;
+  /** Present for a message of revision 2026-07-28. */
+  readonly modern?: ModernOptions;
 }
 
 /** A request in flight. */
 export interface InFlight {
   /**
    * The client is gone: nothing is delivered any more; the upstream's answer is awaited and dropped. `whenOver` is called once,
-   * when the wait for it has ended.
+   * when the wait for it has ended. For a request of revision 2026-07-28 that is a cancellation, and the wait over at once.
    */
   detach(whenOver: () => void): void;
   /** The client reads again after `onMessage` returned false. */
@@ -100,6 +116,8 @@ export interface Upstream {
   readonly detail: string | null;
   /** Null until the first handshake. Kept while down. */
   readonly info: UpstreamInfo | null;
+  /** Null unless it is known to speak revision 2026-07-28. */
+  readonly modern: ModernInfo | null;
   readonly inFlight: number;
   readonly circuit: CircuitState;
   /** Seconds after which what is refused now is worth another try, ≥ 1. */

@@ -66,7 +66,9 @@ class StrictHeadGuard implements HeadGuard {
   readonly #values: string[] = Array.from({ length: header.SLOTS }, () => '');
   /** One bit per slot. */
   #seen = 0;
+  /** Names of further `mcp-*` headers, each once. */
   #otherMcp: string[] | null = null;
+  #mcpParams: string[] | null = null;
   #method = '';
   #path = '';
   #query = '';
@@ -85,6 +87,7 @@ class StrictHeadGuard implements HeadGuard {
     if (this.#seen !== 0) this.#values.fill('');
     this.#seen = 0;
     this.#otherMcp = null;
+    this.#mcpParams = null;
     this.#method = method;
     this.#path = path;
     this.#query = query;
@@ -132,6 +135,7 @@ class StrictHeadGuard implements HeadGuard {
     this.#otherMcp ??= [];
     if (this.#otherMcp.includes(name) || !PRINTABLE.test(value)) this.#fault = BAD_HEADER;
     this.#otherMcp.push(name);
+    if (name.startsWith('mcp-param-')) (this.#mcpParams ??= []).push(name, value);
   }
 
   /** Where the request ends, and whether its parts are well formed. */
@@ -196,6 +200,7 @@ class StrictHeadGuard implements HeadGuard {
       protocolVersion: values[header.MCP_PROTOCOL_VERSION] ?? '',
       mcpMethod: values[header.MCP_METHOD] ?? '',
       mcpName: values[header.MCP_NAME] ?? '',
+      mcpParams: this.#mcpParams,
       lastEventId: values[header.LAST_EVENT_ID] ?? '',
       requestId: REQUEST_ID.test(requestId) ? requestId : '',
       accessControlRequestMethod: values[header.ACCESS_CONTROL_REQUEST_METHOD] ?? '',

@@ -28,7 +28,7 @@ export const X_FORWARDED_FOR = 22;
 export const FORWARDED = 23;
 /** Slots below are kept. */
 export const SLOTS = 24;
-/** Any other `mcp-*` header: not read yet, refused when repeated. */
+/** Any other `mcp-*` header: refused when repeated; of these only `mcp-param-*` are kept. */
 export const MCP_OTHER = 24;
 export const IGNORED = 25;
 

@@ -1,4 +1,4 @@
-import type { Envelope } from '../core/envelope.ts';
+import type { Envelope, ModernClaim } from '../core/envelope.ts';
 import {
   BAD_JSON,
   BAD_MESSAGE,
@@ -64,9 +64,13 @@ const PARAMS = new KeyNames([
   'task',
   'taskId',
   'progressToken',
+  'inputResponses',
+  'requestState',
+  'notifications',
 ]);
-/** Index of `task` among the names above. */
+/** Indexes among the names above. */
 const TASK = 13;
+const TASK_ID = 14;
 const META = new KeyNames([
   'progressToken',
   'io.modelcontextprotocol/protocolVersion',
@@ -81,9 +85,22 @@ const NEEDS_URI: ReadonlySet<string> = new Set(['resources/read']);
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
+/** No claim yet; the keys may come in any order, and only `protocolVersion` makes one of it. */
+const UNCLAIMED: ModernClaim = {
+  version: null,
+  capabilitiesStart: -1,
+  capabilitiesEnd: -1,
+  clientInfoStart: -1,
+  clientInfoEnd: -1,
+  logLevelStart: -1,
+  logLevelEnd: -1,
+};
+
 /** A message while it is read: the envelope to be, what else was seen, and the first thing that is wrong with it. */
 interface Draft {
   readonly message: Mutable<Envelope>;
+  /** Null while no key of revision 2026-07-28 was seen. */
+  claim: Mutable<ModernClaim> | null;
   hasVersion: boolean;
   idsSeen: number;
   hasMethod: boolean;
@@ -135,8 +152,12 @@ function newDraft(bytes: Buffer): Draft {
       taskStart: -1,
       taskEnd: -1,
       protocolVersion: null,
-      claimsModern: false,
+      taskId: null,
+      metaStart: -1,
+      metaEnd: -1,
+      modern: null,
     },
+    claim: null,
     hasVersion: false,
     idsSeen: 0,
     hasMethod: false,
@@ -241,6 +262,9 @@ function readParam(draft: Draft, from: number): void {
     case TASK:
       readTask(message, from);
       return;
+    case TASK_ID:
+      message.taskId = readString(draft, BAD_PARAMS);
+      return;
     case -1:
       if (PARAMS.isVariant(scanner)) draft.refusal ??= BAD_PARAMS;
   }
@@ -276,7 +300,9 @@ function readMeta(draft: Draft): void {
     scanner.skip();
     return;
   }
+  draft.message.metaStart = scanner.pos;
   for (let more = scanner.enter(); more; more = scanner.next()) readMetaMember(draft);
+  draft.message.metaEnd = scanner.pos;
 }
 
 function readMetaMember(draft: Draft): void {
@@ -285,9 +311,24 @@ function readMetaMember(draft: Draft): void {
     readProgressToken(draft);
     return;
   }
-  if (key > 0) draft.message.claimsModern = true;
-  else if (META.isVariant(scanner)) draft.refusal ??= BAD_PARAMS;
+  if (key > 0) return readClaim(draft, key);
+  if (META.isVariant(scanner)) draft.refusal ??= BAD_PARAMS;
   scanner.skip();
+}
+
+/** `key`: index among the names of `_meta`. */
+function readClaim(draft: Draft, key: number): void {
+  const claim = (draft.claim ??= { ...UNCLAIMED });
+  const start = scanner.pos;
+  if (key === 1) {
+    claim.version = readString(draft, BAD_PARAMS);
+    draft.message.modern = claim;
+    return;
+  }
+  scanner.skip();
+  if (key === 2) [claim.capabilitiesStart, claim.capabilitiesEnd] = [start, scanner.pos];
+  else if (key === 3) [claim.clientInfoStart, claim.clientInfoEnd] = [start, scanner.pos];
+  else [claim.logLevelStart, claim.logLevelEnd] = [start, scanner.pos];
 }
 
 /** A token that cannot be replaced must not go upstream, where it could equal one of ours: refused. */

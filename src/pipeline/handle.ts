@@ -7,7 +7,8 @@ import type { Route } from '../core/upstream.ts';
 import { acceptsOf, isJsonContentType, namesBothTypes } from '../mcp/content.ts';
 import { isRelayedNotification, roleOf } from '../mcp/methods.ts';
 import { isFailure, parseMessage } from '../mcp/parse.ts';
-import { versionHeaderVerdict } from '../mcp/revisions.ts';
+import { touchesModern } from '../mcp/modern-ladder.ts';
+import { isLegacyHeader } from '../mcp/revisions.ts';
 import { refuseDenied, refuseFull, refuseMessage, takeCharges, takePlace } from './budget.ts';
 import type { Budget } from './charges.ts';
 import { noteMessage } from './context.ts';
@@ -15,6 +16,7 @@ import { isPreflight } from './cors.ts';
 import { readBody } from './guarded.ts';
 import { identify } from './identify.ts';
 import { answerInitialize, answerPing, answerPreflight } from './local.ts';
+import { checkModern, dispatchModern } from './modern.ts';
 import type { Parts } from './parts.ts';
 import { Relay } from './relay.ts';
 import { answer, refuse } from './reply.ts';
@@ -83,7 +85,7 @@ function handleBody(parts: Parts, context: RequestContext, call: Call, body: Buf
   // Notifications need no place: a caller that has none left can still give a call up.
   if (call.isFull && message.kind !== 'notification') return refuseFull(parts, context);
 
-  const unserved = checkRevision(context, message);
+  const unserved = checkRevision(context, call.route, message);
   if (unserved !== null) return refuse(parts, context, unserved);
 
   const denied = decide(context, call.who, message);
@@ -98,6 +100,7 @@ function handleBody(parts: Parts, context: RequestContext, call: Call, body: Buf
 }
 
 function dispatch(parts: Parts, context: RequestContext, { who, route }: Call, message: Envelope): void {
+  if (context.isModern) return dispatchModern(parts, context, who, route, message);
   // No upstream request is outstanding at the client yet, so a response answers nothing: accepted and dropped.
   if (message.kind === 'response') return answer(parts, context, 202, '', '');
   if (message.kind === 'notification') return passNotification(parts, context, route, message);
@@ -147,11 +150,11 @@ function isShort(bodyBytes: number): boolean {
   return bodyBytes >= 0 && bodyBytes <= POLITE_BODY_BYTES;
 }
 
-/** Revision 2026-07-28 is not served yet: a client that claims it must fall back to `initialize`. */
-function checkRevision(context: RequestContext, message: Envelope): Refusal | null {
-  const verdict = versionHeaderVerdict(context.exchange.head.protocolVersion);
-  if (verdict === 'modern' || message.claimsModern) return errors.MODERN_NOT_SERVED;
-  return verdict === 'ok' ? null : errors.BAD_VERSION;
+/** In which revision does it speak, and is that served? */
+function checkRevision(context: RequestContext, route: Route, message: Envelope): Refusal | null {
+  const { head } = context.exchange;
+  if (touchesModern(head, message)) return checkModern(context, route, message);
+  return isLegacyHeader(head.protocolVersion) ? null : errors.BAD_VERSION;
 }
 
 /** May they do this? The only place that permits. */

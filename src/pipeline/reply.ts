@@ -66,7 +66,12 @@ export function refusalBody(context: RequestContext, refusal: Refusal): string {
   }
   // An agent decides by the reason whether to try again here, later, or elsewhere.
   const reason = refusal.status === 503 ? `,"reason":"${refusal.reason}"` : '';
-  return rpcError(context.idToken, refusal.rpcCode, refusal.message, `{"error_id":"${context.errorId}"${retry}${reason}}`);
+  return rpcError(
+    context.idToken,
+    refusal.rpcCode,
+    refusal.message,
+    `{"error_id":"${context.errorId}"${retry}${reason}${context.errorData}}`,
+  );
 }
 
 function addRefusalHeaders(parts: Parts, context: RequestContext, refusal: Refusal, headers: string[]): void {

@@ -54,7 +54,7 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
   override request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
     const kind = listKindOf(message.method);
     if (kind === null) return this.inner.request(message, options, message.method === 'tools/call' ? this.#watched(sink) : sink);
-    const cursor = message.claimsModern ? null : readCursor(message);
+    const cursor = options.modern !== undefined ? null : readCursor(message);
     const key = cursor === null ? '' : [message.method, cursor, options.restPath].join('\n');
     const isKept = cursor !== null && key.length <= MAX_KEY_CHARS && (this.#fetches.has(key) || this.#live.size < MAX_FETCHES);
     if (isKept) return this.#list(key, cursor, kind, message, options, sink);

@@ -9,6 +9,7 @@ import type {
   CircuitState,
   Health,
   InFlight,
+  ModernInfo,
   ReplySink,
   RequestOptions,
   TransportName,
@@ -76,6 +77,10 @@ export class GatedUpstream implements Upstream, CallGate {
 
   get info(): UpstreamInfo | null {
     return this.#inner.info;
+  }
+
+  get modern(): ModernInfo | null {
+    return this.#inner.modern;
   }
 
   get pid(): number | null {

@@ -10,6 +10,8 @@ export interface CallGate {
   onOver(call: GatedCall, health: Health | null): void;
 }
 
+function nothing(): void {}
+
 /**
  * One request between the caller and the upstream: waits for its place, is sent, and gives the place back when the upstream
  * is done with it. Listens on for a client that is gone, because how the request ends still tells of the upstream.
@@ -65,6 +67,7 @@ export class GatedCall implements ReplySink, InFlight {
     this.#client = null;
     if (this.isOver) return whenOver();
     this.#whenOver = whenOver;
+    if (this.options.modern !== undefined) return this.#cancel();
     if (this.#flight === null) this.#over(null);
     else this.#flight.resume();
   }
@@ -96,6 +99,12 @@ export class GatedCall implements ReplySink, InFlight {
     if (this.isOver) return;
     this.#over(null);
     this.#client?.onCancelled();
+  }
+
+  /** A client that leaves a request of revision 2026-07-28 cancels it. */
+  #cancel(): void {
+    this.#flight?.detach(nothing);
+    this.#over(null);
   }
 
   #over(health: Health | null): void {

@@ -32,6 +32,8 @@ export interface CallListener {
 export interface CallOptions {
   readonly clock: Clock;
   readonly maxResponseBytes: number;
+  /** 400 and 404 with a JSON-RPC error are answers (2026-07-28, Transports). */
+  readonly areErrorsRead?: boolean;
 }
 
 /** One POST and its answer, as JSON or as an event stream. */
@@ -97,10 +99,7 @@ export class HttpCall implements HttpReceiver, Carrier {
     this.status = status;
     this.sessionHeader = headers['mcp-session-id'];
     if (status === 404 && this.session !== null && this.session.id !== null) return this.#over(() => this.#listener.onSessionLost(this));
-    if (status >= 300 && status < 400)
-      return this.#fail(UPSTREAM_FAILED, `answered with a redirect (HTTP ${status}), which is not followed`);
-    if (status >= 400) return this.#fail(UPSTREAM_FAILED, `answered HTTP ${status}`);
-    if (status !== 200) return this.#fail(UPSTREAM_INVALID, `answered HTTP ${status} to a request`);
+    if (status !== 200 && !this.#isReadError(headers)) return this.#failStatus(status);
     const coding = headers['content-encoding'];
     if (coding !== undefined && coding !== 'identity') return this.#fail(UPSTREAM_INVALID, 'answered with a content coding');
     this.#onContent(mediaType(headers['content-type']), Number(headers['content-length'] ?? 0));
@@ -136,6 +135,18 @@ export class HttpCall implements HttpReceiver, Carrier {
     this.#fail(UPSTREAM_FAILED, wasSent ? `broke the connection: ${code}` : `cannot be reached: ${reasonOf(error, code)}`);
   }
 
+  #isReadError(headers: IncomingHttpHeaders): boolean {
+    if (this.#options.areErrorsRead !== true || (this.status !== 400 && this.status !== 404)) return false;
+    return mediaType(headers['content-type']) === 'application/json';
+  }
+
+  #failStatus(status: number): void {
+    if (status >= 300 && status < 400)
+      return this.#fail(UPSTREAM_FAILED, `answered with a redirect (HTTP ${status}), which is not followed`);
+    if (status >= 400) return this.#fail(UPSTREAM_FAILED, `answered HTTP ${status}`);
+    this.#fail(UPSTREAM_INVALID, `answered HTTP ${status} to a request`);
+  }
+
   #onContent(type: string, declaredBytes: number): void {
     this.#partBytes = 0;
     if (type === 'application/json') {
@@ -152,6 +163,8 @@ export class HttpCall implements HttpReceiver, Carrier {
 
   #onJson(bytes: Buffer): void {
     const message = scanUpstreamMessage(bytes, { maxDepth: MAX_UPSTREAM_DEPTH });
+    if (this.status !== 200 && (message === null || !message.isError || !this.#isMine(bytes, message)))
+      return this.#failStatus(this.status);
     if (message === null) return this.#fail(UPSTREAM_INVALID, 'answered with something that is no JSON-RPC message');
     if (message.kind !== 'response' || !this.#isMine(bytes, message))
       return this.#fail(UPSTREAM_INVALID, 'answered with a message that is no answer to the request');

@@ -50,6 +50,7 @@ const ignoreStatus = (): void => {};
 export class HttpUpstream implements Upstream, CallListener, LinkHost {
   readonly transport = 'http' as const;
   readonly pid = null;
+  readonly modern = null;
   readonly circuit = 'closed' as const;
   readonly retryAfterSecs = 1;
   readonly #settings: UpstreamSettings;

@@ -3,6 +3,7 @@ import type { Refusal } from '../core/refusal.ts';
 import type {
   CircuitState,
   InFlight,
+  ModernInfo,
   ReplySink,
   RequestOptions,
   TransportName,
@@ -53,6 +54,10 @@ export class UpstreamLayer implements Upstream {
 
   get retryAfterSecs(): number {
     return this.inner.retryAfterSecs;
+  }
+
+  get modern(): ModernInfo | null {
+    return this.inner.modern;
   }
 
   get pid(): number | null {

@@ -43,6 +43,7 @@ interface HeldCall {
  */
 export class MessageUpstream implements Upstream {
   readonly transport: TransportName;
+  readonly modern = null;
   readonly circuit = 'closed' as const;
   readonly retryAfterSecs = 1;
   readonly #settings: UpstreamSettings;

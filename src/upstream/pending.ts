@@ -52,6 +52,11 @@ export class PendingEntry implements InFlight {
     this.hardAtMs = fields.nowMs + fields.timeoutMaxMs;
   }
 
+  /** It lasts as long as its client stays: a subscription. */
+  get isOpen(): boolean {
+    return this.hardAtMs === Number.POSITIVE_INFINITY;
+  }
+
   detach(whenOver: () => void): void {
     this.sink = null;
     this.isSlow = false;
@@ -113,8 +118,8 @@ export class PendingTable {
     return this.#clientEntries;
   }
 
-  /** Null when the table is full. */
-  add(message: Envelope, principalKey: string, sink: ReplySink): PendingEntry | null {
+  /** Null when the table is full. `isOpen`: it may last as long as its client stays, no deadline ends it. */
+  add(message: Envelope, principalKey: string, sink: ReplySink, isOpen: boolean = false): PendingEntry | null {
     if (this.#clientEntries >= this.#options.maxEntries) return null;
     this.#clientEntries += 1;
     const { timeoutMs, timeoutMaxMs } = this.#options.deadlinesOf(message);
@@ -124,8 +129,8 @@ export class PendingTable {
       idToken: message.bytes.toString('utf8', message.idStart, message.idEnd),
       progressToken: message.tokenStart < 0 ? null : message.bytes.toString('utf8', message.tokenStart, message.tokenEnd),
       sink,
-      timeoutMs,
-      timeoutMaxMs,
+      timeoutMs: isOpen ? Number.POSITIVE_INFINITY : timeoutMs,
+      timeoutMaxMs: isOpen ? Number.POSITIVE_INFINITY : timeoutMaxMs,
     });
   }
 

@@ -20,6 +20,7 @@ export function headOf(changes: Partial<RequestHead> = {}): RequestHead {
     protocolVersion: '',
     mcpMethod: '',
     mcpName: '',
+    mcpParams: null,
     lastEventId: '',
     requestId: '',
     accessControlRequestMethod: '',

@@ -41,6 +41,9 @@ describe('the error catalogue', () => {
       catalogue.METHOD_NOT_FOUND,
       catalogue.INVALID_PARAMS,
       -32603,
+      // Of revision 2026-07-28: HeaderMismatch, UnsupportedProtocolVersion.
+      -32020,
+      -32022,
     ]);
     const odd = refusals().filter(({ rpcCode, status }) => !standard.has(rpcCode) && rpcCode !== -(INTERNAL_STATUS + status));
     expect(odd).toEqual([]);

@@ -30,6 +30,8 @@ export interface UpstreamAnswer {
   readonly delayMs?: number;
   /** Drop the connection instead of answering; with `events`, after them. */
   readonly isDropped?: boolean;
+  /** With `events`: the stream stays open after them. */
+  readonly isKeptOpen?: boolean;
   /** Never answer. */
   readonly isSilent?: boolean;
 }
@@ -53,6 +55,8 @@ export interface HttpUpstream {
   /** Those whose JSON-RPC method is this one. */
   of(method: string): readonly UpstreamRequest[];
   readonly connections: number;
+  /** Whether a connection, by its number, was closed. */
+  isGone(connection: number): boolean;
   close(): Promise<void>;
 }
 
@@ -97,7 +101,7 @@ async function sendEvents(response: ServerResponse, answer: UpstreamAnswer): Pro
     response.write(`data: ${typeof event === 'string' ? event : JSON.stringify(event)}\n\n`);
   }
   if (answer.isDropped === true) response.destroy();
-  else response.end();
+  else if (answer.isKeptOpen !== true) response.end();
 }
 
 async function send(response: ServerResponse, answer: UpstreamAnswer): Promise<void> {
@@ -129,6 +133,7 @@ async function record(request: IncomingMessage, connection: number): Promise<Ups
 export async function startHttpUpstream(options: HttpUpstreamOptions = {}): Promise<HttpUpstream> {
   const requests: UpstreamRequest[] = [];
   const numbers = new WeakMap<Socket, number>();
+  const gone = new Set<number>();
   let connections = 0;
   const server = createServer((request, response) => {
     const handle = async (): Promise<void> => {
@@ -138,7 +143,11 @@ export async function startHttpUpstream(options: HttpUpstreamOptions = {}): Prom
     };
     handle().catch(() => response.destroy());
   });
-  server.on('connection', (socket: Socket) => numbers.set(socket, ++connections));
+  server.on('connection', (socket: Socket) => {
+    const number = ++connections;
+    numbers.set(socket, number);
+    socket.once('close', () => gone.add(number));
+  });
   await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve));
   open.add(server);
   const { port } = server.address() as AddressInfo;
@@ -150,6 +159,7 @@ export async function startHttpUpstream(options: HttpUpstreamOptions = {}): Prom
     get connections() {
       return connections;
     },
+    isGone: (connection) => gone.has(connection),
     async close() {
       open.delete(server);
       server.closeAllConnections();

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { keyEntry, makeKey, startGateway, waitUntil, type Gateway } from './harness.ts';
 import { sdkServerOverHttp, sdkServerOverStdio } from './peer-servers.ts';
-import { CLIENTS, connectV1, type HttpTarget, type Peer, type Target } from './peers.ts';
+import { CLIENTS, connectV1, connectV2Auto, type HttpTarget, type Peer, type Target } from './peers.ts';
 
 const key = makeKey();
 const other = makeKey();
@@ -34,6 +34,8 @@ interface Where {
   readonly answer: 'refused: -32601' | 'no answer';
   /** Log messages of a call that reach its caller, of the three that it sends. */
   readonly logs: number;
+  /** What a client that would rather have the newest revision agrees on. */
+  readonly newest: string;
   start(): Promise<Place>;
 }
 
@@ -41,22 +43,22 @@ const PLACES: readonly Where[] = [
   {
     where: 'over stdio',
     answer: 'refused: -32601',
-
+    newest: '2025-11-25',
     logs: 0,
     start: async () => await place(sdkServerOverStdio(), { ...sdkServerOverStdio() }),
   },
   {
     where: 'over stdio, behind the engine of Node',
     answer: 'refused: -32601',
-
+    newest: '2025-11-25',
     logs: 0,
     start: async () => await place(sdkServerOverStdio(), { ...sdkServerOverStdio() }, { engine: 'node' }),
   },
-  { where: 'over HTTP, without sessions', answer: 'no answer', logs: 3, start: async () => await httpPlace('http') },
+  { where: 'over HTTP, without sessions', answer: 'no answer', newest: '2026-07-28', logs: 3, start: async () => await httpPlace('http') },
   {
     where: 'over HTTP, with sessions',
     answer: 'refused: -32601',
-
+    newest: '2025-11-25',
     logs: 3,
     start: async () => await httpPlace('sessions'),
   },
@@ -109,7 +111,7 @@ function own(meta: unknown): object {
   return Object.fromEntries(entries);
 }
 
-describe.each(PLACES)('a server made with SDK 2 $where', ({ where, start, answer, logs }) => {
+describe.each(PLACES)('a server made with SDK 2 $where', ({ where, start, answer, logs, newest }) => {
   let direct: Target;
   let gateway: Gateway;
   let via: HttpTarget;
@@ -122,6 +124,10 @@ describe.each(PLACES)('a server made with SDK 2 $where', ({ where, start, answer
     const [one, another] = [await connect(direct), await connect(via)];
     expect(await survey(another)).toEqual(await survey(one));
     expect(another.errors).toEqual([]);
+  });
+
+  it('is spoken to in the newest revision that it knows, by a client that asks for that', async () => {
+    expect((await connectV2Auto(via)).revision).toBe(newest);
   });
 
   it('keeps its pages', async () => {

@@ -29,6 +29,7 @@ export async function rpcStream(
     'content-type': 'application/json',
     accept: 'application/json, text/event-stream',
     'content-length': String(Buffer.byteLength(body)),
+    ...(options.headers as Record<string, string> | undefined),
     ...(options.key === undefined ? {} : { authorization: `Bearer ${options.key}` }),
   };
   const sent = request(url, { method: 'POST', headers, agent: false, signal: options.signal });

@@ -44,7 +44,7 @@ describe('parseMessage', () => {
     expect(span(message, message.paramsStart, message.paramsEnd)).toBe(
       '{"arguments":{"id":1,"name":"inner"}, "_meta":{"progressToken":"tok"} ,"name":"read_file" }',
     );
-    expect(message.claimsModern).toBe(false);
+    expect(message.modern).toBe(null);
   });
 
   it('reads the other decided members: uri, requestId, protocolVersion', () => {
@@ -236,20 +236,31 @@ describe('parseMessage', () => {
     expect(verdict(bytes)).toBe('BAD_JSON null');
   });
 
-  it.each(['protocolVersion', 'clientCapabilities', 'clientInfo', 'logLevel'])('sees the modern claim %s, also escaped', (key) => {
-    expect(accepted(call(`{"name":"a","_meta":{"io.modelcontextprotocol/${key}":{}}}`)).claimsModern).toBe(true);
-    expect(accepted(call(`{"name":"a","_meta":{"io.modelcontextprotocol\\/${key}":{}}}`)).claimsModern).toBe(true);
+  it('sees the claim of revision 2026-07-28, also escaped, wherever its keys stand', () => {
+    const text = call(
+      '{"name":"a","_meta":{"io.modelcontextprotocol/clientCapabilities":{"x":1},"io.modelcontextprotocol\\/protocolVersion":"v"}}',
+    );
+    const { modern, bytes } = accepted(text);
+    expect(modern?.version).toBe('v');
+    expect(bytes.toString('utf8', modern?.capabilitiesStart, modern?.capabilitiesEnd)).toBe('{"x":1}');
+    expect([modern?.clientInfoStart, modern?.logLevelStart]).toEqual([-1, -1]);
+  });
+
+  it('keeps where `_meta` stands, and the name of a task', () => {
+    const { metaStart, metaEnd, bytes, taskId } = accepted(call('{"name":"a","taskId":"t-1","_meta": {"a":[1]} }'));
+    expect([bytes.toString('utf8', metaStart, metaEnd), taskId]).toEqual(['{"a":[1]}', 't-1']);
   });
 
   it('takes other keys of the protocol namespace for what they are: legacy', () => {
-    expect(accepted(call('{"name":"a","_meta":{"io.modelcontextprotocol/related-task":{"taskId":"x"}}}')).claimsModern).toBe(false);
+    expect(accepted(call('{"name":"a","_meta":{"io.modelcontextprotocol/related-task":{"taskId":"x"}}}')).modern).toBe(null);
+    expect(accepted(call('{"name":"a","_meta":{"io.modelcontextprotocol/clientInfo":{}}}')).modern).toBe(null);
   });
 
   it('does not carry anything from one message to the next', () => {
     expect(verdict(call('{"name":"a","arguments":{"\\u0061":1,"b":2'))).toMatch(/^BAD_JSON/);
     expect(verdict('['.repeat(100))).toMatch(/^JSON_TOO_DEEP/);
     const message = accepted('{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":1,"b":2}}');
-    expect([message.name, message.tokenStart, message.claimsModern]).toEqual([null, -1, false]);
+    expect([message.name, message.tokenStart, message.modern]).toEqual([null, -1, null]);
   });
 
   it('takes time in proportion to the bytes, for every costly shape', () => {

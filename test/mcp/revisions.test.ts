@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LATEST_LEGACY_REVISION, LEGACY_REVISIONS, negotiate, versionHeaderVerdict } from '../../src/mcp/revisions.ts';
+import { isLegacyHeader, LATEST_LEGACY_REVISION, LEGACY_REVISIONS, negotiate } from '../../src/mcp/revisions.ts';
 
 describe('negotiate', () => {
   it.each(LEGACY_REVISIONS)('answers %s with itself', (revision) => {
@@ -11,14 +11,13 @@ describe('negotiate', () => {
   });
 });
 
-describe('versionHeaderVerdict', () => {
+describe('isLegacyHeader', () => {
   it('takes every legacy revision and an absent header', () => {
-    for (const header of ['', ...LEGACY_REVISIONS]) expect(versionHeaderVerdict(header)).toBe('ok');
+    for (const header of ['', ...LEGACY_REVISIONS]) expect(isLegacyHeader(header)).toBe(true);
   });
 
-  it('tells the modern revision from nonsense', () => {
-    expect(versionHeaderVerdict('2026-07-28')).toBe('modern');
-    for (const header of ['1.0', '2025-06-19', '2025-06-18,2025-06-18', '2024-10-07'])
-      expect(versionHeaderVerdict(header)).toBe('unsupported');
+  it('takes nothing else', () => {
+    for (const header of ['1.0', '2025-06-19', '2025-06-18,2025-06-18', '2024-10-07', '2026-07-28'])
+      expect(isLegacyHeader(header)).toBe(false);
   });
 });

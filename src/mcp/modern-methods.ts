@@ -1,0 +1,38 @@
+/** Which field of `params` the header `Mcp-Name` repeats (2026-07-28, Transports, standard request headers). */
+export type NameSource = 'name' | 'uri' | 'taskId';
+
+/** Requests of revision 2026-07-28 that are relayed. */
+const METHODS: ReadonlySet<string> = new Set([
+  'server/discover',
+  'tools/list',
+  'tools/call',
+  'resources/list',
+  'resources/read',
+  'resources/templates/list',
+  'prompts/list',
+  'prompts/get',
+  'completion/complete',
+  'subscriptions/listen',
+]);
+
+const NAME_SOURCES: ReadonlyMap<string, NameSource> = new Map([
+  ['tools/call', 'name'],
+  ['prompts/get', 'name'],
+  ['resources/read', 'uri'],
+  ['tasks/get', 'taskId'],
+  ['tasks/update', 'taskId'],
+  ['tasks/cancel', 'taskId'],
+]);
+
+export const DISCOVER: string = 'server/discover';
+export const LISTEN: string = 'subscriptions/listen';
+
+/** Whether revision 2026-07-28 defines the request and the gateway relays it: `initialize`, `ping` and `tasks/*` are not among them. */
+export function isModernMethod(method: string): boolean {
+  return METHODS.has(method);
+}
+
+/** What `Mcp-Name` repeats for this method; undefined for methods without that header. */
+export function nameSource(method: string): NameSource | undefined {
+  return NAME_SOURCES.get(method);
+}

@@ -1,0 +1,74 @@
+import type { RequestContext } from '../core/context.ts';
+import type { Envelope } from '../core/envelope.ts';
+import { MODERN_NOT_SERVED, UPSTREAM_DOWN, VERSION_UNSUPPORTED } from '../core/errors.ts';
+import type { Principal } from '../core/principal.ts';
+import { isRefusal, type Refusal } from '../core/refusal.ts';
+import type { Route } from '../core/upstream.ts';
+import { rpcResult } from '../mcp/messages.ts';
+import { isRelayedNotification } from '../mcp/methods.ts';
+import { climb } from '../mcp/modern-ladder.ts';
+import { DISCOVER } from '../mcp/modern-methods.ts';
+import { MODERN_REVISION } from '../mcp/revisions.ts';
+import { ModernRelay } from './modern-relay.ts';
+import type { Parts } from './parts.ts';
+import { answer, JSON_TYPE, refuse } from './reply.ts';
+
+const MAX_ECHOED_CHARS = 64;
+
+/**
+ * Revision 2026-07-28: does the message keep its rules, and does the server behind the route speak it? Null as well for what turns out
+ * to be a handshake of the older revisions.
+ */
+export function checkModern(context: RequestContext, route: Route, message: Envelope): Refusal | null {
+  const verdict = climb(context.exchange.head, message);
+  if (verdict === 'legacy') return null;
+  context.isModern = true;
+  if (verdict === VERSION_UNSUPPORTED) noteVersions(context, message);
+  if (verdict !== 'modern') return verdict;
+  return route.upstream.modern === null ? MODERN_NOT_SERVED : null;
+}
+
+/** What is supported is what `server/discover` says. */
+function noteVersions(context: RequestContext, message: Envelope): void {
+  const requested = (message.modern?.version ?? '').slice(0, MAX_ECHOED_CHARS);
+  context.errorData = `,"supported":["${MODERN_REVISION}"],"requested":${JSON.stringify(requested)}`;
+}
+
+/** Everything is decided: a message that stands for itself, without a session. */
+export function dispatchModern(parts: Parts, context: RequestContext, who: Principal, route: Route, message: Envelope): void {
+  if (message.kind === 'notification') return passModernNotification(parts, context, route, message);
+  if (message.method === DISCOVER) return answerDiscover(parts, context, route);
+  const sink = new ModernRelay(parts, context, who, message);
+  context.sentMs = parts.clock.nowMs();
+  const options = { restPath: route.restPath, principalKey: context.budgetKey, modern: { params: context.exchange.head.mcpParams } };
+  const flight = route.upstream.request(message, options, sink);
+  if (isRefusal(flight)) {
+    context.sentMs = 0;
+    context.detail = route.upstream.detail ?? context.detail;
+    context.retryAfterSecs = route.upstream.retryAfterSecs;
+    return refuse(parts, context, flight);
+  }
+  sink.attach(flight);
+  parts.events.sent(context);
+}
+
+/** `server/discover`: the server's own words, reduced to what the gateway relays. */
+function answerDiscover(parts: Parts, context: RequestContext, route: Route): void {
+  const { modern } = route.upstream;
+  if (modern === null) return refuse(parts, context, UPSTREAM_DOWN);
+  answer(parts, context, 200, JSON_TYPE, rpcResult(context.idToken, modern.discover));
+}
+
+/** A client of this revision cancels by closing its stream; a notification that says so besides concerns nobody. */
+function passModernNotification(parts: Parts, context: RequestContext, route: Route, message: Envelope): void {
+  if (isRelayedNotification(message.method) && message.method !== 'notifications/cancelled') {
+    const lost = route.upstream.notify(message, {
+      restPath: route.restPath,
+      principalKey: context.budgetKey,
+      modern: { params: null },
+    });
+    if (lost !== null) return refuse(parts, context, lost);
+    parts.events.sent(context);
+  }
+  answer(parts, context, 202, '', '');
+}
