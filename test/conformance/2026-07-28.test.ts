@@ -1,0 +1,28 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { differences, expectedDifferences } from './differences.ts';
+import { fixtureOverHttp, gatewayInFront, UPSTREAM_TRANSPORTS } from './fixture.ts';
+import { countOf, runSuite, type Checks } from './suite.ts';
+
+const REVISION = '2026-07-28';
+const TIMEOUT_MS = 120_000;
+
+describe(`the official suite, requirements of ${REVISION}`, { timeout: TIMEOUT_MS }, () => {
+  let direct: Checks;
+
+  beforeAll(async () => {
+    direct = await runSuite(await fixtureOverHttp(), REVISION);
+  }, TIMEOUT_MS);
+
+  it('is run in full, and the fixture itself passes all that it has to', () => {
+    const failed = [...direct].filter(([check, status]) => status === 'FAILURE' && !check.startsWith('tasks-'));
+    expect([direct.size, countOf(direct, 'SUCCESS'), failed]).toEqual([195, 164, []]);
+  });
+
+  it.each(UPSTREAM_TRANSPORTS)(
+    'says the same of the gateway in front of a server over %s, but for what is explained',
+    async (transport) => {
+      const through = await runSuite(await gatewayInFront(transport), REVISION);
+      expect(differences(direct, through)).toEqual(expectedDifferences(transport, REVISION));
+    },
+  );
+});

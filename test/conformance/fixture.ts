@@ -1,0 +1,54 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
+import { cleanEnv } from '../e2e/cli.ts';
+import { startGateway } from '../e2e/gateway.ts';
+import { waitUntil } from '../e2e/wait.ts';
+
+/** Every transport that the gateway reaches servers by. */
+export const UPSTREAM_TRANSPORTS: readonly UpstreamTransport[] = ['http', 'stdio', 'websocket'];
+
+/** How the gateway reaches the fixture. */
+export type UpstreamTransport = 'http' | 'stdio' | 'websocket';
+
+const FIXTURES = join(import.meta.dirname, 'fixtures');
+const QUIET = '--disable-warning=ExperimentalWarning';
+const children = new Set<ChildProcess>();
+
+afterAll(() => {
+  for (const child of children) child.kill('SIGKILL');
+});
+
+/** Starts a fixture that listens and returns the URL that it prints. */
+async function listening(script: string): Promise<string> {
+  const child = spawn(process.execPath, [QUIET, join(FIXTURES, script)], { env: cleanEnv(), stdio: ['ignore', 'pipe', 'pipe'] });
+  children.add(child);
+  let printed = '';
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (chunk: string) => (printed += chunk));
+  return await waitUntil(() => /(?:http|ws):\S+/.exec(printed)?.[0], { what: script, timeoutMs: 15_000, describe: () => printed });
+}
+
+/** The fixture over Streamable HTTP: its URL. */
+export async function fixtureOverHttp(): Promise<string> {
+  return await listening('serve-http.ts');
+}
+
+async function upstreamOf(transport: UpstreamTransport, url?: string): Promise<Readonly<Record<string, unknown>>> {
+  switch (transport) {
+    case 'http':
+      return { transport, url: url ?? (await fixtureOverHttp()), allow_private_networks: true };
+    case 'websocket':
+      return { transport, url: url ?? (await listening('serve-websocket.ts')), allow_private_networks: true };
+    case 'stdio':
+      return { transport, command: process.execPath, args: [QUIET, join(FIXTURES, 'serve-stdio.ts')] };
+  }
+}
+
+/**
+ * The gateway in front of a fixture, of its own unless `url` names one; open to everybody and without limits, as the suite calls for.
+ * Returns its MCP endpoint.
+ */
+export async function gatewayInFront(transport: UpstreamTransport, url?: string): Promise<string> {
+  const config = { auth: { allow_anonymous: true }, rate_limit: { enabled: false }, upstream: await upstreamOf(transport, url) };
+  return (await startGateway({ config })).mcp;
+}
