@@ -20,6 +20,7 @@ function eventsFor(io: CliIo, verbosity: number): UpstreamEvents {
     stateChanged: ignore,
     noise: ignore,
     restarted: ignore,
+    leftOut: ignore,
     listChanged: ignore,
     circuitChanged: ignore,
     stderrLine: verbosity > 0 ? stderrLine : ignore,

@@ -6,6 +6,7 @@ import { buildRateLimit } from './build-limits.ts';
 import { buildRedis } from './build-redis.ts';
 import { buildServer } from './build-server.ts';
 import { buildUpstream, serverSections } from './build-upstream.ts';
+import { buildVirtuals } from './build-virtual.ts';
 import type { Section } from './section.ts';
 
 const HOUR_MS = 3_600_000;
@@ -16,6 +17,7 @@ export function buildSnapshot(root: Section, source: string, baseDir: string): C
   const rateLimit = buildRateLimit(root.section('rate_limit'));
   const upstream = root.section('upstream');
   const tools = root.section('policy').section('tools');
+  const upstreams = serverSections(upstream).map((section) => buildUpstream(section, baseDir));
   const content = {
     server: buildServer(root.section('server'), baseDir),
     auth: buildAuth(root.section('auth'), rateLimit),
@@ -27,7 +29,8 @@ export function buildSnapshot(root: Section, source: string, baseDir: string): C
       level: root.section('logging').choice('level', ['trace', 'debug', 'info', 'warn', 'error']),
       format: root.section('logging').choice('format', ['auto', 'json', 'pretty']),
     },
-    upstreams: serverSections(upstream).map((section) => buildUpstream(section, baseDir)),
+    upstreams,
+    virtuals: buildVirtuals(upstream, upstreams),
     isSingleUpstream: upstream.sections('servers').length === 0,
   };
   return freezeDeep({ version: versionOf(content), source, ...content });

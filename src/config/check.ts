@@ -7,6 +7,7 @@ import { checkLimits } from './check-limits.ts';
 import { checkRedis } from './check-redis.ts';
 import { checkServer } from './check-server.ts';
 import { checkUpstreams } from './check-upstream.ts';
+import { checkVirtuals } from './check-virtual.ts';
 import type { Problems } from './problems.ts';
 import { refuseRepeated } from './refuse-repeated.ts';
 import type { Section } from './section.ts';
@@ -19,6 +20,7 @@ export function checkTogether(root: Section, snapshot: ConfigSnapshot, nowMs: nu
   checkLimits(root.section('rate_limit'), snapshot, problems);
   checkRedis(root.section('redis'), snapshot, problems);
   checkUpstreams(root.section('upstream'), problems);
+  checkVirtuals(root.section('upstream'), snapshot, problems);
   checkAudit(root.section('audit'), snapshot, problems);
 }
 

@@ -3,11 +3,11 @@ import {
   choice,
   flag,
   type GroupField,
+  type GroupListField,
   group,
   groupList,
   integer,
   later,
-  laterAndOff,
   number,
   text,
   textList,
@@ -17,6 +17,7 @@ import {
   checkHeaderValue,
   checkNoNul,
   checkPathPrefix,
+  checkSeparator,
   checkServerName,
   checkUpstreamHeader,
   checkUpstreamUrl,
@@ -128,10 +129,25 @@ export const SERVER_FIELDS: Fields = {
 export const STDIO_KEYS: readonly string[] = ['command', 'args', 'env', 'cwd', 'allow_shell', 'max_line_size'];
 export const HTTP_KEYS: readonly string[] = ['url', 'headers', 'allow_private_networks', 'strip_prefix', 'max_response_size'];
 
-const AGGREGATE: GroupField = group('One endpoint that merges all servers.', {
+const SEPARATOR = text('__', 'Between the name of a server and that of its tool or prompt.', { check: checkSeparator });
+const LIST_TIMEOUT = number(0.05, 600, 10, 'Longest wait for the list of one server; then the list comes without it.', { hardened: 5 });
+
+const AGGREGATE: GroupField = group('One endpoint that merges all servers: `<server><separator><tool>`.', {
   enabled: flag(false, 'Whether it exists.'),
-  path: text('/', 'Its path behind `/mcp`.', { check: checkPathPrefix }),
-  separator: text('__', 'Between server and tool name.'),
+  path: text('/', 'Its path behind `/mcp`; `/` is `/mcp` itself.', { check: checkPathPrefix }),
+  separator: SEPARATOR,
+  list_timeout_secs: LIST_TIMEOUT,
+});
+
+const VIRTUAL: GroupListField = groupList('Endpoints that merge chosen servers, or chosen tools, prompts and resources of them.', {
+  name: text(null, 'Its name in log, audit and metrics; no server has it.', { isRequired: true, check: checkServerName }),
+  path: text(null, 'Its path behind `/mcp`. Default: `/` and its name.', { check: checkPathPrefix }),
+  separator: SEPARATOR,
+  servers: textList(null, 'Names of its servers, in the order of its lists; not set = all.', { check: checkServerName }),
+  tools: textList(null, 'Patterns of the tools that it offers, as in `allowed_tools`: `server:tool`, by their own names; not set = all.'),
+  prompts: textList(null, 'The same of prompts.'),
+  resources: textList(null, 'Patterns of URIs of the resources that it offers; not set = all.'),
+  list_timeout_secs: LIST_TIMEOUT,
 });
 
 export const UPSTREAM: GroupField = group(
@@ -139,6 +155,7 @@ export const UPSTREAM: GroupField = group(
   {
     ...SERVER_FIELDS,
     servers: groupList('Several MCP servers, each with the keys above.', SERVER_FIELDS),
-    aggregate: laterAndOff(AGGREGATE),
+    aggregate: AGGREGATE,
+    virtual: VIRTUAL,
   },
 );

@@ -89,6 +89,11 @@ export function checkServerName(text: string): string | null {
   return SERVER_NAME.test(text) ? null : 'must be 1 to 64 of A-Z a-z 0-9 _ -, starting with a letter or digit';
 }
 
+/** It becomes part of tool names (MCP 2025-11-25, server/tools, Tool Names). */
+export function checkSeparator(text: string): string | null {
+  return /^[A-Za-z0-9_.-]{1,16}$/.test(text) ? null : 'must be 1 to 16 of A-Z a-z 0-9 _ . -';
+}
+
 export function checkPathPrefix(text: string): string | null {
   if (!PREFIX.test(text)) return 'must start with "/" and consist of plain segments (A-Z a-z 0-9 . _ ~ -)';
   return text.split('/').some((segment) => segment === '.' || segment === '..') ? 'must not contain "." or ".." segments' : null;

@@ -21,6 +21,8 @@ export interface ConfigSnapshot {
   readonly logging: LoggingSettings;
   /** At least one. */
   readonly upstreams: readonly UpstreamSettings[];
+  /** Endpoints that merge several of them; `upstream.aggregate` comes first. */
+  readonly virtuals: readonly VirtualSettings[];
   /** The single `[upstream]` form: a missing command is a start-up error instead of a server marked down. */
   readonly isSingleUpstream: boolean;
 }
@@ -247,6 +249,26 @@ export interface HttpSettings {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly arePrivateNetworksAllowed: boolean;
+}
+
+/** An endpoint that merges servers. */
+export interface VirtualSettings {
+  /** As in log, audit and metrics; no server has it. */
+  readonly name: string;
+  /** `upstream.aggregate`, else one of `upstream.virtual[]`. */
+  readonly isAggregate: boolean;
+  /** Behind `/mcp`: `/` is `/mcp` itself. */
+  readonly path: string;
+  /** Stands between the name of a server and that of its tool or prompt. */
+  readonly separator: string;
+  /** Names of the members, in the order of their lists. */
+  readonly servers: readonly string[];
+  /** Patterns of what is offered; null = everything. Of tools and prompts over the members' own names. */
+  readonly tools: readonly string[] | null;
+  readonly prompts: readonly string[] | null;
+  readonly resources: readonly string[] | null;
+  /** Longest wait for the list of one member. */
+  readonly listTimeoutMs: number;
 }
 
 /** A fault found in the configuration. `path` as in `auth.api_keys[0].id`; position 1-based where known. */

@@ -13,6 +13,8 @@ export const PARSE_ERROR: number = -32700;
 export const INVALID_REQUEST: number = -32600;
 export const METHOD_NOT_FOUND: number = -32601;
 export const INVALID_PARAMS: number = -32602;
+/** Of the revisions before 2026-07-28. */
+export const RESOURCE_NOT_FOUND: number = -32002;
 
 // Framing: refused by the head guard, before anyone is authenticated. All of these close the connection.
 export const BAD_TARGET: Refusal = refusal('BAD_TARGET', 400, 'bad_target', 'Malformed request target');
@@ -98,6 +100,12 @@ export const MODERN_RESPONSE: Refusal = refusal('MODERN_RESPONSE', 400, 'modern_
 export const MODERN_NOT_SERVED: Refusal = refusal('MODERN_NOT_SERVED', 400, 'modern_not_served', 'Method not found', METHOD_NOT_FOUND);
 /** A method that the gateway does not relay, answered in band: HTTP 200 with the JSON-RPC error. */
 export const METHOD_UNKNOWN: Refusal = refusal('METHOD_UNKNOWN', 200, 'method_not_found', 'Method not found', METHOD_NOT_FOUND);
+/** At a virtual server, in band as a server would: no member's tool or prompt has that name. */
+export const NAME_UNKNOWN: Refusal = refusal('NAME_UNKNOWN', 200, 'name_unknown', 'Unknown name', INVALID_PARAMS);
+/** At a virtual server, in band: none of its resources has that URI (2025-11-25, server/resources, Error Handling). */
+export const RESOURCE_UNKNOWN: Refusal = refusal('RESOURCE_UNKNOWN', 200, 'resource_unknown', 'Resource not found', RESOURCE_NOT_FOUND);
+/** At a virtual server, in band: a cursor that it did not give out. */
+export const BAD_CURSOR: Refusal = refusal('BAD_CURSOR', 200, 'bad_cursor', 'Invalid cursor', INVALID_PARAMS);
 
 // May they
 export const SERVER_DENIED: Refusal = refusal('SERVER_DENIED', 403, 'server_denied', 'Not authorized');

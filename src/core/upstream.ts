@@ -1,7 +1,10 @@
+import type { Access } from './access.ts';
 import type { Envelope } from './envelope.ts';
 import type { Refusal } from './refusal.ts';
+import type { VirtualServer } from './virtual.ts';
 
-export type TransportName = 'stdio' | 'http' | 'sse' | 'websocket';
+/** `virtual`: none, it is several servers behind one path. */
+export type TransportName = 'stdio' | 'http' | 'sse' | 'websocket' | 'virtual';
 
 /** `starting` until the first handshake; `ready` after one; `down` when the last attempt failed; `closed` for good. */
 export type UpstreamState = 'starting' | 'ready' | 'down' | 'closed';
@@ -17,6 +20,12 @@ export interface UpstreamInfo {
   readonly capabilities: ReadonlySet<string>;
   readonly instructions: string | null;
 }
+
+/**
+ * Why something of a member is missing in the answer of a virtual server: the member did not answer, or in time, or not with
+ * a list; the whole is too large; a name is too long with its prefix; another member has that URI.
+ */
+export type LeftOutReason = 'unavailable' | 'late' | 'invalid' | 'too_large' | 'name_too_long' | 'duplicate';
 
 /** What an upstream lists; each kind has a `notifications/<kind>/list_changed` of its own. */
 export type ListKind = 'tools' | 'resources' | 'prompts';
@@ -93,6 +102,8 @@ export interface RequestOptions {
   readonly principalKey: string;
   /** Present for a message of revision 2026-07-28. */
   readonly modern?: ModernOptions;
+  /** What the caller may do; asked by virtual servers only, whose answers come from several servers. */
+  readonly access?: Access;
 }
 
 /** A request in flight. */
@@ -159,6 +170,8 @@ export interface UpstreamEvents {
   /** A line or event that is no JSON-RPC message and was dropped. */
   noise(server: string, kind: 'not_json' | 'unmatched' | 'oversize' | 'server_request'): void;
   restarted(server: string, attempt: number): void;
+  /** A virtual server left something of a member out of its answer: all that it lists, or one thing (`what`). */
+  leftOut(server: string, member: string, reason: LeftOutReason, what: string): void;
   /** It said that one of its lists is another now (`notifications/…/list_changed`). */
   listChanged(server: string, kind: ListKind): void;
   /** Its circuit opened, half-opened or closed. */
@@ -168,6 +181,8 @@ export interface UpstreamEvents {
 /** A request path resolved to an upstream. */
 export interface Route {
   readonly upstream: Upstream;
+  /** The same as `upstream` when that is a virtual server, else null. */
+  readonly virtual: VirtualServer | null;
   /** Rest of the path behind the match, starting with `/`, or empty. */
   readonly restPath: string;
 }

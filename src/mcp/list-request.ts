@@ -36,17 +36,29 @@ export function changedList(method: string): ListKind | null {
   return CHANGES.get(method) ?? null;
 }
 
-/**
- * The raw JSON token of `params.cursor` of a request for a list, empty for the first page. Null when the answer may rest on
- * something else: a cursor that is no string, parameters that the protocol does not know. `_meta` is not one of them.
- */
-export function readCursor({ bytes, paramsStart, paramsEnd }: Envelope): string | null {
-  if (paramsStart < 0) return '';
-  let cursor: string | null = '';
+/** What a request for a list says beside its method. */
+export interface ListParams {
+  /** The raw JSON string of the cursor, empty for the first page, null when it is no string. */
+  readonly cursor: string | null;
+  /** Nothing else is said that the answer could rest on: parameters that the protocol does not know. `_meta` is not one of them. */
+  readonly isPlain: boolean;
+}
+
+/** Reads the parameters of a request for a list. A cursor of `null` is none. */
+export function readListParams({ bytes, paramsStart, paramsEnd }: Envelope): ListParams {
+  const params: { cursor: string | null; isPlain: boolean } = { cursor: '', isPlain: true };
+  if (paramsStart < 0) return params;
   try {
-    if (!scanner.begin(bytes.subarray(paramsStart, paramsEnd), LIMITS) || !scanner.isObject) return null;
-    for (let more = scanner.enter(); more; more = scanner.next()) cursor = readParam(bytes, paramsStart, cursor);
-    return scanner.finish() ? cursor : null;
+    if (!scanner.begin(bytes.subarray(paramsStart, paramsEnd), LIMITS) || !scanner.isObject) return { cursor: null, isPlain: false };
+    for (let more = scanner.enter(); more; more = scanner.next()) {
+      const key = PARAMS.match(scanner);
+      const { pos: start, isString, isNull } = scanner;
+      scanner.skip();
+      if (key === -1) params.isPlain = false;
+      if (key !== CURSOR || isNull) continue;
+      params.cursor = isString ? bytes.toString('utf8', paramsStart + start, paramsStart + scanner.pos) : null;
+    }
+    return scanner.finish() ? params : { cursor: null, isPlain: false };
   } finally {
     scanner.end();
   }
@@ -58,14 +70,4 @@ export function listRequest(method: string, cursor: string): Envelope {
   const parsed = parseMessage(Buffer.from(`{"jsonrpc":"2.0","id":0,"method":"${method}"${params}}`), REQUEST_LIMITS);
   if (isFailure(parsed)) throw new Error(`no request for a list: ${method}`);
   return parsed;
-}
-
-/** Reads over one member; `before` is what the members so far came to. */
-function readParam(bytes: Buffer, paramsStart: number, before: string | null): string | null {
-  const key = PARAMS.match(scanner);
-  const { pos: start, isString } = scanner;
-  scanner.skip();
-  if (key === -1 || (key === CURSOR && !isString)) return null;
-  if (key !== CURSOR || before === null) return before;
-  return bytes.toString('utf8', paramsStart + start, paramsStart + scanner.pos);
 }

@@ -1,11 +1,15 @@
 import type { Events } from '../core/events.ts';
 import type { Upstream } from '../core/upstream.ts';
 import { BurstGate } from './burst-gate.ts';
+import { RecentSet } from './recent-set.ts';
 import { RequestEvents, type RequestEventsDeps as EventsDeps } from './request-events.ts';
 import { type ShownLine, StderrLines } from './stderr-lines.ts';
 
 const FAULTS_PER_SECOND = 20;
 const FAULTS_BURST = 50;
+/** What a virtual server leaves out is told once in this time. */
+const LEFT_OUT_TTL_MS = 300_000;
+const LEFT_OUTS = 1_000;
 
 /** The events, and what operators may ask of them. */
 export interface ObservedEvents extends Events {
@@ -18,6 +22,7 @@ export function buildEvents(deps: EventsDeps): ObservedEvents {
   const { clock, log, metrics } = deps;
   const requests = new RequestEvents(deps);
   const stderr = new StderrLines(deps);
+  const known = new RecentSet(clock, LEFT_OUT_TTL_MS, LEFT_OUTS);
   const faults = new BurstGate({
     clock,
     perSecond: FAULTS_PER_SECOND,
@@ -55,6 +60,13 @@ export function buildEvents(deps: EventsDeps): ObservedEvents {
     restarted: safely('event_restarted', (server, attempt) => {
       metrics.upstreams.restarts.child(server).value += 1;
       log.warn({ server, attempt }, 'upstream restarted');
+    }),
+    leftOut: safely('event_left_out', (server, member, reason, what) => {
+      const { leftOut } = metrics.upstreams;
+      leftOut.child(server, member, reason).value += 1;
+      // What is missing once is missing in every list until somebody does something about it.
+      if (!known.addIfNew(`${server}\n${member}\n${reason}\n${what}`)) return;
+      log.warn({ server, member, reason, what }, 'left out of the lists of a virtual server');
     }),
     listChanged: safely('event_list_changed', (server, list) => {
       if (log.isDebug) log.debug({ server, list }, 'list of the upstream changed');

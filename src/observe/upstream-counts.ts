@@ -54,6 +54,11 @@ export class UpstreamCounts {
     help: 'Lines that children wrote to standard error.',
     labels: ['server'],
   });
+  readonly leftOut: CellFamily = new CellFamily({
+    name: 'mcp_guard_virtual_left_out_total',
+    help: 'Members, and single things of them, that answers of virtual servers left out.',
+    labels: ['server', 'member', 'reason'],
+  });
   readonly families: readonly Collected[] = [
     this.#requests,
     this.#latency,
@@ -62,6 +67,7 @@ export class UpstreamCounts {
     this.restarts,
     this.noise,
     this.stderrLines,
+    this.leftOut,
   ];
   /** By server, then by result: no joined key per request. */
   readonly #outcomes = new Map<string, Map<string, Outcome>>();

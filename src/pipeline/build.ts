@@ -22,6 +22,7 @@ import { createLog } from '../observe/log.ts';
 import type { CarrierStats } from '../observe/limit-counts.ts';
 import { Metrics } from '../observe/metrics.ts';
 import { compileAccess } from '../policy/compile.ts';
+import { compileSelection } from '../policy/selection.ts';
 import { compileToolIndex } from '../policy/tool-index.ts';
 import { commandExists } from '../upstream/command.ts';
 import { buildRegistry, type Registry } from '../upstream/registry.ts';
@@ -103,16 +104,21 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     replacesSinceMs,
   });
   const requests = buildPlaces(config.rateLimit, { clock, workers, port: deps.placePort });
-  const registry = buildRegistry(config.upstreams, {
-    clock,
-    places: requests.places,
-    workers,
-    circuit: (server, breaker) => requests.circuit(server, breaker),
-    events: upstreamEvents(events, deps),
-    version: VERSION,
-    baseEnv: deps.baseEnv,
-    compileTools: compileToolIndex,
-  });
+  const registry = buildRegistry(
+    config.upstreams,
+    {
+      clock,
+      places: requests.places,
+      workers,
+      circuit: (server, breaker) => requests.circuit(server, breaker),
+      events: upstreamEvents(events, deps),
+      version: VERSION,
+      baseEnv: deps.baseEnv,
+      compileTools: compileToolIndex,
+      selection: compileSelection,
+    },
+    config.virtuals,
+  );
   const load: Load = { active: 0, streams: 0, isDraining: false, isClosing: false, onIdle: null };
   const parts: Parts = {
     settings: pathSettings(config),
@@ -129,6 +135,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     limiter,
     inFlight: requests.inFlight,
     routes: registry.router,
+    virtuals: config.virtuals,
     fleet: deps.fleet,
     outcome: { isAllowed: false, decidedBy: 'principal', limit: -1, remaining: 0, resetSecs: 0, retryAfterSecs: 0, mode: 'remote' },
     load,
@@ -172,6 +179,7 @@ function upstreamEvents(events: Events, deps: GatewayDeps): UpstreamEvents {
     stderrLine: (server, line) => events.stderrLine(server, line),
     noise: (server, kind) => events.noise(server, kind),
     listChanged: (server, kind) => events.listChanged(server, kind),
+    leftOut: (server, member, reason, what) => events.leftOut(server, member, reason, what),
     circuitChanged: (upstream) => {
       events.circuitChanged(upstream);
       deps.onUpstreamChange();

@@ -1,3 +1,4 @@
+import type { VirtualSettings } from '../core/config.ts';
 import type { RequestContext } from '../core/context.ts';
 import * as errors from '../core/errors.ts';
 import type { ServerStderr } from '../core/messages.ts';
@@ -104,8 +105,14 @@ function answerRoutes(parts: Parts, context: RequestContext): void {
       detail: status.detail,
       stderr: servers === null ? null : shownStderr(servers, status.server),
     }));
-    answer(parts, context, 200, JSON_TYPE, JSON.stringify({ routes }));
+    answer(parts, context, 200, JSON_TYPE, JSON.stringify({ routes, virtual: parts.virtuals.map((one) => shownVirtual(parts, one)) }));
   });
+}
+
+/** Ready as soon as one of its members is: the others are left out of its lists. */
+function shownVirtual({ fleet }: Parts, { name, path, separator, servers }: VirtualSettings): unknown {
+  const isReady = fleet.upstreams.some(({ server, state }) => state === 'ready' && servers.includes(server));
+  return { name, path, separator, servers, health: isReady ? 'ready' : 'down' };
 }
 
 function shownStderr(servers: readonly ServerStderr[], name: string): unknown[] {

@@ -20,6 +20,7 @@ import { checkModern, dispatchModern } from './modern.ts';
 import type { Parts } from './parts.ts';
 import { Relay } from './relay.ts';
 import { answer, refuse } from './reply.ts';
+import { address } from './virtual.ts';
 
 /** A rate-limited request with a declared body up to this size is answered after the body, with its JSON-RPC id. */
 const POLITE_BODY_BYTES = 65_536;
@@ -75,7 +76,6 @@ function admit(parts: Parts, context: RequestContext, who: Principal, budget: Bu
 }
 
 function handleBody(parts: Parts, context: RequestContext, call: Call, body: Buffer): void {
-  const { budget } = call;
   const message = parseMessage(body, parts.settings.jsonLimits);
   if (isFailure(message)) {
     context.idToken = message.idToken;
@@ -87,8 +87,16 @@ function handleBody(parts: Parts, context: RequestContext, call: Call, body: Buf
 
   const unserved = checkRevision(context, call.route, message);
   if (unserved !== null) return refuse(parts, context, unserved);
+  const { virtual } = call.route;
+  if (virtual === null) return handleMessage(parts, context, call, message);
+  const addressed = address(context, virtual, call.who.access, message);
+  if (isRefusal(addressed)) return refuse(parts, context, addressed);
+  handleMessage(parts, context, { ...call, route: addressed.route }, addressed.message);
+}
 
-  const denied = decide(context, call.who, message);
+function handleMessage(parts: Parts, context: RequestContext, call: Call, message: Envelope): void {
+  const { budget } = call;
+  const denied = decide(context, call, message);
   if (denied !== null) return refuseDenied(parts, context, budget, denied);
 
   const charges = budget.ofMessage(context.server, context.method, context.tool);
@@ -106,7 +114,7 @@ function dispatch(parts: Parts, context: RequestContext, { who, route }: Call, m
   if (message.kind === 'notification') return passNotification(parts, context, route, message);
   switch (roleOf(message.method)) {
     case 'initialize':
-      return answerInitialize(parts, context, route.upstream, message);
+      return answerInitialize(parts, context, route.virtual?.viewFor(who.access) ?? route.upstream, message);
     case 'ping':
       return answerPing(parts, context);
     case 'unknown':
@@ -158,8 +166,8 @@ function checkRevision(context: RequestContext, route: Route, message: Envelope)
 }
 
 /** May they do this? The only place that permits. */
-function decide(context: RequestContext, who: Principal, message: Envelope): Refusal | null {
-  if (!who.access.mayReach(context.server)) return errors.SERVER_DENIED;
+function decide(context: RequestContext, { who, route }: Call, message: Envelope): Refusal | null {
+  if (!(route.virtual?.isReachable(who.access) ?? who.access.mayReach(context.server))) return errors.SERVER_DENIED;
   if (message.method !== 'tools/call') return null;
   const decision = who.access.tool(context.server, context.tool);
   context.detail = decision.rule;
@@ -179,7 +187,7 @@ function passNotification(parts: Parts, context: RequestContext, route: Route, m
 function relay(parts: Parts, context: RequestContext, who: Principal, route: Route, message: Envelope): void {
   const sink = new Relay(parts, context, who, message, route.upstream.transport);
   context.sentMs = parts.clock.nowMs();
-  const flight = route.upstream.request(message, { restPath: route.restPath, principalKey: context.budgetKey }, sink);
+  const flight = route.upstream.request(message, { restPath: route.restPath, principalKey: context.budgetKey, access: who.access }, sink);
   if (isRefusal(flight)) {
     context.sentMs = 0;
     context.detail = route.upstream.detail ?? context.detail;

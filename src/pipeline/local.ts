@@ -12,7 +12,12 @@ import { settle } from './settle.ts';
 /** What the gateway answers itself, without asking an upstream. */
 
 /** `initialize`: the upstream's own words, reduced to what the gateway relays; no session id, every POST is served. */
-export function answerInitialize(parts: Parts, context: RequestContext, upstream: Upstream, message: Envelope): void {
+export function answerInitialize(
+  parts: Parts,
+  context: RequestContext,
+  upstream: Pick<Upstream, 'info' | 'detail'>,
+  message: Envelope,
+): void {
   if (upstream.info === null) {
     context.detail = upstream.detail ?? 'not initialised yet';
     return refuse(parts, context, UPSTREAM_DOWN);

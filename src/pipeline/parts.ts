@@ -1,6 +1,6 @@
 import type { AuthSurface, Authenticator } from '../core/auth.ts';
 import type { Clock } from '../core/clock.ts';
-import type { CorsSettings } from '../core/config.ts';
+import type { CorsSettings, VirtualSettings } from '../core/config.ts';
 import type { Events } from '../core/events.ts';
 import type { Fleet } from '../core/fleet.ts';
 import type { InFlightLimiter, Limiter, LimitOutcome } from '../core/limit.ts';
@@ -32,6 +32,8 @@ export interface Parts {
   readonly limiter: Limiter;
   readonly inFlight: InFlightLimiter;
   readonly routes: RouteTable;
+  /** For `/routes`. */
+  readonly virtuals: readonly VirtualSettings[];
   readonly fleet: Fleet;
   /** Reused for every take: the request path is synchronous there. */
   readonly outcome: LimitOutcome;

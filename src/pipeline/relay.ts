@@ -25,6 +25,8 @@ export class Relay implements ReplySink {
   readonly #context: RequestContext;
   readonly #who: Principal;
   readonly #method: string;
+  /** A merged list was made for this caller. */
+  readonly #isMerged: boolean;
   readonly #acceptsJson: boolean;
   readonly #acceptsSse: boolean;
   /** The final answer goes out as an event even when nothing preceded it. */
@@ -37,6 +39,7 @@ export class Relay implements ReplySink {
     this.#context = context;
     this.#who = who;
     this.#method = message.method;
+    this.#isMerged = transport === 'virtual';
     this.#acceptsJson = accepts.json;
     this.#acceptsSse = accepts.sse;
     this.#isSseWanted = accepts.sse && transport === 'stdio' && message.tokenStart >= 0;
@@ -99,7 +102,7 @@ export class Relay implements ReplySink {
 
   /** A list shows exactly what may be called: hidden means uncallable and the reverse. */
   #filtered(bytes: Buffer): Buffer | null {
-    if (this.#method !== 'tools/list') return bytes;
+    if (this.#method !== 'tools/list' || this.#isMerged) return bytes;
     const { access } = this.#who;
     const { server } = this.#context;
     if (access.allowsAllTools(server)) return bytes;

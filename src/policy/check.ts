@@ -23,7 +23,13 @@ export function checkPatterns(snapshot: ConfigSnapshot): ConfigProblem[] {
       ...checkServers(grants.servers ?? [], `${path}.servers`, servers),
     );
   });
-  return [...problems, ...checkToolLimits(snapshot, servers), ...checkToolTimeouts(snapshot), ...checkMethodLimits(snapshot)];
+  return [
+    ...problems,
+    ...checkToolLimits(snapshot, servers),
+    ...checkToolTimeouts(snapshot),
+    ...checkSelections(snapshot),
+    ...checkMethodLimits(snapshot),
+  ];
 }
 
 /** A limit that holds for no server would limit nothing. */
@@ -42,6 +48,24 @@ function checkToolTimeouts({ upstreams, isSingleUpstream }: ConfigSnapshot): Con
       const path = `${server}.tool_timeouts[${place}].tool_pattern`;
       return checkTools([pattern], path, [name], 'error').map((problem) => ({ ...problem, path }));
     });
+  });
+}
+
+/** What virtual servers choose of their members; `upstream.aggregate` chooses nothing. */
+function checkSelections({ virtuals }: ConfigSnapshot): ConfigProblem[] {
+  const chosen = virtuals.filter(({ isAggregate }) => !isAggregate);
+  return chosen.flatMap(({ servers, tools, prompts, resources }, index) => {
+    const path = `upstream.virtual[${index}]`;
+    return [
+      ...checkTools(tools ?? [], `${path}.tools`, servers, 'warning'),
+      ...checkTools(prompts ?? [], `${path}.prompts`, servers, 'warning'),
+      ...(resources ?? []).flatMap((text, place) =>
+        checkPattern(text, `${path}.resources[${place}]`, () => {
+          compilePattern(text, 'uri');
+          return null;
+        }),
+      ),
+    ];
   });
 }
 

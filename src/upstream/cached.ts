@@ -3,7 +3,7 @@ import type { Envelope } from '../core/envelope.ts';
 import { INVALID_PARAMS, METHOD_NOT_FOUND, UPSTREAM_BUSY, UPSTREAM_INVALID } from '../core/errors.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { Health, InFlight, ListFigures, ListKind, ReplySink, RequestOptions, Upstream } from '../core/upstream.ts';
-import { listKindOf, listRequest, readCursor } from '../mcp/list-request.ts';
+import { listKindOf, listRequest, readListParams } from '../mcp/list-request.ts';
 import { splice } from '../mcp/splice.ts';
 import { looksLikeUnknownTool } from '../mcp/tool-result.ts';
 import { scanUpstreamMessage } from '../mcp/upstream-message.ts';
@@ -54,7 +54,7 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
   override request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
     const kind = listKindOf(message.method);
     if (kind === null) return this.inner.request(message, options, message.method === 'tools/call' ? this.#watched(sink) : sink);
-    const cursor = options.modern !== undefined ? null : readCursor(message);
+    const cursor = options.modern === undefined ? cursorOf(message) : null;
     const key = cursor === null ? '' : [message.method, cursor, options.restPath].join('\n');
     const isKept = cursor !== null && key.length <= MAX_KEY_CHARS && (this.#fetches.has(key) || this.#live.size < MAX_FETCHES);
     if (isKept) return this.#list(key, cursor, kind, message, options, sink);
@@ -159,6 +159,12 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
     const named = waiting.filter((waiter) => waiter.sink !== null && waiter.idToken === idToken && waiter.principalKey === principalKey);
     return named.length === 1 ? (named[0] ?? null) : null;
   }
+}
+
+/** Raw; null for a request whose answer may rest on something else as well. */
+function cursorOf(message: Envelope): string | null {
+  const { cursor, isPlain } = readListParams(message);
+  return isPlain ? cursor : null;
 }
 
 function replyOf(bytes: Buffer): ListReply | null {

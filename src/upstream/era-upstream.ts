@@ -123,6 +123,7 @@ export class EraUpstream implements Upstream, ModernSideHost {
       stderrLine: (server, line) => events.stderrLine(server, line),
       noise: (server, kind) => events.noise(server, kind),
       restarted: (server, attempt) => events.restarted(server, attempt),
+      leftOut: () => undefined,
       listChanged: (server, kind) => events.listChanged(server, kind),
       circuitChanged: () => events.circuitChanged(this),
     };

@@ -26,6 +26,7 @@ export async function probeUpstream(settings: UpstreamSettings, deps: ProbeDeps,
     stderrLine: (server, line) => deps.events.stderrLine(server, line),
     noise: (server, kind) => deps.events.noise(server, kind),
     restarted: () => {},
+    leftOut: () => {},
     listChanged: () => {},
     circuitChanged: () => {},
   };

@@ -1,11 +1,13 @@
-import type { BreakerSettings, UpstreamSettings } from '../core/config.ts';
+import type { BreakerSettings, UpstreamSettings, VirtualSettings } from '../core/config.ts';
 import type { Places } from '../core/limit.ts';
 import type { Circuit, ListFigures, Upstream } from '../core/upstream.ts';
+import type { Selection } from '../core/virtual.ts';
 import { buildUpstream } from './build.ts';
 import { CachedUpstream } from './cached.ts';
 import type { UpstreamDeps } from './deps.ts';
 import { GatedUpstream } from './gate.ts';
 import { Router } from './router.ts';
+import { VirtualUpstream } from './virtual.ts';
 
 /** All upstreams of one configuration. */
 export interface Registry {
@@ -26,6 +28,7 @@ export interface RegistryDeps extends UpstreamDeps {
   /** Event loops of the gateway. */
   readonly workers: number;
   circuit(server: string, settings: BreakerSettings): Circuit;
+  selection(settings: VirtualSettings): Selection;
 }
 
 /** One upstream with what stands in front of it. */
@@ -38,14 +41,21 @@ interface Built {
 }
 
 /** Builds and starts every upstream. One that cannot work shows it in its state; the others are not affected. */
-export function buildRegistry(settings: readonly UpstreamSettings[], deps: RegistryDeps): Registry {
+export function buildRegistry(
+  settings: readonly UpstreamSettings[],
+  deps: RegistryDeps,
+  virtuals: readonly VirtualSettings[] = [],
+): Registry {
   const built = settings.map((one) => buildOne(one, deps));
   const list = built.map(({ upstream }) => upstream);
   const byName = new Map<string, Upstream>(list.map((upstream) => [upstream.name, upstream]));
   for (const upstream of list) upstream.start();
   return {
     list,
-    router: new Router(built.map(({ upstream }, index) => ({ settings: settings[index] as UpstreamSettings, upstream }))),
+    router: new Router(
+      built.map(({ upstream }, index) => ({ settings: settings[index] as UpstreamSettings, upstream })),
+      virtuals.map((one) => ({ path: one.path, server: buildVirtual(one, byName, deps) })),
+    ),
     get: (name) => byName.get(name),
     queued: () => built.map(({ gate }) => ({ server: gate.name, queued: gate.queued })),
     lists: () => built.flatMap(({ cache }) => (cache === null ? [] : [cache.figures()])),
@@ -53,6 +63,13 @@ export function buildRegistry(settings: readonly UpstreamSettings[], deps: Regis
       await Promise.all(list.map((upstream) => upstream.close()));
     },
   };
+}
+
+/** `config/` has refused names of members that are none. */
+function buildVirtual(settings: VirtualSettings, byName: ReadonlyMap<string, Upstream>, deps: RegistryDeps): VirtualUpstream {
+  const { clock, events, version } = deps;
+  const members = settings.servers.flatMap((name) => byName.get(name) ?? []);
+  return new VirtualUpstream(settings, members, { clock, events, version, selection: deps.selection(settings) });
 }
 
 /** What the upstream reports of itself names what everybody else knows. */
@@ -70,6 +87,7 @@ function buildOne(settings: UpstreamSettings, deps: RegistryDeps): Built {
       stderrLine: (server, line) => events.stderrLine(server, line),
       noise: (server, kind) => events.noise(server, kind),
       restarted: (server, attempt) => events.restarted(server, attempt),
+      leftOut: () => undefined,
       listChanged: (server, kind) => {
         cache?.invalidate(kind);
         events.listChanged(server, kind);

@@ -1,8 +1,10 @@
 import type { UpstreamSettings } from '../core/config.ts';
 import type { Upstream } from '../core/upstream.ts';
+import type { VirtualServer } from '../core/virtual.ts';
 
 export interface RouteMatch {
   readonly upstream: Upstream;
+  readonly virtual: VirtualServer | null;
   /** What follows the match, `/…` or empty; always empty unless the server is HTTP with `strip_prefix`. */
   readonly restPath: string;
 }
@@ -13,11 +15,17 @@ export interface Route {
   readonly upstream: Upstream;
 }
 
+/** A virtual server and the one path that it has, behind `/mcp`. */
+export interface VirtualRoute {
+  readonly path: string;
+  readonly server: VirtualServer;
+}
+
 const ROOT = '/mcp';
 
 /**
- * Finds the server behind `/mcp` and `/mcp/…`: exact name, then the longest prefix on a segment boundary, then the
- * catch-all `/`. A path deeper than its match goes to the same URL unless `strip_prefix` appends the rest.
+ * Finds the server behind `/mcp` and `/mcp/…`: exact name, then a virtual server of that very path, then the longest prefix on a
+ * segment boundary, then the catch-all `/`. A path deeper than its match goes to the same URL unless `strip_prefix` appends the rest.
  */
 export class Router {
   readonly #byName: ReadonlyMap<string, Route>;
@@ -25,8 +33,12 @@ export class Router {
   readonly #prefixes: readonly { readonly prefix: string; readonly route: Route }[];
   readonly #catchAll: Route | null;
   readonly #root: Route | null;
+  readonly #virtuals: ReadonlyMap<string, RouteMatch>;
 
-  constructor(routes: readonly Route[]) {
+  constructor(routes: readonly Route[], virtuals: readonly VirtualRoute[] = []) {
+    this.#virtuals = new Map(
+      virtuals.map(({ path, server }) => [path.replace(/\/+$/, ''), { upstream: server, virtual: server, restPath: '' }]),
+    );
     this.#byName = new Map(routes.map((route) => [route.settings.name, route]));
     this.#prefixes = routes
       .map((route) => ({ prefix: (route.settings.pathPrefix ?? '').replace(/\/+$/, ''), route }))
@@ -39,7 +51,7 @@ export class Router {
 
   /** `path` as received, without the query. Null: there is nothing there. */
   match(path: string): RouteMatch | null {
-    if (path === ROOT || path === `${ROOT}/`) return this.#root === null ? null : matched(this.#root, '');
+    if (path === ROOT || path === `${ROOT}/`) return this.#virtuals.get('') ?? (this.#root === null ? null : matched(this.#root, ''));
     if (!path.startsWith(`${ROOT}/`)) return null;
     return this.#matchBelow(path.slice(ROOT.length));
   }
@@ -49,6 +61,8 @@ export class Router {
     const segment = end < 0 ? path.slice(1) : path.slice(1, end);
     const named = this.#byName.get(segment);
     if (named !== undefined) return matched(named, end < 0 ? '' : path.slice(end));
+    const virtual = this.#virtuals.get(path.endsWith('/') ? path.slice(0, -1) : path);
+    if (virtual !== undefined) return virtual;
     for (const { prefix, route } of this.#prefixes) {
       if (path === prefix || path.startsWith(`${prefix}/`)) return matched(route, path.slice(prefix.length));
     }
@@ -58,8 +72,8 @@ export class Router {
 
 function matched({ settings, upstream }: Route, rest: string): RouteMatch | null {
   const isAppended = settings.isPrefixStripped && settings.transport === 'http';
-  if (!isAppended || rest === '' || rest === '/') return { upstream, restPath: '' };
-  return isPlain(rest) ? { upstream, restPath: rest } : null;
+  if (!isAppended || rest === '' || rest === '/') return { upstream, virtual: null, restPath: '' };
+  return isPlain(rest) ? { upstream, virtual: null, restPath: rest } : null;
 }
 
 /** The head guard has refused what is doubtful; what becomes part of a URL is checked here all the same. */

@@ -97,7 +97,6 @@ describe('features that are not built yet', () => {
     ['session.idle_ttl_secs', '[session]\nidle_ttl_secs = 1800'],
     ['audit.chain', '[audit]\nchain = true'],
     ['audit.export_headers', '[audit.export_headers]\nAuthorization = "x"'],
-    ['upstream.aggregate.enabled', '[upstream.aggregate]\nenabled = true'],
   ])('%s is recognised and refused', (path, text) => {
     expect(errorsOf(load(`${text}\n${BASE}`))).toEqual([`${path} is recognised but not available in this version`]);
   });

@@ -40,6 +40,7 @@ describe('the error catalogue', () => {
       catalogue.INVALID_REQUEST,
       catalogue.METHOD_NOT_FOUND,
       catalogue.INVALID_PARAMS,
+      catalogue.RESOURCE_NOT_FOUND,
       -32603,
       // Of revision 2026-07-28: HeaderMismatch, UnsupportedProtocolVersion.
       -32020,

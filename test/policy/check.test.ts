@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Grants } from '../../src/core/access.ts';
-import type { ConfigSnapshot } from '../../src/core/config.ts';
+import type { ConfigSnapshot, VirtualSettings } from '../../src/core/config.ts';
 import { checkPatterns } from '../../src/policy/check.ts';
 
 /** The parts of a configuration that hold patterns. */
@@ -9,6 +9,7 @@ function problems(
   tools: Partial<ConfigSnapshot['policy']['tools']> = {},
   limits: { readonly tools?: readonly string[]; readonly methods?: readonly string[] } = {},
   timeouts: readonly string[] = [],
+  virtual: Partial<VirtualSettings> = {},
 ): string[] {
   const keys = [{}, grants].map((own) => ({ grants: { allowedTools: null, deniedTools: [], servers: null, ...own } }));
   const snapshot = {
@@ -22,6 +23,7 @@ function problems(
       { name: 'fs', toolTimeouts: [] },
       { name: 'db', toolTimeouts: timeouts.map((pattern) => ({ pattern })) },
     ],
+    virtuals: [{ isAggregate: true }, { isAggregate: false, servers: ['fs'], tools: null, prompts: null, resources: null, ...virtual }],
   };
   return checkPatterns(snapshot as unknown as ConfigSnapshot).map(({ path, severity, message }) => `${severity} ${path}: ${message}`);
 }
@@ -74,6 +76,16 @@ describe('checkPatterns', () => {
     expect(problems({}, {}, {}, ['fs:read', '{a}'])).toEqual([
       expect.stringMatching(/^error upstream\.servers\[1\]\.tool_timeouts\[0\]\.tool_pattern: no configured server matches "fs"/),
       expect.stringMatching(/^error upstream\.servers\[1\]\.tool_timeouts\[1\]\.tool_pattern: bad pattern "\{a\}"/),
+    ]);
+  });
+
+  it('refuses what a virtual server could not choose, and warns of servers that are no members of it', () => {
+    const sound = { tools: ['read_*', 'fs:write'], prompts: ['*'], resources: ['file:///**', 're:x+'] };
+    expect(problems({}, {}, {}, [], sound)).toEqual([]);
+    expect(problems({}, {}, {}, [], { tools: ['db:query'], prompts: ['[a'], resources: ['ok', '{a}'] })).toEqual([
+      expect.stringMatching(/^warning upstream\.virtual\[0\]\.tools\[0\]: no configured server matches "db"/),
+      expect.stringMatching(/^error upstream\.virtual\[0\]\.prompts\[0\]: bad pattern/),
+      expect.stringMatching(/^error upstream\.virtual\[0\]\.resources\[1\]: bad pattern/),
     ]);
   });
 });

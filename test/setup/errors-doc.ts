@@ -56,6 +56,10 @@ export const NOTES: Readonly<Record<string, string>> = {
   MODERN_RESPONSE: 'Clients of revision 2026-07-28 answer questions by asking again, and never post a response.',
   MODERN_NOT_SERVED: 'The server behind the path does not speak revision 2026-07-28; the client falls back to `initialize`.',
   METHOD_UNKNOWN: 'A JSON-RPC method that the gateway does not relay. Answered in band with HTTP 200.',
+  NAME_UNKNOWN:
+    'At a virtual server: no chosen tool or prompt has that name, which is the name of its server, the separator and its own. Answered in band with HTTP 200.',
+  RESOURCE_UNKNOWN: 'At a virtual server: the URI is not among the chosen resources, or no server has any. Answered in band with HTTP 200.',
+  BAD_CURSOR: 'At a virtual server: the cursor of a list is none that this caller was given. Answered in band with HTTP 200.',
   SERVER_DENIED: "The caller's `servers` do not include this one.",
   TOOL_DENIED: 'The tool is denied, or not allowed, for this caller. The audit record names the rule, the answer does not.',
   POLICY_DENIED:

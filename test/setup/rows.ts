@@ -105,6 +105,7 @@ export const ROWS: ReadonlyMap<number, string> = new Map([
   [172, 'strip_prefix'],
   [173, 'catch-all'],
   [174, 'duplicates'],
+  [175, 'aggregate endpoint'],
   [176, 'one bad server'],
   [177, 'no transport table needed'],
   [197, 'JSON lines'],
@@ -125,6 +126,7 @@ export const ROWS: ReadonlyMap<number, string> = new Map([
   [226, 'TLS'],
   [228, 'performance'],
   [232, 'strict cluster limits'],
+  [235, 'virtual servers'],
 ]);
 
 /** Rows are numbered from one to this. */

@@ -8,6 +8,7 @@ import type { Circuit, InFlight, ReplySink, Upstream, UpstreamEvents } from '../
 import { isFailure, parseMessage } from '../../src/mcp/parse.ts';
 import { LocalCircuit } from '../../src/limit/local-circuit.ts';
 import { PlaceTable } from '../../src/limit/place-table.ts';
+import { compileSelection } from '../../src/policy/selection.ts';
 import { compileToolIndex } from '../../src/policy/tool-index.ts';
 import type { UpstreamDeps } from '../../src/upstream/deps.ts';
 import type { RegistryDeps } from '../../src/upstream/registry.ts';
@@ -34,6 +35,7 @@ export class RecordedEvents implements UpstreamEvents {
   readonly restarts: number[] = [];
   readonly circuits: string[] = [];
   readonly changedLists: string[] = [];
+  readonly leftOuts: string[][] = [];
 
   stateChanged(upstream: Upstream): void {
     this.states.push(upstream.state);
@@ -53,6 +55,10 @@ export class RecordedEvents implements UpstreamEvents {
 
   circuitChanged(upstream: Upstream): void {
     this.circuits.push(upstream.circuit);
+  }
+
+  leftOut(server: string, member: string, reason: string, what: string): void {
+    this.leftOuts.push([server, member, reason, what]);
   }
 
   listChanged(_server: string, kind: string): void {
@@ -78,7 +84,7 @@ export function deps(events: UpstreamEvents = new RecordedEvents(), clock: Clock
 /** The same for a whole registry, of the only event loop. */
 export function registryDeps(events: UpstreamEvents = new RecordedEvents(), clock: Clock = systemClock): RegistryDeps {
   const circuit = (_server: string, settings: BreakerSettings): Circuit => new LocalCircuit(settings, clock);
-  return { ...deps(events, clock), places: new PlaceTable(), workers: 1, circuit };
+  return { ...deps(events, clock), places: new PlaceTable(), workers: 1, circuit, selection: compileSelection };
 }
 
 /** What a request came to. */

@@ -1,0 +1,71 @@
+import type { LeftOutReason } from '../core/upstream.ts';
+import type { ListPage, PageItem } from '../mcp/list-page.ts';
+import type { Member, MergeJob } from './list-merge.ts';
+
+/** Most bytes of one merged page: each member's own answer is bounded, their number is not. */
+const MAX_BYTES = 32 * 1024 * 1024;
+/** MCP 2025-11-25, server/tools, Tool Names: 1 to 128 characters. */
+const MAX_NAME_CHARS = 128;
+/** Key of the result's `_meta` that names the members that are missing. */
+const UNAVAILABLE = 'mcp-guard/unavailable';
+
+const QUOTE = Buffer.from('"');
+const COMMA = Buffer.from(',');
+
+/** One page of a merged list while it is put together. Elements go out as they came, but for the names that get a prefix. */
+export class MergedPage {
+  readonly #job: MergeJob;
+  readonly #parts: Buffer[] = [];
+  readonly #keys = new Set<string>();
+  readonly #missing: string[] = [];
+  #bytes = 0;
+
+  constructor(job: MergeJob) {
+    this.#job = job;
+  }
+
+  leaveOut({ upstream }: Member, reason: LeftOutReason, detail: string): void {
+    this.#missing.push(upstream.name);
+    this.#job.leftOut(upstream.name, reason, detail);
+  }
+
+  /** Adds what the caller may see of a member's page. */
+  add(member: Member, bytes: Buffer, page: ListPage): void {
+    if (this.#bytes + bytes.length > MAX_BYTES) return this.leaveOut(member, 'too_large', `${bytes.length} bytes`);
+    this.#bytes += bytes.length;
+    const { name } = member.upstream;
+    for (const item of page.items) {
+      if (!this.#job.isOffered(name, item.key)) continue;
+      const reason = this.#take(member, item.key);
+      if (reason === null) this.#push(member, bytes, item);
+      else this.#job.leftOut(name, reason, item.key);
+    }
+  }
+
+  /** The whole answer. */
+  reply(nextCursor: string | null): Buffer {
+    const { idToken, shape } = this.#job;
+    const cursor = nextCursor === null ? '' : `,"nextCursor":${JSON.stringify(nextCursor)}`;
+    const meta = this.#missing.length === 0 ? '' : `,"_meta":{"${UNAVAILABLE}":${JSON.stringify(this.#missing)}}`;
+    const head = Buffer.from(`{"jsonrpc":"2.0","id":${idToken},"result":{"${shape.list}":[`);
+    return Buffer.concat([head, ...this.#parts, Buffer.from(`]${cursor}${meta}}}`)]);
+  }
+
+  /** Null: it may stand in the list; else what is against it. */
+  #take({ prefix }: Member, key: string): LeftOutReason | null {
+    const isNamed = this.#job.shape.key === 'name';
+    if (isNamed && prefix.length + key.length > MAX_NAME_CHARS) return 'name_too_long';
+    const shown = isNamed ? prefix + key : key;
+    if (this.#keys.has(shown)) return 'duplicate';
+    this.#keys.add(shown);
+    return null;
+  }
+
+  #push({ prefix }: Member, bytes: Buffer, { start, end, keyStart, keyEnd }: PageItem): void {
+    if (this.#parts.length > 0) this.#parts.push(COMMA);
+    if (this.#job.shape.key !== 'name') return void this.#parts.push(bytes.subarray(start, end));
+    // The prefix consists of plain characters, and the rest of the name stays as its server wrote it.
+    this.#parts.push(bytes.subarray(start, keyStart), QUOTE, Buffer.from(prefix), bytes.subarray(keyStart + 1, keyEnd));
+    this.#parts.push(bytes.subarray(keyEnd, end));
+  }
+}

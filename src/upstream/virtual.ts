@@ -1,0 +1,192 @@
+import type { Access } from '../core/access.ts';
+import type { Clock } from '../core/clock.ts';
+import type { VirtualSettings } from '../core/config.ts';
+import type { Envelope } from '../core/envelope.ts';
+import { BAD_CURSOR, METHOD_UNKNOWN, NAME_UNKNOWN, RESOURCE_UNKNOWN } from '../core/errors.ts';
+import type { Refusal } from '../core/refusal.ts';
+import type { InFlight, ReplySink, RequestOptions, Upstream, UpstreamEvents, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
+import type { Aim, Selection, VirtualServer } from '../core/virtual.ts';
+import { LIST_SHAPES, type ListShape } from '../mcp/list-page.ts';
+import { readListParams } from '../mcp/list-request.ts';
+import { type NamedPart, namedPartOf, renamed } from '../mcp/member-name.ts';
+import { decodeCursor, type MergedCursor } from '../mcp/merged-cursor.ts';
+import { neededCapability } from '../mcp/methods.ts';
+import { FirstAnswer } from './first-answer.ts';
+import { ListMerge, type Member } from './list-merge.ts';
+import { CANCELLED } from './rewrite.ts';
+import { mergedInfo } from './virtual-info.ts';
+
+export interface VirtualDeps {
+  readonly clock: Clock;
+  readonly events: UpstreamEvents;
+  readonly selection: Selection;
+  /** Version of the gateway. */
+  readonly version: string;
+}
+
+/** See `VirtualServer`. Its members are started and closed by whoever has them. */
+export class VirtualUpstream implements VirtualServer {
+  readonly transport = 'virtual' as const;
+  readonly isRequired = false;
+  readonly circuit = 'closed' as const;
+  readonly retryAfterSecs = 1;
+  readonly pid = null;
+  /** Of revision 2026-07-28 nothing is merged yet. */
+  readonly modern = null;
+  readonly #settings: VirtualSettings;
+  readonly #members: readonly Member[];
+  readonly #deps: VirtualDeps;
+  /** Lists under way. */
+  readonly #merges = new Set<ListMerge>();
+
+  /** `upstreams` in the order of `settings.servers`. No prefix begins with another; `config/` sees to that. */
+  constructor(settings: VirtualSettings, upstreams: readonly Upstream[], deps: VirtualDeps) {
+    this.#settings = settings;
+    this.#members = upstreams.map((upstream) => ({ upstream, prefix: upstream.name + settings.separator }));
+    this.#deps = deps;
+  }
+
+  get name(): string {
+    return this.#settings.name;
+  }
+
+  get state(): UpstreamState {
+    return this.#members.some(({ upstream }) => upstream.state === 'ready') ? 'ready' : 'down';
+  }
+
+  get detail(): string | null {
+    return this.state === 'ready' ? null : 'none of its servers is ready';
+  }
+
+  get info(): UpstreamInfo | null {
+    return mergedInfo(this.name, this.#deps.version, this.#members);
+  }
+
+  get inFlight(): number {
+    return this.#merges.size;
+  }
+
+  isReachable(access: Access): boolean {
+    return this.#reachable(access).length > 0;
+  }
+
+  viewFor(access: Access): Pick<Upstream, 'info' | 'detail'> {
+    return { info: mergedInfo(this.name, this.#deps.version, this.#reachable(access)), detail: this.detail };
+  }
+
+  aim(message: Envelope, access: Access): Aim | Refusal | null {
+    switch (message.method) {
+      case 'tools/call':
+      case 'prompts/get':
+      case 'completion/complete':
+        return this.#aimAtName(message, namedPartOf(message));
+      case 'resources/read':
+        return this.#deps.selection.resource(message.uri ?? '') ? null : RESOURCE_UNKNOWN;
+      default:
+        return LIST_SHAPES.has(message.method) && this.#startOf(message, access) === null ? BAD_CURSOR : null;
+    }
+  }
+
+  start(): void {}
+
+  request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
+    const { access } = options;
+    if (access === undefined) throw new Error('a virtual server is asked for nobody');
+    const members = this.#reachable(access).filter(({ upstream }) => hasCapability(upstream, message.method));
+    const shape = LIST_SHAPES.get(message.method);
+    if (shape !== undefined) return this.#merge(message, shape, members, access, options, sink);
+    if (message.method !== 'resources/read' && message.method !== 'completion/complete') return METHOD_UNKNOWN;
+    if (members.length === 0) return RESOURCE_UNKNOWN;
+    const search = new FirstAnswer(
+      members.map(({ upstream }) => upstream),
+      message,
+      { restPath: '', principalKey: options.principalKey },
+      sink,
+    );
+    return search.start() ?? search;
+  }
+
+  /** Only a cancellation concerns it: the members know their own requests. */
+  notify(message: Envelope, options: RequestOptions): Refusal | null {
+    if (message.method !== CANCELLED || message.requestIdStart < 0) return null;
+    const idToken = message.bytes.toString('utf8', message.requestIdStart, message.requestIdEnd);
+    const named = [...this.#merges].filter(({ job }) => job.idToken === idToken && job.principalKey === options.principalKey);
+    if (named.length === 1) named[0]?.cancel();
+    else for (const { upstream } of this.#members) upstream.notify(message, { restPath: '', principalKey: options.principalKey });
+    return null;
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #reachable(access: Access): readonly Member[] {
+    return this.#members.filter(({ upstream }) => access.mayReach(upstream.name));
+  }
+
+  #aimAtName(message: Envelope, part: NamedPart | null): Aim | Refusal | null {
+    const { selection } = this.#deps;
+    if (part === null) return NAME_UNKNOWN;
+    if (part.kind === 'uri') return selection.resource(part.text) ? null : RESOURCE_UNKNOWN;
+    const member = this.#members.find(({ prefix }) => part.text.startsWith(prefix));
+    if (member === undefined) return NAME_UNKNOWN;
+    const name = part.text.slice(member.prefix.length);
+    const kind = message.method === 'tools/call' ? 'tool' : 'prompt';
+    if (!selection[kind](member.upstream.name, name)) return NAME_UNKNOWN;
+    return { upstream: member.upstream, message: renamed(message, part, name) };
+  }
+
+  #merge(
+    message: Envelope,
+    shape: ListShape,
+    members: readonly Member[],
+    access: Access,
+    { principalKey }: RequestOptions,
+    sink: ReplySink,
+  ): InFlight | Refusal {
+    const start = this.#startOf(message, access);
+    if (start === null) return BAD_CURSOR;
+    const from = start.member === '' ? 0 : members.findIndex(({ upstream }) => upstream.name === start.member);
+    const merge: ListMerge = new ListMerge(
+      {
+        method: message.method,
+        shape,
+        members: from < 0 ? [] : members.slice(from),
+        cursor: start.cursor,
+        idToken: message.bytes.toString('utf8', message.idStart, message.idEnd),
+        principalKey,
+        access,
+        timeoutMs: this.#settings.listTimeoutMs,
+        isOffered: this.#offers(message.method, access),
+        leftOut: (member, reason, what) => this.#deps.events.leftOut(this.name, member, reason, what),
+        onOver: () => this.#merges.delete(merge),
+      },
+      sink,
+    );
+    this.#merges.add(merge);
+    merge.start(this.#deps.clock);
+    return merge;
+  }
+
+  /** What a caller sees of a list: what was chosen of it, and of tools only what they may call. */
+  #offers(method: string, access: Access): (member: string, key: string) => boolean {
+    const { selection } = this.#deps;
+    if (method === 'tools/list') return (member, tool) => selection.tool(member, tool) && access.tool(member, tool).isAllowed;
+    if (method === 'prompts/list') return (member, prompt) => selection.prompt(member, prompt);
+    return (_member, uri) => selection.resource(uri);
+  }
+
+  /** Where in the merged list a request begins; null for a cursor that was not given to this caller. No cursor: the member is empty. */
+  #startOf(message: Envelope, access: Access): MergedCursor | null {
+    const { cursor } = readListParams(message);
+    if (cursor === '') return { member: '', cursor: null };
+    const start = cursor === null ? null : decodeCursor(String(JSON.parse(cursor)));
+    return start !== null && this.#reachable(access).some(({ upstream }) => upstream.name === start.member) ? start : null;
+  }
+}
+
+/** A member that was never reached may have anything. */
+function hasCapability({ info }: Upstream, method: string): boolean {
+  const needed = neededCapability(method);
+  return info === null || needed === null || info.capabilities.has(needed);
+}
