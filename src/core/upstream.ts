@@ -172,8 +172,8 @@ export interface UpstreamEvents {
   restarted(server: string, attempt: number): void;
   /** A virtual server left something of a member out of its answer: all that it lists, or one thing (`what`). */
   leftOut(server: string, member: string, reason: LeftOutReason, what: string): void;
-  /** It said that one of its lists is another now (`notifications/…/list_changed`). */
-  listChanged(server: string, kind: ListKind): void;
+  /** It said that one of its lists is another now (`notifications/…/list_changed`); null: it may have said so of any while nobody heard it. */
+  listChanged(server: string, kind: ListKind | null): void;
   /** Its circuit opened, half-opened or closed. */
   circuitChanged(upstream: Upstream): void;
 }

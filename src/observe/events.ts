@@ -69,7 +69,7 @@ export function buildEvents(deps: EventsDeps): ObservedEvents {
       log.warn({ server, member, reason, what }, 'left out of the lists of a virtual server');
     }),
     listChanged: safely('event_list_changed', (server, list) => {
-      if (log.isDebug) log.debug({ server, list }, 'list of the upstream changed');
+      if (log.isDebug) log.debug({ server, list: list ?? 'any' }, 'list of the upstream changed');
     }),
     circuitChanged: safely('event_circuit_changed', (upstream) => circuitChanged(deps, upstream)),
     stderrTail: (server) => stderr.tail(server),

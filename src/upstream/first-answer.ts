@@ -24,7 +24,6 @@ export class FirstAnswer implements ReplySink, InFlight {
   #sink: ReplySink | null;
   #flight: InFlight | null = null;
   #isOver = false;
-  #whenOver: (() => void) | null = null;
 
   constructor(members: readonly Upstream[], message: Envelope, options: RequestOptions, sink: ReplySink) {
     this.#rest = [...members];
@@ -44,11 +43,11 @@ export class FirstAnswer implements ReplySink, InFlight {
     return first;
   }
 
+  /** Nobody else is asked for a client that has left. */
   detach(whenOver: () => void): void {
     this.#sink = null;
-    if (this.#isOver) return whenOver();
-    this.#whenOver = whenOver;
-    this.#flight?.resume();
+    if (this.#isOver || this.#flight === null) whenOver();
+    else this.#flight.detach(whenOver);
   }
 
   resume(): void {
@@ -88,11 +87,8 @@ export class FirstAnswer implements ReplySink, InFlight {
     return flight;
   }
 
-  /** Nobody is asked for a client that has left. */
   #next(): void {
-    if (this.#sink !== null) {
-      for (let member = this.#rest.shift(); member !== undefined; member = this.#rest.shift()) if (this.#ask(member) === null) return;
-    }
+    for (let member = this.#rest.shift(); member !== undefined; member = this.#rest.shift()) if (this.#ask(member) === null) return;
     const told = this.#endings.toSorted((one, other) => weight(one) - weight(other))[0];
     if (told === undefined) return;
     this.#end((sink) => {
@@ -107,8 +103,6 @@ export class FirstAnswer implements ReplySink, InFlight {
     const sink = this.#sink;
     this.#sink = null;
     if (sink !== null) tell(sink);
-    this.#whenOver?.();
-    this.#whenOver = null;
   }
 }
 

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
 export interface HttpRequest {
-  readonly method: 'POST' | 'DELETE';
+  readonly method: 'POST' | 'GET' | 'DELETE';
   /** Path and query. */
   readonly path: string;
   /** Flat list of names and values; `host` and `content-length` are the client's own work. */

@@ -20,6 +20,7 @@ import { HttpPoster } from './http-poster.ts';
 import { commonHeaders } from './http-session.ts';
 import type { HttpSession } from './http-session.ts';
 import { WireClient } from './http-wire.ts';
+import { ListWatch } from './list-watch.ts';
 import { OwnCall } from './own-call.ts';
 import type { OwnOutcome } from './own-call.ts';
 import { PendingTable } from './pending.ts';
@@ -66,6 +67,8 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
   readonly #client: HttpClient;
   readonly #poster: HttpPoster;
   readonly #link: HttpLink;
+  /** Null: its lists are not kept, so nobody needs to know of their changes. */
+  readonly #watch: ListWatch | null;
   #info: UpstreamInfo | null = null;
   #closing: Promise<void> | null = null;
 
@@ -89,7 +92,21 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
     this.#query = url.search;
     this.#client = new WireClient(url.origin === 'null' ? 'http://invalid.invalid' : url.origin, guardedLookup(http), clock);
     this.#poster = new HttpPoster(this.#client, clock);
+    this.#watch = settings.listCacheMs > 0 ? this.#buildWatch() : null;
     this.#link = new HttpLink({ clock, gatewayVersion: deps.version, headers: this.#headers, timeoutMs: settings.timeoutMs }, this);
+  }
+
+  #buildWatch(): ListWatch {
+    const { clock, events } = this.#deps;
+    return new ListWatch({
+      clock,
+      client: this.#client,
+      path: this.#pathTo(''),
+      maxEventBytes: this.#settings.maxResponseBytes,
+      onChanged: (kind) => events.listChanged(this.name, kind),
+      onServerRequest: (bytes, message) => this.onServerRequest(bytes, message),
+      onNoise: (kind) => events.noise(this.name, kind),
+    });
   }
 
   get name(): string {
@@ -150,6 +167,7 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
 
   async #close(): Promise<void> {
     const session = this.#link.close();
+    this.#watch?.end();
     this.#status.set(this, 'closed', 'closed');
     this.#held.takeAll();
     this.#pending.failAll(UPSTREAM_DOWN, 'closed');
@@ -190,12 +208,14 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
     const { session } = this.#link;
     this.#info = session?.info ?? this.#info;
     this.#status.set(this, 'ready', null);
+    if (session !== null) this.#watch?.begin(session.headers);
     for (const call of this.#held.takeAll()) {
       if (!call.entry.isDone && session !== null) this.#send(call, session);
     }
   }
 
   onDown(detail: string): void {
+    this.#watch?.end();
     this.#status.set(this, 'down', detail);
     for (const { entry } of this.#held.takeAll()) this.#fail(entry, UPSTREAM_DOWN, detail);
   }

@@ -258,7 +258,7 @@ describe('what a server says of its lists', () => {
     const changes: string[] = [];
     const upstream = buildUpstream(stdioSettings(), {
       ...deps(),
-      events: { ...deps().events, listChanged: (_server, kind) => changes.push(kind), stateChanged: () => {}, noise: () => {} },
+      events: { ...deps().events, listChanged: (_server, kind) => changes.push(kind ?? 'any'), stateChanged: () => {}, noise: () => {} },
     });
     opened.push(upstream);
     upstream.start();

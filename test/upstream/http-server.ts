@@ -24,6 +24,8 @@ export interface Behaviour {
   /** Called instead of the ordinary answer to `initialize`. */
   readonly initialize?: Handler;
   readonly handlers?: Readonly<Record<string, Handler>>;
+  /** What a GET gets; default 405. */
+  readonly standing?: (response: ServerResponse) => void;
   /** HTTP status for an unknown session. */
   readonly lostStatus?: number;
 }
@@ -84,6 +86,7 @@ export class McpHttpServer {
     const message = (text === '' ? {} : JSON.parse(text)) as Seen['message'];
     const seen: Seen = { method: request.method ?? '', path: request.url ?? '', headers: request.headers, message };
     this.seen.push(seen);
+    if (request.method === 'GET') return this.#stand(response);
     if (request.method === 'DELETE') return void response.writeHead(200).end();
     if (message.method === 'initialize') return this.#initialize(response, seen);
     const session = request.headers['mcp-session-id'];
@@ -91,6 +94,11 @@ export class McpHttpServer {
       return void response.writeHead(this.#behaviour.lostStatus ?? 404).end();
     if (message.id === undefined || message.method === undefined) return void response.writeHead(202).end();
     this.#call(response, seen);
+  }
+
+  #stand(response: ServerResponse): void {
+    if (this.#behaviour.standing === undefined) response.writeHead(405).end();
+    else this.#behaviour.standing(response);
   }
 
   #initialize(response: ServerResponse, seen: Seen): void {

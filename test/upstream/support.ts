@@ -61,8 +61,8 @@ export class RecordedEvents implements UpstreamEvents {
     this.leftOuts.push([server, member, reason, what]);
   }
 
-  listChanged(_server: string, kind: string): void {
-    this.changedLists.push(kind);
+  listChanged(_server: string, kind: string | null): void {
+    this.changedLists.push(kind ?? 'any');
   }
 
   count(kind: string): number {
