@@ -24,8 +24,9 @@ export interface Aim {
 export interface VirtualServer extends Upstream {
   /** Whether the caller may reach any member. */
   isReachable(access: Access): boolean;
-  /** What the members that the caller may reach say of themselves; `info` is null before any of them was reached. */
-  viewFor(access: Access): Pick<Upstream, 'info' | 'detail'>;
+  /** What the members that the caller may reach say of themselves; `info` is null before any of them was reached,
+   * `modern` unless all of them speak revision 2026-07-28. */
+  viewFor(access: Access): Pick<Upstream, 'info' | 'modern' | 'detail'>;
   /**
    * Which member a message is for, renamed for it: nothing is decided or sent but what this returns. Null: it is for the virtual
    * server itself. A refusal: no chosen tool, prompt or resource has that name, or nobody was given that cursor.

@@ -16,6 +16,8 @@ export interface ListPage {
   readonly items: readonly PageItem[];
   /** Decoded; null on the last page. */
   readonly nextCursor: string | null;
+  /** Whole milliseconds for which it holds, as revision 2026-07-28 has it; 0 when nothing is said. */
+  readonly ttlMs: number;
 }
 
 /** How the results of a request for a list look. */
@@ -37,7 +39,7 @@ export const LIST_SHAPES: ReadonlyMap<string, ListShape> = new Map(
     ['prompts/list', 'prompts', 'name'],
   ].map(([method = '', list = '', key = '']) => [
     method,
-    { list, key, result: new KeyNames([list, 'nextCursor']), item: new KeyNames([key]) },
+    { list, key, result: new KeyNames([list, 'nextCursor', 'ttlMs']), item: new KeyNames([key]) },
   ]),
 );
 
@@ -45,13 +47,17 @@ const TOP = new KeyNames(['jsonrpc', 'id', 'result', 'error']);
 const RESULT = 2;
 const LIST = 0;
 const CURSOR = 1;
+const TTL = 2;
+const MAX_TTL_MS = 2 ** 31 - 1;
 
 const LIMITS: ScanLimits = { maxDepth: 512, maxKeys: Infinity, maxStringBytes: Infinity, areSkippedKeysCompared: false };
 
 interface Draft {
   readonly shape: ListShape;
   readonly items: PageItem[];
+  readonly bytes: Buffer;
   hasList: boolean;
+  ttlMs: number;
   nextCursor: string | null;
   isSound: boolean;
 }
@@ -63,7 +69,7 @@ const scanner = new JsonScanner();
  * names in it: repeated or look-alike keys, names that are no text.
  */
 export function readListPage(reply: Buffer, shape: ListShape): ListPage | null {
-  const draft: Draft = { shape, items: [], hasList: false, nextCursor: null, isSound: true };
+  const draft: Draft = { shape, bytes: reply, items: [], hasList: false, ttlMs: 0, nextCursor: null, isSound: true };
   try {
     if (!scanner.begin(reply, LIMITS) || !scanner.isObject) return null;
     for (let more = scanner.enter(); more; more = scanner.next()) readMember(draft);
@@ -71,7 +77,7 @@ export function readListPage(reply: Buffer, shape: ListShape): ListPage | null {
   } finally {
     scanner.end();
   }
-  return { items: draft.items, nextCursor: draft.nextCursor };
+  return { items: draft.items, nextCursor: draft.nextCursor, ttlMs: draft.ttlMs };
 }
 
 function readMember(draft: Draft): void {
@@ -86,12 +92,21 @@ function readResultMember(draft: Draft): void {
   const key = draft.shape.result.match(scanner);
   if (key === -1 && draft.shape.result.isVariant(scanner)) draft.isSound = false;
   if (key === LIST) return readList(draft);
-  if (key !== CURSOR || scanner.isNull) return void scanner.skip();
   const start = scanner.pos;
+  if (key === TTL) return readTtl(draft);
+  if (key !== CURSOR || scanner.isNull) return void scanner.skip();
   if (!scanner.isString) return unsound(draft);
   if (!scanner.skip()) return;
   draft.nextCursor = scanner.text(start, scanner.pos);
   if (draft.nextCursor === null) draft.isSound = false;
+}
+
+/** What is no number of milliseconds is none (2026-07-28, Caching). */
+function readTtl(draft: Draft): void {
+  const start = scanner.pos;
+  if (!scanner.skip()) return;
+  const ttlMs = Number(draft.bytes.toString('latin1', start, scanner.pos));
+  draft.ttlMs = Number.isInteger(ttlMs) ? Math.min(Math.max(ttlMs, 0), MAX_TTL_MS) : 0;
 }
 
 function readList(draft: Draft): void {

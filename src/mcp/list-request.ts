@@ -22,7 +22,8 @@ const CURSOR = 0;
 /** The message was parsed before: its bounds hold already. */
 const LIMITS: ScanLimits = { maxDepth: 512, maxKeys: Infinity, maxStringBytes: Infinity, areSkippedKeysCompared: false };
 
-const REQUEST_LIMITS: JsonLimits = { maxDepth: 8, maxKeys: 64, maxStringBytes: Infinity };
+/** Of what was parsed before. */
+const REQUEST_LIMITS: JsonLimits = { maxDepth: Infinity, maxKeys: Infinity, maxStringBytes: Infinity };
 
 const scanner = new JsonScanner();
 
@@ -64,9 +65,13 @@ export function readListParams({ bytes, paramsStart, paramsEnd }: Envelope): Lis
   }
 }
 
-/** A request for a page: `method` is one of the lists, `cursor` a raw JSON string or empty. Its id means nothing. */
-export function listRequest(method: string, cursor: string): Envelope {
-  const params = cursor === '' ? '' : `,"params":{"cursor":${cursor}}`;
+/**
+ * A request for a page: `method` is one of the lists, `cursor` a raw JSON string or empty, `meta` a whole `_meta` object or empty. Its id
+ * means nothing.
+ */
+export function listRequest(method: string, cursor: string, meta: string = ''): Envelope {
+  const members = [...(meta === '' ? [] : [`"_meta":${meta}`]), ...(cursor === '' ? [] : [`"cursor":${cursor}`])];
+  const params = members.length === 0 ? '' : `,"params":{${members.join(',')}}`;
   const parsed = parseMessage(Buffer.from(`{"jsonrpc":"2.0","id":0,"method":"${method}"${params}}`), REQUEST_LIMITS);
   if (isFailure(parsed)) throw new Error(`no request for a list: ${method}`);
   return parsed;

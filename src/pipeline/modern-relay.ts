@@ -35,16 +35,19 @@ export class ModernRelay implements ReplySink {
   readonly #context: RequestContext;
   readonly #who: Principal;
   readonly #method: string;
+  /** A merged list was made for this caller. */
+  readonly #isMerged: boolean;
   readonly #acceptsJson: boolean;
   readonly #acceptsSse: boolean;
   #heartbeat: Timer | null = null;
 
-  constructor(parts: Parts, context: RequestContext, who: Principal, message: Envelope) {
+  constructor(parts: Parts, context: RequestContext, who: Principal, message: Envelope, isMerged: boolean) {
     const accepts = acceptsOf(context.exchange.head.accept);
     this.#parts = parts;
     this.#context = context;
     this.#who = who;
     this.#method = message.method;
+    this.#isMerged = isMerged;
     this.#acceptsJson = accepts.json;
     this.#acceptsSse = accepts.sse;
   }
@@ -103,7 +106,7 @@ export class ModernRelay implements ReplySink {
 
   /** Whose list depends on who asks must not be shared, whether or not something is missing in it. */
   #filtered(bytes: Buffer): Buffer | null {
-    if (this.#method !== 'tools/list') return bytes;
+    if (this.#method !== 'tools/list' || this.#isMerged) return bytes;
     const { access } = this.#who;
     const { server } = this.#context;
     if (access.allowsAllTools(server)) return bytes;

@@ -37,10 +37,12 @@ function noteVersions(context: RequestContext, message: Envelope): void {
 /** Everything is decided: a message that stands for itself, without a session. */
 export function dispatchModern(parts: Parts, context: RequestContext, who: Principal, route: Route, message: Envelope): void {
   if (message.kind === 'notification') return passModernNotification(parts, context, route, message);
-  if (message.method === DISCOVER) return answerDiscover(parts, context, route);
-  const sink = new ModernRelay(parts, context, who, message);
+  if (message.method === DISCOVER) return answerDiscover(parts, context, who, route);
+  const sink = new ModernRelay(parts, context, who, message, route.virtual !== null);
   context.sentMs = parts.clock.nowMs();
-  const options = { restPath: route.restPath, principalKey: context.budgetKey, modern: { params: context.exchange.head.mcpParams } };
+  const { restPath } = route;
+  const modern = { params: context.exchange.head.mcpParams };
+  const options = { restPath, principalKey: context.budgetKey, access: who.access, modern };
   const flight = route.upstream.request(message, options, sink);
   if (isRefusal(flight)) {
     context.sentMs = 0;
@@ -53,8 +55,8 @@ export function dispatchModern(parts: Parts, context: RequestContext, who: Princ
 }
 
 /** `server/discover`: the server's own words, reduced to what the gateway relays. */
-function answerDiscover(parts: Parts, context: RequestContext, route: Route): void {
-  const { modern } = route.upstream;
+function answerDiscover(parts: Parts, context: RequestContext, who: Principal, route: Route): void {
+  const { modern } = route.virtual?.viewFor(who.access) ?? route.upstream;
   if (modern === null) return refuse(parts, context, UPSTREAM_DOWN);
   answer(parts, context, 200, JSON_TYPE, rpcResult(context.idToken, modern.discover));
 }

@@ -28,6 +28,8 @@ export interface MergeJob {
   readonly principalKey: string;
   readonly access: Access;
   readonly timeoutMs: number;
+  /** Of a request of revision 2026-07-28: its `_meta`, and what the answer says of the gateway; else null. */
+  readonly modern: { readonly meta: string; readonly serverInfo: string } | null;
   /** Whether the caller sees it, whatever the caller may. */
   isOffered(member: string, key: string): boolean;
   leftOut(member: string, reason: LeftOutReason, what: string): void;
@@ -119,14 +121,15 @@ export class ListMerge implements InFlight {
 
   /** Sends the requests. Nothing is told inside. */
   start(clock: Clock): void {
-    const { method, cursor, principalKey, timeoutMs } = this.job;
+    const { method, cursor, principalKey, timeoutMs, modern } = this.job;
     // No client can name these requests: a line break is in no principal's key.
-    const options = { restPath: '', principalKey: `${principalKey}\nlists` };
+    const shared = { restPath: '', principalKey: `${principalKey}\nlists` };
+    const options = modern === null ? shared : { ...shared, modern: { params: null } };
     this.#late = clock.after(timeoutMs, () => this.#onLate());
     this.#slots.forEach((slot, index) => {
       const token = index === 0 && cursor !== null ? JSON.stringify(cursor) : '';
       const { upstream } = slot.member;
-      const flight = upstream.request(listRequest(method, token), options, slot);
+      const flight = upstream.request(listRequest(method, token, modern?.meta), options, slot);
       if (isRefusal(flight)) slot.lose(flight, upstream.detail ?? 'refused', 'unavailable');
     });
     queueMicrotask(() => {

@@ -9,6 +9,9 @@ const MAX_NAME_CHARS = 128;
 /** Key of the result's `_meta` that names the members that are missing. */
 const UNAVAILABLE = 'mcp-guard/unavailable';
 
+/** Of revision 2026-07-28. */
+const SERVER_INFO = 'io.modelcontextprotocol/serverInfo';
+
 const QUOTE = Buffer.from('"');
 const COMMA = Buffer.from(',');
 
@@ -19,6 +22,7 @@ export class MergedPage {
   readonly #keys = new Set<string>();
   readonly #missing: string[] = [];
   #bytes = 0;
+  #ttlMs = Infinity;
 
   constructor(job: MergeJob) {
     this.#job = job;
@@ -33,6 +37,7 @@ export class MergedPage {
   add(member: Member, bytes: Buffer, page: ListPage): void {
     if (this.#bytes + bytes.length > MAX_BYTES) return this.leaveOut(member, 'too_large', `${bytes.length} bytes`);
     this.#bytes += bytes.length;
+    this.#ttlMs = Math.min(this.#ttlMs, page.ttlMs);
     const { name } = member.upstream;
     for (const item of page.items) {
       if (!this.#job.isOffered(name, item.key)) continue;
@@ -46,9 +51,21 @@ export class MergedPage {
   reply(nextCursor: string | null): Buffer {
     const { idToken, shape } = this.#job;
     const cursor = nextCursor === null ? '' : `,"nextCursor":${JSON.stringify(nextCursor)}`;
-    const meta = this.#missing.length === 0 ? '' : `,"_meta":{"${UNAVAILABLE}":${JSON.stringify(this.#missing)}}`;
     const head = Buffer.from(`{"jsonrpc":"2.0","id":${idToken},"result":{"${shape.list}":[`);
-    return Buffer.concat([head, ...this.#parts, Buffer.from(`]${cursor}${meta}}}`)]);
+    return Buffer.concat([head, ...this.#parts, Buffer.from(`]${cursor}${this.#modernMembers()}${this.#meta()}}}`)]);
+  }
+
+  /** What is missing in it may be there soon, and what one caller sees is nobody else's. */
+  #modernMembers(): string {
+    if (this.#job.modern === null) return '';
+    const ttlMs = this.#missing.length === 0 && Number.isFinite(this.#ttlMs) ? this.#ttlMs : 0;
+    return `,"resultType":"complete","ttlMs":${ttlMs},"cacheScope":"private"`;
+  }
+
+  #meta(): string {
+    const members = this.#missing.length === 0 ? [] : [`"${UNAVAILABLE}":${JSON.stringify(this.#missing)}`];
+    if (this.#job.modern !== null) members.push(`"${SERVER_INFO}":${this.#job.modern.serverInfo}`);
+    return members.length === 0 ? '' : `,"_meta":{${members.join(',')}}`;
   }
 
   /** Null: it may stand in the list; else what is against it. */

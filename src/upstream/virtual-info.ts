@@ -1,22 +1,54 @@
-import type { UpstreamInfo } from '../core/upstream.ts';
-import { LATEST_LEGACY_REVISION } from '../mcp/revisions.ts';
+import type { ModernInfo, UpstreamInfo } from '../core/upstream.ts';
+import { RELAYED_CAPABILITIES } from '../mcp/methods.ts';
+import { LATEST_LEGACY_REVISION, MODERN_REVISION } from '../mcp/revisions.ts';
 import type { Member } from './list-merge.ts';
 
 /** Longest instructions that are passed on: those of the members together. */
 const MAX_INSTRUCTIONS_CHARS = 256 * 1024;
 
+type NamedInfo = readonly [name: string, info: UpstreamInfo];
+
 /** What a virtual server says of itself: everything that any member can; null before one was reached. */
 export function mergedInfo(name: string, version: string, members: readonly Member[]): UpstreamInfo | null {
-  const infos = members.flatMap(({ upstream }) => (upstream.info === null ? [] : [{ name: upstream.name, info: upstream.info }]));
-  if (infos.length === 0) return null;
-  const parts = infos.flatMap((one) => (one.info.instructions === null ? [] : [`# ${one.name}\n\n${one.info.instructions}`]));
+  const infos = members.flatMap(({ upstream }): NamedInfo[] => (upstream.info === null ? [] : [[upstream.name, upstream.info]]));
+  return infos.length === 0 ? null : merged(name, version, infos);
+}
+
+/** The same in revision 2026-07-28; null unless all members speak it. List changes and subscriptions are not merged. */
+export function mergedModern(name: string, version: string, members: readonly Member[]): ModernInfo | null {
+  const infos = members.flatMap(({ upstream }): NamedInfo[] => (upstream.modern === null ? [] : [[upstream.name, upstream.modern.legacy]]));
+  if (infos.length === 0 || infos.length < members.length) return null;
+  const legacy = merged(name, version, infos);
+  const capabilities = RELAYED_CAPABILITIES.filter((capability) => legacy.capabilities.has(capability)).map((capability) => [
+    capability,
+    {},
+  ]);
+  const discover = {
+    resultType: 'complete',
+    supportedVersions: [MODERN_REVISION],
+    capabilities: Object.fromEntries(capabilities) as unknown,
+    ...(legacy.instructions !== null && { instructions: legacy.instructions }),
+    ttlMs: 0,
+    cacheScope: 'private',
+    _meta: { 'io.modelcontextprotocol/serverInfo': JSON.parse(legacy.serverInfo) as unknown },
+  };
+  return { discover: JSON.stringify(discover), legacy };
+}
+
+function merged(name: string, version: string, infos: readonly NamedInfo[]): UpstreamInfo {
+  const parts = infos.flatMap(([server, { instructions }]) => (instructions === null ? [] : [`# ${server}\n\n${instructions}`]));
   const instructions = parts.join('\n\n').slice(0, MAX_INSTRUCTIONS_CHARS).toWellFormed();
   return {
     protocolVersion: LATEST_LEGACY_REVISION,
     name: 'mcp-guard',
     version,
-    serverInfo: JSON.stringify({ name: 'mcp-guard', title: name, version }),
-    capabilities: new Set(infos.flatMap(({ info }) => [...info.capabilities])),
+    serverInfo: serverInfoOf(name, version),
+    capabilities: new Set(infos.flatMap(([, info]) => [...info.capabilities])),
     instructions: instructions === '' ? null : instructions,
   };
+}
+
+/** JSON text of what a virtual server is called. */
+export function serverInfoOf(name: string, version: string): string {
+  return JSON.stringify({ name: 'mcp-guard', title: name, version });
 }

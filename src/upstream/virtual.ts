@@ -2,9 +2,18 @@ import type { Access } from '../core/access.ts';
 import type { Clock } from '../core/clock.ts';
 import type { VirtualSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { BAD_CURSOR, METHOD_UNKNOWN, NAME_UNKNOWN, RESOURCE_UNKNOWN } from '../core/errors.ts';
+import { BAD_CURSOR, METHOD_UNKNOWN, MODERN_METHOD_UNKNOWN, NAME_UNKNOWN, RESOURCE_UNKNOWN } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
-import type { InFlight, ReplySink, RequestOptions, Upstream, UpstreamEvents, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
+import type {
+  InFlight,
+  ModernInfo,
+  ReplySink,
+  RequestOptions,
+  Upstream,
+  UpstreamEvents,
+  UpstreamInfo,
+  UpstreamState,
+} from '../core/upstream.ts';
 import type { Aim, Selection, VirtualServer } from '../core/virtual.ts';
 import { LIST_SHAPES, type ListShape } from '../mcp/list-page.ts';
 import { readListParams } from '../mcp/list-request.ts';
@@ -12,9 +21,9 @@ import { type NamedPart, namedPartOf, renamed } from '../mcp/member-name.ts';
 import { decodeCursor, type MergedCursor } from '../mcp/merged-cursor.ts';
 import { neededCapability } from '../mcp/methods.ts';
 import { FirstAnswer } from './first-answer.ts';
-import { ListMerge, type Member } from './list-merge.ts';
+import { ListMerge, type Member, type MergeJob } from './list-merge.ts';
 import { CANCELLED } from './rewrite.ts';
-import { mergedInfo } from './virtual-info.ts';
+import { mergedInfo, mergedModern, serverInfoOf } from './virtual-info.ts';
 
 export interface VirtualDeps {
   readonly clock: Clock;
@@ -31,8 +40,6 @@ export class VirtualUpstream implements VirtualServer {
   readonly circuit = 'closed' as const;
   readonly retryAfterSecs = 1;
   readonly pid = null;
-  /** Of revision 2026-07-28 nothing is merged yet. */
-  readonly modern = null;
   readonly #settings: VirtualSettings;
   readonly #members: readonly Member[];
   readonly #deps: VirtualDeps;
@@ -62,6 +69,11 @@ export class VirtualUpstream implements VirtualServer {
     return mergedInfo(this.name, this.#deps.version, this.#members);
   }
 
+  /** It speaks revision 2026-07-28 when all its members do. */
+  get modern(): ModernInfo | null {
+    return mergedModern(this.name, this.#deps.version, this.#members);
+  }
+
   get inFlight(): number {
     return this.#merges.size;
   }
@@ -70,8 +82,10 @@ export class VirtualUpstream implements VirtualServer {
     return this.#reachable(access).length > 0;
   }
 
-  viewFor(access: Access): Pick<Upstream, 'info' | 'detail'> {
-    return { info: mergedInfo(this.name, this.#deps.version, this.#reachable(access)), detail: this.detail };
+  viewFor(access: Access): Pick<Upstream, 'info' | 'modern' | 'detail'> {
+    const members = this.#reachable(access);
+    const { version } = this.#deps;
+    return { info: mergedInfo(this.name, version, members), modern: mergedModern(this.name, version, members), detail: this.detail };
   }
 
   aim(message: Envelope, access: Access): Aim | Refusal | null {
@@ -81,7 +95,7 @@ export class VirtualUpstream implements VirtualServer {
       case 'completion/complete':
         return this.#aimAtName(message, namedPartOf(message));
       case 'resources/read':
-        return this.#deps.selection.resource(message.uri ?? '') ? null : RESOURCE_UNKNOWN;
+        return this.#deps.selection.resource(message.uri ?? '') ? null : resourceUnknown(message);
       default:
         return LIST_SHAPES.has(message.method) && this.#startOf(message, access) === null ? BAD_CURSOR : null;
     }
@@ -95,12 +109,12 @@ export class VirtualUpstream implements VirtualServer {
     const members = this.#reachable(access).filter(({ upstream }) => hasCapability(upstream, message.method));
     const shape = LIST_SHAPES.get(message.method);
     if (shape !== undefined) return this.#merge(message, shape, members, access, options, sink);
-    if (message.method !== 'resources/read' && message.method !== 'completion/complete') return METHOD_UNKNOWN;
-    if (members.length === 0) return RESOURCE_UNKNOWN;
+    if (message.method !== 'resources/read' && message.method !== 'completion/complete') return methodUnknown(options);
+    if (members.length === 0) return resourceUnknown(message);
     const search = new FirstAnswer(
       members.map(({ upstream }) => upstream),
       message,
-      { restPath: '', principalKey: options.principalKey },
+      { ...options, restPath: '' },
       sink,
     );
     return search.start() ?? search;
@@ -127,7 +141,7 @@ export class VirtualUpstream implements VirtualServer {
   #aimAtName(message: Envelope, part: NamedPart | null): Aim | Refusal | null {
     const { selection } = this.#deps;
     if (part === null) return NAME_UNKNOWN;
-    if (part.kind === 'uri') return selection.resource(part.text) ? null : RESOURCE_UNKNOWN;
+    if (part.kind === 'uri') return selection.resource(part.text) ? null : resourceUnknown(message);
     const member = this.#members.find(({ prefix }) => part.text.startsWith(prefix));
     if (member === undefined) return NAME_UNKNOWN;
     const name = part.text.slice(member.prefix.length);
@@ -141,7 +155,7 @@ export class VirtualUpstream implements VirtualServer {
     shape: ListShape,
     members: readonly Member[],
     access: Access,
-    { principalKey }: RequestOptions,
+    { principalKey, modern }: RequestOptions,
     sink: ReplySink,
   ): InFlight | Refusal {
     const start = this.#startOf(message, access);
@@ -157,6 +171,7 @@ export class VirtualUpstream implements VirtualServer {
         principalKey,
         access,
         timeoutMs: this.#settings.listTimeoutMs,
+        modern: modern === undefined ? null : this.#modernJob(message),
         isOffered: this.#offers(message.method, access),
         leftOut: (member, reason, what) => this.#deps.events.leftOut(this.name, member, reason, what),
         onOver: () => this.#merges.delete(merge),
@@ -166,6 +181,10 @@ export class VirtualUpstream implements VirtualServer {
     this.#merges.add(merge);
     merge.start(this.#deps.clock);
     return merge;
+  }
+
+  #modernJob({ bytes, metaStart, metaEnd }: Envelope): MergeJob['modern'] {
+    return { meta: bytes.toString('utf8', metaStart, metaEnd), serverInfo: serverInfoOf(this.name, this.#deps.version) };
   }
 
   /** What a caller sees of a list: what was chosen of it, and of tools only what they may call. */
@@ -185,8 +204,18 @@ export class VirtualUpstream implements VirtualServer {
   }
 }
 
+/** Revision 2026-07-28 has another code for it. */
+function resourceUnknown({ modern }: Envelope): Refusal {
+  return modern === null ? RESOURCE_UNKNOWN : NAME_UNKNOWN;
+}
+
+function methodUnknown({ modern }: RequestOptions): Refusal {
+  return modern === undefined ? METHOD_UNKNOWN : MODERN_METHOD_UNKNOWN;
+}
+
 /** A member that was never reached may have anything. */
-function hasCapability({ info }: Upstream, method: string): boolean {
+function hasCapability({ info, modern }: Upstream, method: string): boolean {
   const needed = neededCapability(method);
-  return info === null || needed === null || info.capabilities.has(needed);
+  const known = info ?? modern?.legacy ?? null;
+  return known === null || needed === null || known.capabilities.has(needed);
 }

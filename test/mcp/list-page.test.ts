@@ -34,7 +34,7 @@ describe('readListPage', () => {
   });
 
   it('takes an empty list, and a cursor of null for none', () => {
-    expect(read('{"tools":[],"nextCursor":null}')).toEqual({ items: [], nextCursor: null });
+    expect(read('{"tools":[],"nextCursor":null}')).toEqual({ items: [], nextCursor: null, ttlMs: 0 });
   });
 
   it.each([
