@@ -29,6 +29,7 @@ export function buildRecordLine(redact: Redact): (record: AuditRecord, stamp: Re
     if (record.identity !== undefined) line += `,"identity":${encode(record.identity)}`;
     if (record.provider !== undefined) line += `,"provider":${encode(record.provider)}`;
     if (record.client_ip !== undefined) line += `,"client_ip":${encode(record.client_ip)}`;
+    if (record.session !== undefined) line += `,"session":${encode(record.session)}`;
     if (record.server !== undefined) line += `,"server":${encode(record.server)}`;
     if (record.method !== undefined) line += `,"method":${encode(record.method)}`;
     if (record.tool !== undefined) line += `,"tool":${encode(record.tool)}`;

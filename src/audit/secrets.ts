@@ -12,8 +12,8 @@ function secretsIn(values: Readonly<Record<string, string>>): string[] {
 }
 
 /** The credentials that the gateway itself holds for its upstreams and its store, so that no sink ever shows them, whoever printed them. */
-export function configuredSecrets({ upstreams, redis }: ConfigSnapshot): string[] {
+export function configuredSecrets({ upstreams, redis, session }: ConfigSnapshot): string[] {
   const ofUpstreams = upstreams.flatMap(({ stdio, http }) => [...secretsIn(stdio?.env ?? {}), ...secretsIn(http?.headers ?? {})]);
   const password = redis?.password ?? null;
-  return password === null ? ofUpstreams : [...ofUpstreams, password];
+  return [...ofUpstreams, ...(password === null ? [] : [password]), ...(session.sealKeys ?? [])];
 }

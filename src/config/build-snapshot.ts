@@ -16,6 +16,7 @@ const MIB = 1_048_576;
 export function buildSnapshot(root: Section, source: string, baseDir: string): ConfigSnapshot {
   const rateLimit = buildRateLimit(root.section('rate_limit'));
   const upstream = root.section('upstream');
+  const sealKeys = root.section('session').maybeList('seal_keys') ?? [];
   const tools = root.section('policy').section('tools');
   const upstreams = serverSections(upstream).map((section) => buildUpstream(section, baseDir));
   const content = {
@@ -23,6 +24,7 @@ export function buildSnapshot(root: Section, source: string, baseDir: string): C
     auth: buildAuth(root.section('auth'), rateLimit),
     rateLimit,
     redis: buildRedis(root.section('redis'), baseDir),
+    session: { sealKeys: sealKeys.length === 0 ? null : sealKeys },
     policy: { tools: { allow: tools.maybeList('allow'), deny: tools.list('deny') } },
     audit: buildAudit(root.section('audit'), baseDir),
     logging: {

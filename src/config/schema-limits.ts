@@ -91,15 +91,24 @@ function checkRedisPrefix(prefix: string): string | null {
   return /^[A-Za-z0-9:._-]{1,64}$/.test(prefix) ? null : 'must be 1 to 64 of A-Z a-z 0-9 : . _ -';
 }
 
-export const SESSION: GroupField = later(
-  group('MCP sessions.', {
-    idle_ttl_secs: integer(1, 604_800, 1800, 'A session ends after this time without use.'),
-    max_per_principal: integer(1, 100_000, 100, 'Open sessions per caller.'),
-    seal_keys: textList(null, 'Keys that seal session ids, newest first, the same on all hosts. Default: made at start.', {
-      sensitivity: 'secret',
-    }),
-  }),
-);
+/** What a key of 256 random bits has at least, however it is written. */
+const MIN_SEAL_CHARS = 43;
+
+function checkSealKey(key: string): string | null {
+  return key.length >= MIN_SEAL_CHARS
+    ? null
+    : `must have at least ${MIN_SEAL_CHARS} characters, such as \`openssl rand -base64 32\` prints`;
+}
+
+export const SESSION: GroupField = group('MCP sessions.', {
+  idle_ttl_secs: later(integer(1, 604_800, 1800, 'A session ends after this time without use.')),
+  max_per_principal: later(integer(1, 100_000, 100, 'Open sessions per caller.')),
+  seal_keys: textList(
+    null,
+    'Keys that seal session ids, newest first, the same on all hosts that serve the same sessions. Default: one made at start.',
+    { sensitivity: 'secret', check: checkSealKey },
+  ),
+});
 
 export const TRACING: GroupField = laterAndOff(
   group('OpenTelemetry traces.', {

@@ -27,6 +27,8 @@ export interface AuditRecord {
   readonly identity?: string;
   readonly provider?: string;
   readonly client_ip?: string;
+  /** Public name of the client's session; never the id that opens it. */
+  readonly session?: string;
   readonly server?: string;
   readonly method?: string;
   readonly tool?: string;

@@ -16,6 +16,7 @@ export interface ConfigSnapshot {
   readonly rateLimit: RateLimitSettings;
   /** Null: this gateway shares nothing with other hosts. */
   readonly redis: RedisSettings | null;
+  readonly session: SessionSettings;
   readonly policy: PolicySettings;
   readonly audit: AuditSettings;
   readonly logging: LoggingSettings;
@@ -155,6 +156,11 @@ export interface RedisSettings {
   readonly tls: { readonly caPath: string | null; readonly isVerified: boolean } | null;
   /** Most gateways (hosts) that use this store at the same time: an outage leaves each its share of a limit. */
   readonly maxHosts: number;
+}
+
+export interface SessionSettings {
+  /** Keys that seal session ids, newest first; null: made at start, so that sessions end with the gateway. */
+  readonly sealKeys: readonly string[] | null;
 }
 
 export interface PolicySettings {

@@ -19,6 +19,8 @@ export interface RequestContext {
   /** Configured name of the upstream; empty until routed. */
   server: string;
   transport: TransportName | '';
+  /** Public name of the session it belongs to; empty without one. */
+  session: string;
   /** JSON-RPC method as sent, empty before the body was read or for other endpoints. */
   method: string;
   /** Bounded metric label: a known method, an endpoint (`health`, `metrics` …) or `other`. */

@@ -107,6 +107,9 @@ export const RESOURCE_UNKNOWN: Refusal = refusal('RESOURCE_UNKNOWN', 200, 'resou
 /** At a virtual server, in band: a cursor that it did not give out. */
 export const BAD_CURSOR: Refusal = refusal('BAD_CURSOR', 200, 'bad_cursor', 'Invalid cursor', INVALID_PARAMS);
 
+export const SESSION_UNKNOWN: Refusal = refusal('SESSION_UNKNOWN', 404, 'session_unknown', 'Session not found');
+export const SESSION_VERSION: Refusal = refusal('SESSION_VERSION', 400, 'session_version', 'Unsupported protocol version');
+
 // May they
 export const SERVER_DENIED: Refusal = refusal('SERVER_DENIED', 403, 'server_denied', 'Not authorized');
 export const TOOL_DENIED: Refusal = refusal('TOOL_DENIED', 403, 'tool_denied', 'Not authorized');

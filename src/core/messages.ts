@@ -62,6 +62,8 @@ export type ToWorker =
       readonly verbosity: number;
       /** Null: this worker's limits are its own. */
       readonly leases: LeaseAccess | null;
+      /** Keys that seal session ids, newest first. */
+      readonly sealKeys: readonly Uint8Array[];
       /** How long ago the worker died whose place this one takes; null for the first. */
       readonly sinceDeathMs: number | null;
     }

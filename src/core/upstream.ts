@@ -2,6 +2,7 @@ import type { Access } from './access.ts';
 import type { Envelope } from './envelope.ts';
 import type { Refusal } from './refusal.ts';
 import type { VirtualServer } from './virtual.ts';
+import type { ClientHello, SessionPlace, StreamMark, UpstreamSession } from './upstream-session.ts';
 
 /** `virtual`: none, it is several servers behind one path. */
 export type TransportName = 'stdio' | 'http' | 'sse' | 'websocket' | 'virtual';
@@ -18,6 +19,8 @@ export interface UpstreamInfo {
   readonly serverInfo: string;
   /** Names of its capabilities: `tools`, `resources`, `prompts`, `logging`, `completions` … */
   readonly capabilities: ReadonlySet<string>;
+  /** The same as it came, with the options: a JSON object. */
+  readonly capabilitiesJson: string;
   readonly instructions: string | null;
 }
 
@@ -63,17 +66,24 @@ export interface Circuit {
 }
 
 /**
- * Receives what an upstream answers to one request. Zero or more `onStream`/`onMessage`, then exactly one of
- * `onReply`, `onFail` and `onCancelled`, never inside `request`. After `detach` nothing is called any more. Bytes are complete JSON-RPC
+ * Receives what an upstream answers to one request. Zero or more `onStream`/`onMessage`/`onMark`, then exactly one of
+ * `onReply`, `onFail`, `onSuspended` and `onCancelled`, never inside `request`. After `detach` nothing is called any more. Bytes are complete JSON-RPC
  * messages with the client's own id and progress token restored, safe to send as they are; owned by the receiver.
  */
 export interface ReplySink {
   /** The upstream has begun to answer with an event stream. */
   onStream(): void;
-  /** A notification that belongs to this request (progress, logging). False: the client reads slowly, pause if you can. */
-  onMessage(bytes: Buffer): boolean;
+  /**
+   * A notification that belongs to this request (progress, logging), in a session also a request of the server. False: the
+   * client reads slowly, pause if you can. `mark`: in sessions whose streams can be resumed.
+   */
+  onMessage(bytes: Buffer, mark?: StreamMark): boolean;
   /** The response. `isError` when it is a JSON-RPC error; `code` is its code then, else 0. */
-  onReply(bytes: Buffer, isError: boolean, code: number): void;
+  onReply(bytes: Buffer, isError: boolean, code: number, mark?: StreamMark): void;
+  /** In a session only: a position without a message. */
+  onMark?(mark: StreamMark): void;
+  /** In a session only: the upstream closed the stream after a mark, and the client fetches the rest with it (2025-11-25, Transports). */
+  onSuspended?(): void;
   /** No response will come. `detail` is for log and audit only. Without `health` the failure tells nothing of the upstream. */
   onFail(refusal: Refusal, detail: string, health?: Health): void;
   /** The client took its request back: it wants no response (MCP 2025-11-25, cancellation). */
@@ -100,6 +110,8 @@ export interface RequestOptions {
   readonly restPath: string;
   /** Owner of the request: only the same principal can cancel it. */
   readonly principalKey: string;
+  /** The client's own session that it belongs to; absent or null: the shared way. */
+  readonly session?: UpstreamSession | null;
   /** Present for a message of revision 2026-07-28. */
   readonly modern?: ModernOptions;
   /** What the caller may do; asked by virtual servers only, whose answers come from several servers. */
@@ -113,6 +125,8 @@ export interface InFlight {
    * when the wait for it has ended. For a request of revision 2026-07-28 that is a cancellation, and the wait over at once.
    */
   detach(whenOver: () => void): void;
+  /** The client is gone, but whoever calls this must hear of the end all the same; a stream that can be resumed is given up. */
+  gone?(): void;
   /** The client reads again after `onMessage` returned false. */
   resume(): void;
 }
@@ -140,7 +154,11 @@ export interface Upstream {
   /** Relays a request. A refusal is returned when nothing was sent. */
   request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal;
   /** Relays a notification: fire and forget. `notifications/cancelled` is translated to the internal id, or dropped. */
-  notify(message: Envelope, options: RequestOptions): Refusal | null;
+  notify(message: Envelope, options: RequestOptions, taken?: () => void): Refusal | null;
+  /** A session of one client's own, not begun: its first request is `initialize`. Null: all clients share what there is. */
+  newSession(hello: ClientHello): UpstreamSession | null;
+  /** Goes on with a session that any worker began. Null when it is none of this transport's, or is known to be gone. */
+  resumeSession(place: SessionPlace): UpstreamSession | null;
   /** Fails what is in flight, ends the session, the connections and the whole process tree. Idempotent. */
   close(): Promise<void>;
 }

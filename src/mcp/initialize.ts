@@ -1,6 +1,7 @@
 import type { UpstreamInfo } from '../core/upstream.ts';
 import { rpcResult } from './messages.ts';
-import { RELAYED_CAPABILITIES } from './methods.ts';
+import { pickObjects } from './hello.ts';
+import { RELAYED_CAPABILITIES, SESSION_CAPABILITIES } from './methods.ts';
 import { negotiate } from './revisions.ts';
 
 /**
@@ -13,6 +14,16 @@ export function initializeResult(info: UpstreamInfo, requested: string | null, i
   return rpcResult(
     idToken,
     `{"protocolVersion":${version},"capabilities":${capabilitiesOf(info)},"serverInfo":${info.serverInfo}${instructions}}`,
+  );
+}
+
+/** The same in a session of the client's own: revision and options are what the upstream itself agreed to. */
+export function sessionInitializeResult(info: UpstreamInfo, idToken: string): string {
+  const instructions = info.instructions === null ? '' : `,"instructions":${JSON.stringify(info.instructions)}`;
+  const capabilities = pickObjects(JSON.parse(info.capabilitiesJson), SESSION_CAPABILITIES);
+  return rpcResult(
+    idToken,
+    `{"protocolVersion":"${info.protocolVersion}","capabilities":${capabilities},"serverInfo":${info.serverInfo}${instructions}}`,
   );
 }
 

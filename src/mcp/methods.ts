@@ -16,6 +16,12 @@ const RELAYED: ReadonlyMap<string, string> = new Map([
 /** Capabilities whose requests are relayed, in the order of the table. */
 export const RELAYED_CAPABILITIES: readonly string[] = [...new Set(RELAYED.values())];
 
+/** Requests that only a session of the client's own can carry: what they set belongs to one client. */
+const IN_SESSION: ReadonlySet<string> = new Set(['logging/setLevel', 'resources/subscribe', 'resources/unsubscribe']);
+
+/** Capabilities of a server that a session relays with all their options. */
+export const SESSION_CAPABILITIES: readonly string[] = [...RELAYED_CAPABILITIES, 'logging'];
+
 /** Defined by a revision with `initialize` (2024-11-05 … 2025-11-25), in either direction, and not relayed. */
 const OTHER_REQUESTS: readonly string[] = [
   'resources/subscribe',
@@ -54,10 +60,10 @@ export function methodLabel(method: string): string {
   return LABELS.has(method) ? method : 'other';
 }
 
-/** What becomes of a request with this method. */
-export function roleOf(method: string): MethodRole {
+/** What becomes of a request with this method; a session of the client's own carries more than what clients share. */
+export function roleOf(method: string, isInSession = false): MethodRole {
   if (method === 'initialize' || method === 'ping') return method;
-  return RELAYED.has(method) ? 'relayed' : 'unknown';
+  return RELAYED.has(method) || (isInSession && IN_SESSION.has(method)) ? 'relayed' : 'unknown';
 }
 
 /** The capability an upstream must have declared to get this request; null when the method is not relayed. */

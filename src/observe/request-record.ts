@@ -18,6 +18,7 @@ export function requestRecord(event: AuditEventType, context: RequestContext, po
     record.identity = principal.id;
     record.provider = principal.provider;
   }
+  if (context.session !== '') record.session = context.session;
   if (context.server !== '') record.server = context.server;
   record.method = context.method === '' ? context.methodLabel : context.method;
   if (context.tool !== '') record.tool = context.tool;

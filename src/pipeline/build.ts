@@ -28,6 +28,7 @@ import { commandExists } from '../upstream/command.ts';
 import { buildRegistry, type Registry } from '../upstream/registry.ts';
 import { createApplication } from './application.ts';
 import { ChargeBook } from './charges.ts';
+import { SessionBook } from './session-book.ts';
 import type { Load, Parts, PathSettings } from './parts.ts';
 
 /** What a gateway needs from the process it runs in. */
@@ -42,6 +43,8 @@ export interface GatewayDeps {
   readonly baseEnv: Readonly<Record<string, string | undefined>>;
   /** Hands complete audit lines to the primary. */
   readonly sendAudit: SendAudit;
+  /** Keys that seal session ids, newest first; the same in all workers. */
+  readonly sealKeys: readonly Uint8Array[];
   /** The way to the authority of all workers' limits; null: this is the only event loop, and there is no other host. */
   readonly leasePort: (LeasePort & { readonly stats: CarrierStats }) | null;
   /** How long ago the worker died whose place this one takes; null for the first. */
@@ -136,6 +139,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     inFlight: requests.inFlight,
     routes: registry.router,
     virtuals: config.virtuals,
+    sessions: new SessionBook(deps.sealKeys, clock),
     fleet: deps.fleet,
     outcome: { isAllowed: false, decidedBy: 'principal', limit: -1, remaining: 0, resetSecs: 0, retryAfterSecs: 0, mode: 'remote' },
     load,

@@ -13,6 +13,7 @@ export function newContext(exchange: Exchange, nowMs: number): RequestContext {
     principal: null,
     server: '',
     transport: '',
+    session: '',
     method: '',
     methodLabel: 'other',
     tool: '',

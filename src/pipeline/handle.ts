@@ -5,7 +5,7 @@ import type { Principal } from '../core/principal.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { Route } from '../core/upstream.ts';
 import { acceptsOf, isJsonContentType, namesBothTypes } from '../mcp/content.ts';
-import { isRelayedNotification, roleOf } from '../mcp/methods.ts';
+import { roleOf } from '../mcp/methods.ts';
 import { isFailure, parseMessage } from '../mcp/parse.ts';
 import { touchesModern } from '../mcp/modern-ladder.ts';
 import { isLegacyHeader } from '../mcp/revisions.ts';
@@ -15,11 +15,12 @@ import { noteMessage } from './context.ts';
 import { isPreflight } from './cors.ts';
 import { readBody } from './guarded.ts';
 import { identify } from './identify.ts';
-import { answerInitialize, answerPing, answerPreflight } from './local.ts';
+import { answerPing, answerPreflight } from './local.ts';
 import { checkModern, dispatchModern } from './modern.ts';
+import { notifyUpstream, openOrAnswer, passResponse, relay } from './onward.ts';
 import type { Parts } from './parts.ts';
-import { Relay } from './relay.ts';
-import { answer, refuse } from './reply.ts';
+import { refuse } from './reply.ts';
+import { sessionOf, type Session } from './session-book.ts';
 import { address } from './virtual.ts';
 
 /** A rate-limited request with a declared body up to this size is answered after the body, with its JSON-RPC id. */
@@ -30,6 +31,8 @@ interface Call {
   readonly who: Principal;
   readonly budget: Budget;
   readonly route: Route;
+  /** The session that its id names; null without one. Known only once the message is. */
+  session: Session | null;
   /** It has no place among the requests in progress: only notifications pass. */
   readonly isFull: boolean;
 }
@@ -71,7 +74,7 @@ function admit(parts: Parts, context: RequestContext, who: Principal, budget: Bu
   if (unfit !== null) return refuse(parts, context, unfit);
   takePlace(parts, context, (isFull) => {
     if (isFull && !isShort(head.bodyBytes)) return refuseFull(parts, context);
-    readBody(parts, context, (body) => handleBody(parts, context, { who, budget, route, isFull }, body));
+    readBody(parts, context, (body) => handleBody(parts, context, { who, budget, route, session: null, isFull }, body));
   });
 }
 
@@ -87,6 +90,8 @@ function handleBody(parts: Parts, context: RequestContext, call: Call, body: Buf
 
   const unserved = checkRevision(context, call.route, message);
   if (unserved !== null) return refuse(parts, context, unserved);
+  const stranger = findSession(parts, context, call, message);
+  if (stranger !== null) return refuse(parts, context, stranger);
   const { virtual } = call.route;
   if (virtual === null) return handleMessage(parts, context, call, message);
   const addressed = address(context, virtual, call.who.access, message);
@@ -107,20 +112,19 @@ function handleMessage(parts: Parts, context: RequestContext, call: Call, messag
   });
 }
 
-function dispatch(parts: Parts, context: RequestContext, { who, route }: Call, message: Envelope): void {
+function dispatch(parts: Parts, context: RequestContext, { who, route, session }: Call, message: Envelope): void {
   if (context.isModern) return dispatchModern(parts, context, who, route, message);
-  // No upstream request is outstanding at the client yet, so a response answers nothing: accepted and dropped.
-  if (message.kind === 'response') return answer(parts, context, 202, '', '');
-  if (message.kind === 'notification') return passNotification(parts, context, route, message);
-  switch (roleOf(message.method)) {
+  if (message.kind === 'response') return passResponse(parts, context, route, session, message);
+  if (message.kind === 'notification') return notifyUpstream(parts, context, route, session, message);
+  switch (roleOf(message.method, session !== null)) {
     case 'initialize':
-      return answerInitialize(parts, context, route.virtual?.viewFor(who.access) ?? route.upstream, message);
+      return openOrAnswer(parts, context, who, route, message);
     case 'ping':
       return answerPing(parts, context);
     case 'unknown':
       return refuse(parts, context, errors.METHOD_UNKNOWN);
     case 'relayed':
-      return relay(parts, context, who, route, message);
+      return relay(parts, context, who, route, session, message);
   }
 }
 
@@ -165,6 +169,15 @@ function checkRevision(context: RequestContext, route: Route, message: Envelope)
   return isLegacyHeader(head.protocolVersion) ? null : errors.BAD_VERSION;
 }
 
+/** Which session does it name? Messages of revision 2026-07-28 name none, whatever their headers say. */
+function findSession(parts: Parts, context: RequestContext, call: Call, message: Envelope): Refusal | null {
+  if (context.exchange.head.sessionId === '' || context.isModern) return null;
+  const session = sessionOf(parts, context, call.route.upstream, message);
+  if (session !== null && isRefusal(session)) return session;
+  call.session = session;
+  return null;
+}
+
 /** May they do this? The only place that permits. */
 function decide(context: RequestContext, { who, route }: Call, message: Envelope): Refusal | null {
   if (!(route.virtual?.isReachable(who.access) ?? who.access.mayReach(context.server))) return errors.SERVER_DENIED;
@@ -173,27 +186,4 @@ function decide(context: RequestContext, { who, route }: Call, message: Envelope
   context.detail = decision.rule;
   if (decision.isAllowed) return null;
   return decision.isGeneral === true ? errors.POLICY_DENIED : errors.TOOL_DENIED;
-}
-
-function passNotification(parts: Parts, context: RequestContext, route: Route, message: Envelope): void {
-  if (isRelayedNotification(message.method)) {
-    const lost = route.upstream.notify(message, { restPath: route.restPath, principalKey: context.budgetKey });
-    if (lost !== null) return refuse(parts, context, lost);
-    parts.events.sent(context);
-  }
-  answer(parts, context, 202, '', '');
-}
-
-function relay(parts: Parts, context: RequestContext, who: Principal, route: Route, message: Envelope): void {
-  const sink = new Relay(parts, context, who, message, route.upstream.transport);
-  context.sentMs = parts.clock.nowMs();
-  const flight = route.upstream.request(message, { restPath: route.restPath, principalKey: context.budgetKey, access: who.access }, sink);
-  if (isRefusal(flight)) {
-    context.sentMs = 0;
-    context.detail = route.upstream.detail ?? context.detail;
-    context.retryAfterSecs = route.upstream.retryAfterSecs;
-    return refuse(parts, context, flight);
-  }
-  sink.attach(flight);
-  parts.events.sent(context);
 }

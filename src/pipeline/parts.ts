@@ -7,6 +7,7 @@ import type { InFlightLimiter, Limiter, LimitOutcome } from '../core/limit.ts';
 import type { RouteTable } from '../core/upstream.ts';
 import type { JsonLimits } from '../mcp/parse.ts';
 import type { ChargeBook } from './charges.ts';
+import type { SessionBook } from './session-book.ts';
 
 /** What the request path needs of the configuration, worked out once. */
 export interface PathSettings {
@@ -34,6 +35,7 @@ export interface Parts {
   readonly routes: RouteTable;
   /** For `/routes`. */
   readonly virtuals: readonly VirtualSettings[];
+  readonly sessions: SessionBook;
   readonly fleet: Fleet;
   /** Reused for every take: the request path is synchronous there. */
   readonly outcome: LimitOutcome;

@@ -1,6 +1,6 @@
 import type { RequestContext } from '../core/context.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { UPSTREAM_INVALID } from '../core/errors.ts';
+import { UPSTREAM_FAILED, UPSTREAM_INVALID } from '../core/errors.ts';
 import type { Principal } from '../core/principal.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { InFlight, ReplySink, TransportName } from '../core/upstream.ts';
@@ -85,6 +85,10 @@ export class Relay implements ReplySink {
     // The status line is gone already: the failure travels in band.
     markRefused(this.#context, refusal);
     this.#endStream(Buffer.from(refusalBody(this.#context, refusal)));
+  }
+
+  onSuspended(): void {
+    this.onFail(UPSTREAM_FAILED, 'ended its stream without an answer');
   }
 
   /** Ends without a message: an empty event stream, or 202 for a client that takes none. */

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { ConfigSnapshot } from '../core/config.ts';
 import { systemClock } from '../core/clock.ts';
 import type { MetricsDump, ServerStderr, ToPrimary, WorkerLimits } from '../core/messages.ts';
@@ -17,6 +18,8 @@ import { Supervisor } from './supervisor.ts';
 const START_TIMEOUT_MS = 30_000;
 /** Beyond the drain time: closing children and flushing audit. */
 const CLOSE_GRACE_MS = 3000;
+
+const SEAL_KEY_BYTES = 32;
 
 /** Addresses that the workers bind; ports already chosen. */
 export interface Addresses {
@@ -39,6 +42,7 @@ export class Primary {
   readonly #places: PlaceHost;
   /** Null: the one worker decides for itself. */
   #desk: LimitDesk | null = null;
+  readonly #sealKeys: readonly Uint8Array[];
   readonly #diedAtMs = new Map<number, number>();
   readonly #listening = new Set<number>();
   /** Process groups of each worker's stdio children. */
@@ -52,6 +56,7 @@ export class Primary {
     this.#addresses = addresses;
     this.#services = services;
     this.#verbosity = verbosity;
+    this.#sealKeys = config.session.sealKeys?.map((key) => Buffer.from(key)) ?? [randomBytes(SEAL_KEY_BYTES)];
     this.#fleet = new FleetState(Math.max(config.server.workers, 1));
     this.#supervisor = new Supervisor({
       message: (slot, message) => this.#receive(slot, message),
@@ -172,6 +177,7 @@ export class Primary {
       config: this.#config,
       ...this.#addresses,
       verbosity: this.#verbosity,
+      sealKeys: this.#sealKeys,
       leases: this.#desk?.admit(slot) ?? null,
       sinceDeathMs: diedAtMs === undefined ? null : systemClock.nowMs() - diedAtMs,
     });

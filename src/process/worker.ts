@@ -109,6 +109,7 @@ export class Worker {
         verbosity: message.verbosity,
         baseEnv: process.env,
         sendAudit: (text, lines, dropped) => this.#outlet.send(text, lines, dropped),
+        sealKeys: message.sealKeys,
         leasePort: this.#leases,
         sinceDeathMs: message.sinceDeathMs,
         placePort: message.config.server.workers > 1 ? this.#places : null,

@@ -52,6 +52,8 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
   }
 
   override request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
+    // In a session of its own a client may see other lists than all the others do.
+    if ((options.session ?? null) !== null) return this.inner.request(message, options, sink);
     const kind = listKindOf(message.method);
     if (kind === null) return this.inner.request(message, options, message.method === 'tools/call' ? this.#watched(sink) : sink);
     const cursor = options.modern === undefined ? cursorOf(message) : null;
@@ -62,9 +64,10 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
     return this.inner.request(message, options, sink);
   }
 
-  override notify(message: Envelope, options: RequestOptions): Refusal | null {
-    const waiter = message.method === CANCELLED ? this.#namedBy(message, options.principalKey) : null;
-    if (waiter === null) return this.inner.notify(message, options);
+  override notify(message: Envelope, options: RequestOptions, taken?: () => void): Refusal | null {
+    const isShared = (options.session ?? null) === null;
+    const waiter = isShared && message.method === CANCELLED ? this.#namedBy(message, options.principalKey) : null;
+    if (waiter === null) return this.inner.notify(message, options, taken);
     waiter.end((sink) => sink.onCancelled());
     return null;
   }

@@ -53,6 +53,7 @@ function infoOf(result: Fields, serverInfo: string, instructions: string | null)
     version: String(server['version']),
     serverInfo,
     capabilities: new Set(Object.keys(capabilities)),
+    capabilitiesJson: JSON.stringify(capabilities),
     instructions,
   };
   return { discover: discoverResult(result, capabilities, serverInfo, instructions), legacy };

@@ -1,5 +1,6 @@
 import type { Envelope } from '../core/envelope.ts';
 import type { Refusal } from '../core/refusal.ts';
+import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
 import type {
   CircuitState,
   InFlight,
@@ -92,8 +93,17 @@ export class EraUpstream implements Upstream, ModernSideHost {
     return (options.modern === undefined ? this.#legacy : this.#modern).request(message, options, sink);
   }
 
-  notify(message: Envelope, options: RequestOptions): Refusal | null {
-    return (options.modern === undefined ? this.#legacy : this.#modern).notify(message, options);
+  notify(message: Envelope, options: RequestOptions, taken?: () => void): Refusal | null {
+    return options.modern === undefined ? this.#legacy.notify(message, options, taken) : this.#modern.notify(message, options);
+  }
+
+  /** While the older half is not there, `initialize` is answered by what is known of the server. */
+  newSession(hello: ClientHello): UpstreamSession | null {
+    return this.#legacy.state === 'ready' ? this.#legacy.newSession(hello) : null;
+  }
+
+  resumeSession(place: SessionPlace): UpstreamSession | null {
+    return this.#legacy.resumeSession(place);
   }
 
   async close(): Promise<void> {

@@ -17,6 +17,7 @@ import type {
   UpstreamInfo,
   UpstreamState,
 } from '../core/upstream.ts';
+import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
 import { FairQueue } from './fair-queue.ts';
 import { type CallGate, GatedCall } from './gated-call.ts';
 import { CANCELLED } from './rewrite.ts';
@@ -119,10 +120,18 @@ export class GatedUpstream implements Upstream, CallGate {
     return refusal;
   }
 
-  notify(message: Envelope, options: RequestOptions): Refusal | null {
-    const named = this.#namedBy(message, options.principalKey);
+  newSession(hello: ClientHello): UpstreamSession | null {
+    return this.#inner.newSession(hello);
+  }
+
+  resumeSession(place: SessionPlace): UpstreamSession | null {
+    return this.#inner.resumeSession(place);
+  }
+
+  notify(message: Envelope, options: RequestOptions, taken?: () => void): Refusal | null {
+    const named = this.#namedBy(message, options);
     const queued = named.find((call) => call.message !== null);
-    if (queued === undefined) return this.#inner.notify(message, options);
+    if (queued === undefined) return (options.session ?? this.#inner).notify(message, options, taken);
     // With several of that id nobody can tell which is meant.
     if (named.length === 1) queued.onCancelled();
     return null;
@@ -215,16 +224,18 @@ export class GatedUpstream implements Upstream, CallGate {
     const { message } = call;
     if (message === null || this.#isClosed) return UPSTREAM_DOWN;
     if (this.#deps.circuit !== null) call.sentMs = this.#deps.clock.nowMs();
-    const flight = this.#inner.request(message, call.options, call);
+    const flight = (call.options.session ?? this.#inner).request(message, call.options, call);
     if (isRefusal(flight)) return flight;
     call.sent(flight);
     return null;
   }
 
   /** The principal's calls that a cancellation names; none for other notifications. */
-  #namedBy(message: Envelope, principalKey: string): GatedCall[] {
+  #namedBy(message: Envelope, { principalKey, session = null }: RequestOptions): GatedCall[] {
     if (this.#queue.size === 0 || message.method !== CANCELLED || message.requestIdStart < 0) return [];
     const idToken = message.bytes.toString('utf8', message.requestIdStart, message.requestIdEnd);
-    return [...(this.#calls ?? [])].filter((call) => call.idToken === idToken && call.principalKey === principalKey);
+    return [...(this.#calls ?? [])].filter(
+      (call) => call.idToken === idToken && call.principalKey === principalKey && (call.options.session ?? null) === session,
+    );
   }
 }

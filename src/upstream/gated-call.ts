@@ -2,6 +2,7 @@ import type { Timer } from '../core/clock.ts';
 import type { Envelope } from '../core/envelope.ts';
 import type { PlaceTicket } from '../core/limit.ts';
 import type { Refusal } from '../core/refusal.ts';
+import type { StreamMark } from '../core/upstream-session.ts';
 import type { Health, InFlight, ReplySink, RequestOptions } from '../core/upstream.ts';
 
 /** What a call tells its gate. */
@@ -69,7 +70,8 @@ export class GatedCall implements ReplySink, InFlight {
     this.#whenOver = whenOver;
     if (this.options.modern !== undefined) return this.#cancel();
     if (this.#flight === null) this.#over(null);
-    else this.#flight.resume();
+    else if (this.#flight.gone === undefined) this.#flight.resume();
+    else this.#flight.gone();
   }
 
   resume(): void {
@@ -80,13 +82,22 @@ export class GatedCall implements ReplySink, InFlight {
     this.#client?.onStream();
   }
 
-  onMessage(bytes: Buffer): boolean {
-    return this.#client?.onMessage(bytes) ?? true;
+  onMessage(bytes: Buffer, mark?: StreamMark): boolean {
+    return this.#client?.onMessage(bytes, mark) ?? true;
   }
 
-  onReply(bytes: Buffer, isError: boolean, code: number): void {
+  onMark(mark: StreamMark): void {
+    this.#client?.onMark?.(mark);
+  }
+
+  onReply(bytes: Buffer, isError: boolean, code: number, mark?: StreamMark): void {
     this.#over('alive');
-    this.#client?.onReply(bytes, isError, code);
+    this.#client?.onReply(bytes, isError, code, mark);
+  }
+
+  onSuspended(): void {
+    this.#over('alive');
+    this.#client?.onSuspended?.();
   }
 
   onFail(refusal: Refusal, detail: string, health?: Health): void {

@@ -1,4 +1,5 @@
 import type { UpstreamInfo } from '../core/upstream.ts';
+import type { ClientHello } from '../core/upstream-session.ts';
 import { LATEST_LEGACY_REVISION, LEGACY_REVISIONS } from '../mcp/revisions.ts';
 
 const MAX_SERVER_INFO_CHARS = 64 * 1024;
@@ -15,6 +16,19 @@ export function initializeRequest(id: number, gatewayVersion: string): Buffer {
   const clientInfo = { name: 'mcp-guard', version: gatewayVersion };
   const params = { protocolVersion: LATEST_LEGACY_REVISION, capabilities: {}, clientInfo };
   return Buffer.from(JSON.stringify({ jsonrpc: '2.0', id, method: 'initialize', params }));
+}
+
+/** A client's `initialize`, in its own name and with its own id (a raw JSON token). */
+export function initializeFor(hello: ClientHello, idToken: string): Buffer {
+  const { revision, capabilities, clientInfo } = hello;
+  const params = `{"protocolVersion":"${revision}","capabilities":${capabilities},"clientInfo":${clientInfo}}`;
+  return Buffer.from(`{"jsonrpc":"2.0","id":${idToken},"method":"initialize","params":${params}}`);
+}
+
+/** The same for a request of a client, by its own id. */
+export function cancelledByToken(idToken: string, reason: string): Buffer {
+  const params = `{"requestId":${idToken},"reason":${JSON.stringify(reason)}}`;
+  return Buffer.from(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":${params}}`);
 }
 
 export function pingRequest(id: number): Buffer {
@@ -47,11 +61,13 @@ function readServer(result: object, protocolVersion: string): UpstreamInfo | str
   const serverInfo = JSON.stringify(server);
   const capabilities = field(result, 'capabilities');
   const names = isObject(capabilities) ? Object.keys(capabilities) : [];
+  const capabilitiesJson = isObject(capabilities) ? JSON.stringify(capabilities) : '{}';
   const instructions = field(result, 'instructions') ?? null;
   if (instructions !== null && typeof instructions !== 'string') return 'answered initialize with malformed instructions';
-  if (serverInfo.length > MAX_SERVER_INFO_CHARS || names.length > MAX_CAPABILITIES) return 'answered initialize with too much';
+  if (serverInfo.length > MAX_SERVER_INFO_CHARS || capabilitiesJson.length > MAX_SERVER_INFO_CHARS || names.length > MAX_CAPABILITIES)
+    return 'answered initialize with too much';
   if (instructions !== null && instructions.length > MAX_INSTRUCTIONS_CHARS) return 'answered initialize with too much';
-  return { protocolVersion, name, version, serverInfo, capabilities: new Set(names), instructions };
+  return { protocolVersion, name, version, serverInfo, capabilities: new Set(names), capabilitiesJson, instructions };
 }
 
 function isObject(value: unknown): value is object {

@@ -11,7 +11,7 @@ import type { HttpSession } from './http-session.ts';
 import type { Carrier, PendingEntry } from './pending.ts';
 import { Pieces } from './pieces.ts';
 import { internalId } from './rewrite.ts';
-import { SSRF_REFUSED } from './ssrf.ts';
+import { mediaType, reasonOf } from './wire-text.ts';
 
 /** What is left of a response after its outcome is known may take as long and be as large; then its connection closes. */
 const LINGER_MS = 1000;
@@ -206,13 +206,4 @@ export class HttpCall implements HttpReceiver, Carrier {
     }
     tell();
   }
-}
-
-function mediaType(header: string | undefined): string {
-  return typeof header === 'string' ? (header.split(';')[0] ?? '').trim().toLowerCase() : '';
-}
-
-/** What the SSRF guard says is for operators and names the remedy; other messages add nothing to their code. */
-function reasonOf(error: Error, code: string): string {
-  return code === SSRF_REFUSED ? error.message : code;
 }

@@ -93,7 +93,7 @@ export class HttpLink {
   }
 
   /** A client's request failed. What may mean more than that request makes the next liveness check ask at once. */
-  noteFailure(call: HttpCall, detail: string): void {
+  noteFailure(call: Pick<HttpCall, 'isUnreachable'>, detail: string): void {
     this.#lastSignMs = 0;
     if (call.isUnreachable && this.#phase === 'up') this.#down(detail);
   }

@@ -9,11 +9,13 @@ const MAX_DRAINED_BYTES = 64 * 1024;
 export class HttpPoster {
   readonly #client: HttpClient;
   readonly #clock: Clock;
+  readonly #maxPosts: number;
   #open = 0;
 
-  constructor(client: HttpClient, clock: Clock) {
+  constructor(client: HttpClient, clock: Clock, maxPosts: number = MAX_POSTS) {
     this.#client = client;
     this.#clock = clock;
+    this.#maxPosts = maxPosts;
   }
 
   /**
@@ -21,7 +23,7 @@ export class HttpPoster {
    * body is read and dropped.
    */
   send(request: HttpRequest, timeoutMs: number, done: (status: number) => void): boolean {
-    if (this.#open >= MAX_POSTS) return false;
+    if (this.#open >= this.#maxPosts) return false;
     this.#open += 1;
     const posting = new Posting((status) => {
       this.#open -= 1;

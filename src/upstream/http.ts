@@ -2,6 +2,7 @@ import type { HttpSettings, UpstreamSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
 import { METHOD_NOT_FOUND, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED, UPSTREAM_TIMEOUT } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
+import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
 import type { Health, InFlight, ReplySink, RequestOptions, Upstream, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
 import { changedList } from '../mcp/list-request.ts';
 import { rpcError, rpcResult } from '../mcp/messages.ts';
@@ -18,6 +19,7 @@ import { HttpLink } from './http-link.ts';
 import type { LinkHost } from './http-link.ts';
 import { HttpPoster } from './http-poster.ts';
 import { commonHeaders } from './http-session.ts';
+import { HttpSessions } from './http-sessions.ts';
 import type { HttpSession } from './http-session.ts';
 import { WireClient } from './http-wire.ts';
 import { ListWatch } from './list-watch.ts';
@@ -69,6 +71,7 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
   readonly #link: HttpLink;
   /** Null: its lists are not kept, so nobody needs to know of their changes. */
   readonly #watch: ListWatch | null;
+  readonly #sessions: HttpSessions;
   #info: UpstreamInfo | null = null;
   #closing: Promise<void> | null = null;
 
@@ -93,6 +96,7 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
     this.#client = new WireClient(url.origin === 'null' ? 'http://invalid.invalid' : url.origin, guardedLookup(http), clock);
     this.#poster = new HttpPoster(this.#client, clock);
     this.#watch = settings.listCacheMs > 0 ? this.#buildWatch() : null;
+    this.#sessions = this.#buildSessions();
     this.#link = new HttpLink({ clock, gatewayVersion: deps.version, headers: this.#headers, timeoutMs: settings.timeoutMs }, this);
   }
 
@@ -130,7 +134,7 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
   }
 
   get inFlight(): number {
-    return this.#pending.size;
+    return this.#pending.size + this.#sessions.pending.size;
   }
 
   start(): void {
@@ -148,6 +152,14 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
     if (session === null) this.#hold(call);
     else this.#send(call, session);
     return entry;
+  }
+
+  newSession(hello: ClientHello): UpstreamSession {
+    return this.#sessions.open(hello);
+  }
+
+  resumeSession(place: SessionPlace): UpstreamSession | null {
+    return this.#sessions.resume(place);
   }
 
   notify(message: Envelope, options: RequestOptions): Refusal | null {
@@ -171,8 +183,26 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
     this.#status.set(this, 'closed', 'closed');
     this.#held.takeAll();
     this.#pending.failAll(UPSTREAM_DOWN, 'closed');
+    this.#sessions.close();
     if (session !== null && session.id !== null) await this.#endSession(session);
     await this.#client.close();
+  }
+
+  #buildSessions(): HttpSessions {
+    const settings = this.#settings;
+    return new HttpSessions({
+      settings,
+      clock: this.#deps.clock,
+      client: this.#client,
+      headers: this.#headers,
+      maxPending: settings.maxConcurrency > 0 ? settings.maxConcurrency : MAX_PENDING,
+      deadlinesOf: deadlinesOf(settings, this.#deps),
+      pathTo: (restPath) => this.#pathTo(restPath),
+      isDown: () => this.#status.state === 'down' || this.#status.state === 'closed',
+      noise: (kind) => this.#deps.events.noise(this.name, kind),
+      listChanged: (kind) => this.#deps.events.listChanged(this.name, kind),
+      failed: (call, detail) => this.#link.noteFailure(call, detail),
+    });
   }
 
   #endSession(session: HttpSession): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Envelope } from '../core/envelope.ts';
 import type { Refusal } from '../core/refusal.ts';
+import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
 import type {
   CircuitState,
   InFlight,
@@ -72,8 +73,16 @@ export class UpstreamLayer implements Upstream {
     return this.inner.request(message, options, sink);
   }
 
-  notify(message: Envelope, options: RequestOptions): Refusal | null {
-    return this.inner.notify(message, options);
+  notify(message: Envelope, options: RequestOptions, taken?: () => void): Refusal | null {
+    return this.inner.notify(message, options, taken);
+  }
+
+  newSession(hello: ClientHello): UpstreamSession | null {
+    return this.inner.newSession(hello);
+  }
+
+  resumeSession(place: SessionPlace): UpstreamSession | null {
+    return this.inner.resumeSession(place);
   }
 
   close(): Promise<void> {

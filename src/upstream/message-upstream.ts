@@ -145,6 +145,15 @@ export class MessageUpstream implements Upstream {
     return null;
   }
 
+  /** All clients share what is behind the connection. */
+  newSession(): null {
+    return null;
+  }
+
+  resumeSession(): null {
+    return null;
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

@@ -14,6 +14,8 @@ export interface Carrier {
   resume(): void;
   /** The request is given up: stop reading its answer. */
   abandon(): void;
+  /** The client is gone; who can, makes room for its return. */
+  left?(): void;
 }
 
 /**
@@ -63,6 +65,11 @@ export class PendingEntry implements InFlight {
     if (this.isDone) whenOver();
     else this.#whenOver = whenOver;
     this.carrier?.resume();
+  }
+
+  gone(): void {
+    this.carrier?.left?.();
+    this.resume();
   }
 
   /** The table's: nobody waits for the answer any more. */

@@ -44,6 +44,8 @@ function merged(name: string, version: string, infos: readonly NamedInfo[]): Ups
     version,
     serverInfo: serverInfoOf(name, version),
     capabilities: new Set(infos.flatMap(([, info]) => [...info.capabilities])),
+    // The options of one member say nothing of the others, and only sessions of one server's own show them.
+    capabilitiesJson: '{}',
     instructions: instructions === '' ? null : instructions,
   };
 }

@@ -120,6 +120,15 @@ export class VirtualUpstream implements VirtualServer {
     return search.start() ?? search;
   }
 
+  /** Its members are shared by all clients. */
+  newSession(): null {
+    return null;
+  }
+
+  resumeSession(): null {
+    return null;
+  }
+
   /** Only a cancellation concerns it: the members know their own requests. */
   notify(message: Envelope, options: RequestOptions): Refusal | null {
     if (message.method !== CANCELLED || message.requestIdStart < 0) return null;

@@ -58,7 +58,6 @@ describe('what an HTTP upstream sees', () => {
     'x-forwarded-for': '203.0.113.9',
     'x-forwarded-user': 'client-user',
     forwarded: 'for=203.0.113.9',
-    'mcp-session-id': 'client-session',
     'last-event-id': 'client-event',
     'user-agent': 'client-agent',
     'x-custom': 'client-custom',

@@ -88,10 +88,18 @@ async function gatewayFor(upstream: Readonly<Record<string, unknown>>, workers: 
   return { url: gateway.mcp, key: key.key };
 }
 
-const PLACES: readonly (readonly [string, () => Promise<{ direct: Target; via: Target }>])[] = [
-  ['over stdio, in one process', async () => ({ direct: everythingOverStdio(), via: await gatewayFor({ ...everythingOverStdio() }, 0) })],
+/** Clients share what is behind the gateway, or have a session of their own there. */
+type Sharing = 'shared' | 'own';
+
+const PLACES: readonly (readonly [string, Sharing, () => Promise<{ direct: Target; via: Target }>])[] = [
+  [
+    'over stdio, in one process',
+    'shared',
+    async () => ({ direct: everythingOverStdio(), via: await gatewayFor({ ...everythingOverStdio() }, 0) }),
+  ],
   [
     'over HTTP, with two workers',
+    'own',
     async () => {
       const url = await everythingOverHttp();
       return { direct: { url }, via: await gatewayFor({ transport: 'http', url, allow_private_networks: true }, 2) };
@@ -99,6 +107,7 @@ const PLACES: readonly (readonly [string, () => Promise<{ direct: Target; via: T
   ],
   [
     'over WebSocket, behind a bridge',
+    'shared',
     async () => {
       const upstream = { transport: 'websocket', url: await everythingOverWebSocket(), allow_private_networks: true };
       return { direct: everythingOverStdio(), via: await gatewayFor(upstream, 0) };
@@ -106,7 +115,7 @@ const PLACES: readonly (readonly [string, () => Promise<{ direct: Target; via: T
   ],
 ];
 
-describe.each(PLACES)('the everything server %s', (_place, start) => {
+describe.each(PLACES)('the everything server %s', (_place, _sharing, start) => {
   let direct: Target;
   let via: Target;
 
@@ -118,6 +127,67 @@ describe.each(PLACES)('the everything server %s', (_place, start) => {
     const [one, other] = [await connect(direct), await connect(via)];
     expect(await survey(other)).toEqual(await survey(one));
     expect(other.errors.filter(({ message }) => !isLateProgress(message))).toEqual([]);
+  });
+
+  it('keeps apart the answers and the progress of many clients that count their requests alike', async () => {
+    const peers = await Promise.all(Array.from({ length: 12 }, async (_, index) => await CLIENTS[index % CLIENTS.length]?.[1](via)));
+    const round = async (peer: Peer | undefined, index: number): Promise<void> => {
+      if (peer === undefined) throw new Error('no client');
+      const message = `client ${index} ${'é'.repeat(index * 100)}`;
+      const [echo, sum, long] = await Promise.all([
+        peer.callTool({ name: 'echo', arguments: { message } }),
+        peer.callTool({ name: 'get-sum', arguments: { a: index, b: 1000 } }),
+        progressOf(peer, index + 1),
+      ]);
+      expect(echo).toEqual({ content: [{ type: 'text', text: `Echo: ${message}` }] });
+      expect(JSON.stringify(sum)).toContain(`${index + 1000}`);
+      const total = index + 1;
+      expect(long).toMatchObject({ progress: Array.from({ length: index }, (_, step) => ({ progress: step + 1, total })) });
+    };
+    await Promise.all(peers.map(round));
+    await Promise.all(peers.map(round));
+  });
+});
+
+function placesOf(sharing: Sharing): typeof PLACES {
+  return PLACES.filter(([, one]) => one === sharing);
+}
+
+describe.each(placesOf('own'))('the everything server %s, with a session for each client', (_place, _sharing, start) => {
+  let direct: Target;
+  let via: Target;
+
+  beforeAll(async () => {
+    ({ direct, via } = await start());
+  });
+
+  it('offers the capabilities with their options, and all that they promise is relayed', async () => {
+    const [one, other] = [await connectV1(direct), await connectV1(via)];
+    const { tools, resources, prompts, completions, logging } = (one.client.getServerCapabilities() ?? {}) as Record<string, object>;
+    expect(other.client.getServerCapabilities()).toEqual({ tools, resources, prompts, completions, logging });
+    const uri = 'demo://resource/dynamic/text/1';
+    for (const { client } of [one, other]) {
+      expect(await client.setLoggingLevel('debug')).toEqual({});
+      expect(await client.subscribeResource({ uri })).toEqual({});
+      expect(await client.unsubscribeResource({ uri })).toEqual({});
+    }
+  });
+
+  it.each(CLIENTS)('offers %s what needs the capabilities that it declared', async (_name, connect) => {
+    const capabilities = { roots: { listChanged: true }, sampling: {} };
+    const [one, other] = [await connect(direct, { capabilities }), await connect(via, { capabilities })];
+    const [asked, alike] = [await one.client.listTools(), await other.client.listTools()];
+    expect(alike.tools).toEqual(asked.tools);
+    expect(alike.tools.map(({ name }) => name)).toEqual(expect.arrayContaining(['get-roots-list']));
+  });
+});
+
+describe.each(placesOf('shared'))('the everything server %s, which all clients share', (_place, _sharing, start) => {
+  let direct: Target;
+  let via: Target;
+
+  beforeAll(async () => {
+    ({ direct, via } = await start());
   });
 
   it('offers the capabilities that are relayed, without their options', async () => {
@@ -144,24 +214,5 @@ describe.each(PLACES)('the everything server %s', (_place, start) => {
     expect(asked.tools.length - unasked.tools.length).toBe(1);
     await other.client.sendRootsListChanged();
     expect(await other.client.ping()).toEqual({});
-  });
-
-  it('keeps apart the answers and the progress of many clients that count their requests alike', async () => {
-    const peers = await Promise.all(Array.from({ length: 12 }, async (_, index) => await CLIENTS[index % CLIENTS.length]?.[1](via)));
-    const round = async (peer: Peer | undefined, index: number): Promise<void> => {
-      if (peer === undefined) throw new Error('no client');
-      const message = `client ${index} ${'é'.repeat(index * 100)}`;
-      const [echo, sum, long] = await Promise.all([
-        peer.callTool({ name: 'echo', arguments: { message } }),
-        peer.callTool({ name: 'get-sum', arguments: { a: index, b: 1000 } }),
-        progressOf(peer, index + 1),
-      ]);
-      expect(echo).toEqual({ content: [{ type: 'text', text: `Echo: ${message}` }] });
-      expect(JSON.stringify(sum)).toContain(`${index + 1000}`);
-      const total = index + 1;
-      expect(long).toMatchObject({ progress: Array.from({ length: index }, (_, step) => ({ progress: step + 1, total })) });
-    };
-    await Promise.all(peers.map(round));
-    await Promise.all(peers.map(round));
   });
 });

@@ -8,6 +8,7 @@ const INFO: UpstreamInfo = {
   version: '1',
   serverInfo: '{"name":"files","version":"1","title":"Files \\u00e9"}',
   capabilities: new Set(['logging', 'prompts', 'tools', 'experimental', 'tasks']),
+  capabilitiesJson: '{"logging":{},"prompts":{"listChanged":true},"tools":{},"experimental":{},"tasks":{}}',
   instructions: 'Say "please"\n',
 };
 

@@ -117,6 +117,7 @@ export function contextOf(changes: Partial<RequestContext> = {}, head: Partial<R
     principal: null,
     server: '',
     transport: '',
+    session: '',
     method: '',
     methodLabel: 'other',
     tool: '',

@@ -55,6 +55,9 @@ export const NOTES: Readonly<Record<string, string>> = {
   MODERN_METHOD_UNKNOWN: 'Revision 2026-07-28 does not define the method, or the gateway does not relay it.',
   MODERN_RESPONSE: 'Clients of revision 2026-07-28 answer questions by asking again, and never post a response.',
   MODERN_NOT_SERVED: 'The server behind the path does not speak revision 2026-07-28; the client falls back to `initialize`.',
+  SESSION_UNKNOWN:
+    'No session of this caller and this server has this id: it was never given out, it ended, or it belongs to somebody else. The client begins anew with `initialize`.',
+  SESSION_VERSION: '`MCP-Protocol-Version` names another revision than the one that `initialize` agreed on for this session.',
   METHOD_UNKNOWN: 'A JSON-RPC method that the gateway does not relay. Answered in band with HTTP 200.',
   NAME_UNKNOWN:
     'At a virtual server: no chosen tool or prompt has that name, which is the name of its server, the separator and its own. Answered in band with HTTP 200.',

@@ -1,0 +1,29 @@
+import type { Envelope } from '../core/envelope.ts';
+import type { ClientHello } from '../core/upstream-session.ts';
+import { negotiate } from './revisions.ts';
+
+/** What of a client's capabilities the gateway relays; tasks, extensions and experiments it does not. */
+const CLIENT_CAPABILITIES: readonly string[] = ['roots', 'sampling', 'elicitation'];
+/** Of a client that does not introduce itself, though it must. */
+const NOBODY = '{"name":"unknown","version":"0"}';
+
+/** What a client's `initialize` says of the client. The message has been checked (`parseMessage`). */
+export function readHello(message: Envelope): ClientHello {
+  const params: unknown = message.paramsStart < 0 ? {} : JSON.parse(message.bytes.toString('utf8', message.paramsStart, message.paramsEnd));
+  const { capabilities, clientInfo } = params as { capabilities?: unknown; clientInfo?: unknown };
+  return {
+    revision: negotiate(message.protocolVersion),
+    capabilities: pickObjects(capabilities, CLIENT_CAPABILITIES),
+    clientInfo: isObject(clientInfo) ? JSON.stringify(clientInfo) : NOBODY,
+  };
+}
+
+/** The named members of `value` that are objects, as a JSON object. */
+export function pickObjects(value: unknown, names: readonly string[]): string {
+  const members: Record<string, unknown> = isObject(value) ? { ...value } : {};
+  return JSON.stringify(Object.fromEntries(names.flatMap((name) => (isObject(members[name]) ? [[name, members[name]]] : []))));
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,194 @@
+import type { Envelope } from '../core/envelope.ts';
+import { METHOD_UNKNOWN, SESSION_UNKNOWN, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_INVALID } from '../core/errors.ts';
+import type { Refusal } from '../core/refusal.ts';
+import type { InFlight, ListKind, ReplySink, RequestOptions } from '../core/upstream.ts';
+import type {
+  ClientHello,
+  Listening,
+  SessionAgreement,
+  SessionPlace,
+  StreamMark,
+  StreamSink,
+  UpstreamSession,
+} from '../core/upstream-session.ts';
+import { changedList } from '../mcp/list-request.ts';
+import { splice } from '../mcp/splice.ts';
+import type { UpstreamMessage } from '../mcp/upstream-message.ts';
+import { cancelledByToken, initializeFor, readInitializeReply } from './handshake.ts';
+import type { HttpClient } from './http-client.ts';
+import type { HttpPoster } from './http-poster.ts';
+import { readSessionId, sessionHeaders } from './http-session.ts';
+import type { PendingEntry, PendingTable } from './pending.ts';
+import { CANCELLED, replyToClient } from './rewrite.ts';
+import { SessionCall, type SessionCallListener, type SessionCallOptions } from './session-call.ts';
+
+/** What a session needs of its upstream. */
+export interface SessionHost {
+  readonly isDown: boolean;
+  readonly client: HttpClient;
+  readonly poster: HttpPoster;
+  readonly pending: PendingTable;
+  readonly callOptions: SessionCallOptions;
+  /** Common headers, without version and session. */
+  readonly headers: readonly string[];
+  readonly timeoutMs: number;
+  pathTo(restPath: string): string;
+  noise(kind: 'not_json' | 'unmatched'): void;
+  /** The server said so to one client; what is kept for the others is old, too. */
+  listChanged(kind: ListKind): void;
+  /** A request failed, of any session. */
+  failed(call: SessionCall, detail: string): void;
+}
+
+/** Where a session comes from: a client's `initialize`, or what another worker sealed. */
+export type SessionOrigin = { readonly hello: ClientHello } | { readonly place: SessionPlace };
+
+/** One client's own session with a server reached by Streamable HTTP. It holds no connection, so any worker can go on with it. */
+export class HttpOwnSession implements UpstreamSession, SessionCallListener {
+  agreement: SessionAgreement | null = null;
+  place: SessionPlace | null = null;
+  readonly #host: SessionHost;
+  readonly #hello: ClientHello | null;
+  #headers: readonly string[];
+  /** The upstream's id; empty before `initialize` was answered. Requests of the session are found under it. */
+  #id = '';
+  /** The upstream has forgotten it, or was told to. */
+  #isGone = false;
+
+  constructor(host: SessionHost, origin: SessionOrigin) {
+    this.#host = host;
+    this.#hello = 'hello' in origin ? origin.hello : null;
+    this.#headers = host.headers;
+    if ('place' in origin) this.#settle(origin.place);
+  }
+
+  request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
+    const isFirst = this.place === null;
+    if (isFirst && (message.method !== 'initialize' || this.agreement !== null)) return METHOD_UNKNOWN;
+    if (this.#isGone) return SESSION_UNKNOWN;
+    if (this.#host.isDown) return UPSTREAM_DOWN;
+    const entry = this.#host.pending.add(message, this.#id, sink);
+    if (entry === null) return UPSTREAM_BUSY;
+    const call = new SessionCall(entry, !isFirst, this.#host.callOptions, this);
+    const body = isFirst && this.#hello !== null ? initializeFor(this.#hello, entry.idToken) : withoutTask(message);
+    entry.carrier = call;
+    const path = this.#host.pathTo(options.restPath);
+    call.begin(this.#host.client.send({ method: 'POST', path, headers: this.#headers, body }, call));
+    return entry;
+  }
+
+  notify(message: Envelope, options: RequestOptions, taken?: () => void): Refusal | null {
+    const cancelled = this.#cancelledBy(message);
+    const lost = this.#post(message.bytes, options, taken);
+    if (lost === null && cancelled !== null) this.#host.pending.cancel(cancelled);
+    return lost;
+  }
+
+  respond(message: Envelope, options: RequestOptions): Refusal | null {
+    return this.#post(message.bytes, options);
+  }
+
+  listen(_lastEventId: string, _options: RequestOptions, _sink: StreamSink): Listening | Refusal {
+    return METHOD_UNKNOWN;
+  }
+
+  close(): void {
+    if (this.#isGone || this.place === null) return;
+    this.#isGone = true;
+    const request = { method: 'DELETE' as const, path: this.#host.pathTo(''), headers: this.#headers, body: null };
+    this.#host.poster.send(request, this.#host.timeoutMs, () => undefined);
+  }
+
+  // SessionCallListener
+
+  onStream({ entry }: SessionCall): void {
+    if (entry.isStreaming) return;
+    entry.isStreaming = true;
+    entry.sink?.onStream();
+  }
+
+  onMessage(call: SessionCall, bytes: Buffer, message: UpstreamMessage, mark: StreamMark | undefined): void {
+    const { entry } = call;
+    this.#host.pending.touch(entry);
+    const changed = changedList(message.method);
+    if (changed !== null) this.#host.listChanged(changed);
+    // Whoever is asked may be a person: only the hard deadline holds until the server is heard again.
+    if (message.kind === 'request') entry.idleAtMs = entry.hardAtMs;
+    if (entry.sink !== null && !entry.sink.onMessage(bytes, mark)) call.pause();
+  }
+
+  onMark({ entry }: SessionCall, mark: StreamMark): void {
+    this.#host.pending.touch(entry);
+    entry.sink?.onMark?.(mark);
+  }
+
+  onReply(call: SessionCall, bytes: Buffer, message: UpstreamMessage, mark: StreamMark | undefined): void {
+    const { entry } = call;
+    const fault = this.place === null && !message.isError ? this.#agree(call, bytes) : null;
+    if (fault !== null) return this.onFailed(call, UPSTREAM_INVALID, fault);
+    if (this.#host.pending.remove(entry)) {
+      entry.sink?.onReply(replyToClient(bytes, message, entry), message.isError, message.errorCode, mark);
+    }
+  }
+
+  onSuspended({ entry }: SessionCall): void {
+    if (this.#host.pending.remove(entry)) entry.sink?.onSuspended?.();
+  }
+
+  onFailed(call: SessionCall, refusal: Refusal, detail: string): void {
+    if (refusal === SESSION_UNKNOWN) this.#isGone = true;
+    else this.#host.failed(call, detail);
+    const health = call.status === 0 || call.status >= 500 ? 'failed' : 'alive';
+    if (this.#host.pending.remove(call.entry)) call.entry.sink?.onFail(refusal, detail, health);
+  }
+
+  onExpired({ entry }: SessionCall): void {
+    if (this.place !== null) this.#post(cancelledByToken(entry.idToken, 'timed out'), { restPath: '', principalKey: '' });
+  }
+
+  onNoise(kind: 'not_json' | 'unmatched'): void {
+    this.#host.noise(kind);
+  }
+
+  /** Null, or what is wrong with the upstream's answer to `initialize`. */
+  #agree(call: SessionCall, bytes: Buffer): string | null {
+    const info = readInitializeReply(bytes);
+    if (typeof info === 'string') return info;
+    const id = readSessionId(call.sessionHeader);
+    if (id === undefined) return 'answered initialize with a malformed session id';
+    const place: SessionPlace | null =
+      id === null ? null : { kind: 'http', revision: info.protocolVersion, bytes: Buffer.from(id, 'latin1') };
+    if (place !== null) this.#settle(place);
+    this.agreement = { info, place };
+    return null;
+  }
+
+  #settle(place: SessionPlace): void {
+    this.place = place;
+    this.#id = place.bytes.toString('latin1');
+    this.#headers = sessionHeaders(this.#host.headers, place.revision, this.#id);
+  }
+
+  /** The client's request that its `notifications/cancelled` names, when it is under way in this worker. */
+  #cancelledBy(message: Envelope): PendingEntry | null {
+    if (message.method !== CANCELLED || message.requestIdStart < 0) return null;
+    const idToken = message.bytes.toString('utf8', message.requestIdStart, message.requestIdEnd);
+    return this.#host.pending.findByClientId(this.#id, idToken);
+  }
+
+  #post(body: Buffer, options: RequestOptions, taken?: () => void): Refusal | null {
+    if (this.#isGone) return SESSION_UNKNOWN;
+    if (this.#host.isDown || this.place === null) return UPSTREAM_DOWN;
+    const request = { method: 'POST' as const, path: this.#host.pathTo(options.restPath), headers: this.#headers, body };
+    const isSent = this.#host.poster.send(request, this.#host.timeoutMs, (status) => {
+      if (status === 404) this.#isGone = true;
+      taken?.();
+    });
+    return isSent ? null : UPSTREAM_BUSY;
+  }
+}
+
+/** Tasks are not offered (`Envelope.taskStart`). */
+function withoutTask({ bytes, taskStart: start, taskEnd: end }: Envelope): Buffer {
+  return start < 0 ? bytes : splice(bytes, [{ start, end, text: '' }]);
+}
