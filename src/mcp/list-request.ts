@@ -1,5 +1,6 @@
 import type { Envelope } from '../core/envelope.ts';
 import type { ListKind } from '../core/upstream.ts';
+import { VERSION } from '../core/version.ts';
 import { KeyNames } from './key-names.ts';
 import { isFailure, type JsonLimits, parseMessage } from './parse.ts';
 import { JsonScanner, type ScanLimits } from './scan.ts';
@@ -15,6 +16,9 @@ const LISTS: ReadonlyMap<string, ListKind> = new Map([
 const CHANGES: ReadonlyMap<string, ListKind> = new Map(
   [...LISTS.values()].map((kind) => [`notifications/${kind}/list_changed`, kind] as const),
 );
+
+/** Prefix of the members of `_meta` that revision 2026-07-28 defines. */
+const CLAIM = 'io.modelcontextprotocol/';
 
 const PARAMS = new KeyNames(['cursor', '_meta']);
 const CURSOR = 0;
@@ -63,6 +67,17 @@ export function readListParams({ bytes, paramsStart, paramsEnd }: Envelope): Lis
   } finally {
     scanner.end();
   }
+}
+
+/**
+ * `_meta` for a request that stands for all whose clients have the same capabilities (2026-07-28): a server may list what it can
+ * do for them only. Empty for a message of the older revisions.
+ */
+export function sharedMeta({ bytes, modern }: Envelope): string {
+  if (modern === null) return '';
+  const capabilities = bytes.toString('utf8', modern.capabilitiesStart, modern.capabilitiesEnd);
+  const own = { [`${CLAIM}protocolVersion`]: modern.version, [`${CLAIM}clientInfo`]: { name: 'mcp-guard', version: VERSION } };
+  return `${JSON.stringify(own).slice(0, -1)},"${CLAIM}clientCapabilities":${capabilities}}`;
 }
 
 /**

@@ -3,14 +3,12 @@ import type { Envelope } from '../core/envelope.ts';
 import { INVALID_PARAMS, METHOD_NOT_FOUND, UPSTREAM_BUSY, UPSTREAM_INVALID } from '../core/errors.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { Health, InFlight, ListFigures, ListKind, ReplySink, RequestOptions, Upstream } from '../core/upstream.ts';
-import { listKindOf, listRequest, readListParams } from '../mcp/list-request.ts';
-import { splice } from '../mcp/splice.ts';
+import { listKindOf, listRequest, readListParams, sharedMeta } from '../mcp/list-request.ts';
 import { looksLikeUnknownTool } from '../mcp/tool-result.ts';
-import { scanUpstreamMessage } from '../mcp/upstream-message.ts';
-import { MAX_UPSTREAM_DEPTH } from './deps.ts';
 import { UpstreamLayer } from './layer.ts';
 import { type FetchOwner, ListFetch, ListWaiter } from './list-fetch.ts';
-import { type ListPage, ListPages, type ListReply } from './list-pages.ts';
+import { type ListPage, ListPages } from './list-pages.ts';
+import { readListReply, replyFor } from './list-reply.ts';
 import { CANCELLED } from './rewrite.ts';
 
 /** Longer ones come from nobody who was handed them: such requests pass by the cache. */
@@ -22,6 +20,18 @@ const DOUBT_MS = 1_000;
 
 /** Whose the requests for pages are: no caller's, so none can cancel them. */
 const FETCHER = '';
+
+/** A page as it is asked for. */
+interface Wanted {
+  /** All that its content rests on. */
+  readonly key: string;
+  readonly kind: ListKind;
+  readonly method: string;
+  /** Raw; empty for the first page. */
+  readonly cursor: string;
+  /** `_meta` of the request in revision 2026-07-28; empty for the older ones. */
+  readonly meta: string;
+}
 
 /**
  * An upstream whose lists are kept: as the upstream sent them, for all callers, because the connection is the gateway's and not
@@ -56,10 +66,8 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
     if ((options.session ?? null) !== null) return this.inner.request(message, options, sink);
     const kind = listKindOf(message.method);
     if (kind === null) return this.inner.request(message, options, message.method === 'tools/call' ? this.#watched(sink) : sink);
-    const cursor = options.modern === undefined ? cursorOf(message) : null;
-    const key = cursor === null ? '' : [message.method, cursor, options.restPath].join('\n');
-    const isKept = cursor !== null && key.length <= MAX_KEY_CHARS && (this.#fetches.has(key) || this.#live.size < MAX_FETCHES);
-    if (isKept) return this.#list(key, cursor, kind, message, options, sink);
+    const wanted = wantedOf(kind, message, options);
+    if (wanted !== null && this.#isKept(wanted.key)) return this.#list(wanted, message, options, sink);
     this.#counts.bypassed += 1;
     return this.inner.request(message, options, sink);
   }
@@ -75,13 +83,14 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
   onFetched(fetch: ListFetch, bytes: Buffer, isError: boolean, code: number): void {
     this.#forget(fetch);
     const nowMs = this.#clock.nowMs();
-    const reply = replyOf(bytes);
+    const reply = readListReply(bytes, fetch.isModern);
     if (reply === null) return this.onFetchFailed(fetch, UPSTREAM_INVALID, 'answered a list with something else');
     if (!isError) this.#pages.put(fetch.key, fetch.kind, reply, nowMs, fetch.epoch !== this.#epoch);
     // What the server says of this very request is its answer; other errors are a failure to give one.
     else if (code === METHOD_NOT_FOUND || code === INVALID_PARAMS) this.#pages.remove(fetch.key);
     else if (this.#serveOld(fetch)) return;
-    for (const waiter of fetch.waiters) deliver(waiter, reply, isError, code);
+    const leftMs = fetch.epoch === this.#epoch ? reply.ttlMs : 0;
+    for (const waiter of fetch.waiters) waiter.end((sink) => sink.onReply(replyFor(reply, waiter.idToken, leftMs), isError, code));
   }
 
   onFetchFailed(fetch: ListFetch, refusal: Refusal, detail: string): void {
@@ -90,23 +99,27 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
     for (const waiter of fetch.waiters) waiter.end((sink) => sink.onFail(refusal, detail));
   }
 
-  #list(key: string, cursor: string, kind: ListKind, message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
+  #isKept(key: string): boolean {
+    return key.length <= MAX_KEY_CHARS && (this.#fetches.has(key) || this.#live.size < MAX_FETCHES);
+  }
+
+  #list(wanted: Wanted, message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
     const nowMs = this.#clock.nowMs();
-    const page = this.#pages.get(key, nowMs);
+    const page = this.#pages.get(wanted.key, nowMs);
     const waiter = new ListWaiter(options.principalKey, message.bytes.toString('utf8', message.idStart, message.idEnd), sink);
     if (page !== null && nowMs < Math.max(page.freshUntilMs, page.heldUntilMs)) {
       this.#counts[nowMs < page.freshUntilMs ? 'hits' : 'stale'] += 1;
-      return deliverLater(waiter, page);
+      return this.#deliverLater(waiter, page);
     }
-    const refusal = this.#join(key, cursor, kind, message.method, options, waiter);
+    const refusal = this.#join(wanted, options, waiter);
     if (refusal === null) return waiter;
     if (page === null) return refusal;
     this.#counts.stale += 1;
-    return deliverLater(waiter, page);
+    return this.#deliverLater(waiter, page);
   }
 
   /** Waits for the request that is under way, or begins one. */
-  #join(key: string, cursor: string, kind: ListKind, method: string, { restPath }: RequestOptions, waiter: ListWaiter): Refusal | null {
+  #join({ key, kind, method, cursor, meta }: Wanted, { restPath }: RequestOptions, waiter: ListWaiter): Refusal | null {
     const known = this.#fetches.get(key);
     if (known !== undefined) {
       if (known.isFull) return UPSTREAM_BUSY;
@@ -114,8 +127,10 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
       known.waiters.push(waiter);
       return null;
     }
-    const fetch = new ListFetch(key, kind, this.#epoch, this);
-    const flight = this.inner.request(listRequest(method, cursor), { restPath, principalKey: FETCHER }, fetch);
+    const fetch = new ListFetch(key, kind, this.#epoch, meta !== '', this);
+    const shared = { restPath, principalKey: FETCHER };
+    const options = meta === '' ? shared : { ...shared, modern: { params: null } };
+    const flight = this.inner.request(listRequest(method, cursor, meta), options, fetch);
     if (isRefusal(flight)) return flight;
     this.#counts.misses += 1;
     fetch.waiters.push(waiter);
@@ -131,8 +146,19 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
     if (page === null) return false;
     this.#pages.hold(page, nowMs);
     this.#counts.stale += fetch.waiters.length;
-    for (const waiter of fetch.waiters) deliver(waiter, page, false, 0);
+    for (const waiter of fetch.waiters) this.#deliver(waiter, page);
     return true;
+  }
+
+  #deliver(waiter: ListWaiter, page: ListPage): void {
+    const leftMs = Math.min(page.freshUntilMs, page.bornMs + page.ttlMs) - this.#clock.nowMs();
+    waiter.end((sink) => sink.onReply(replyFor(page, waiter.idToken, leftMs), false, 0));
+  }
+
+  /** Nothing is told inside `request`. */
+  #deliverLater(waiter: ListWaiter, page: ListPage): ListWaiter {
+    queueMicrotask(() => this.#deliver(waiter, page));
+    return waiter;
   }
 
   #forget(fetch: ListFetch): void {
@@ -164,25 +190,13 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
   }
 }
 
-/** Raw; null for a request whose answer may rest on something else as well. */
-function cursorOf(message: Envelope): string | null {
+/** Null for a request whose answer may rest on something that is not part of the key. */
+function wantedOf(kind: ListKind, message: Envelope, { restPath }: RequestOptions): Wanted | null {
+  const { method } = message;
   const { cursor, isPlain } = readListParams(message);
-  return isPlain ? cursor : null;
-}
-
-function replyOf(bytes: Buffer): ListReply | null {
-  const message = scanUpstreamMessage(bytes, { maxDepth: MAX_UPSTREAM_DEPTH });
-  return message === null || message.idStart < 0 ? null : { bytes, idStart: message.idStart, idEnd: message.idEnd };
-}
-
-function deliver(waiter: ListWaiter, { bytes, idStart, idEnd }: ListReply, isError: boolean, code: number): void {
-  waiter.end((sink) => sink.onReply(splice(bytes, [{ start: idStart, end: idEnd, text: waiter.idToken }]), isError, code));
-}
-
-/** Nothing is told inside `request`. */
-function deliverLater(waiter: ListWaiter, page: ListPage): ListWaiter {
-  queueMicrotask(() => deliver(waiter, page, false, 0));
-  return waiter;
+  if (cursor === null || !isPlain) return null;
+  const meta = sharedMeta(message);
+  return { kind, method, cursor, meta, key: [method, cursor, restPath, meta].join('\n') };
 }
 
 /** A tool call of which the end may tell that the list of tools is old. */

@@ -52,13 +52,16 @@ export class ListFetch implements ReplySink {
   readonly kind: ListKind;
   /** State of the lists when it began. */
   readonly epoch: number;
+  /** In revision 2026-07-28. */
+  readonly isModern: boolean;
   readonly waiters: ListWaiter[] = [];
   readonly #owner: FetchOwner;
 
-  constructor(key: string, kind: ListKind, epoch: number, owner: FetchOwner) {
+  constructor(key: string, kind: ListKind, epoch: number, isModern: boolean, owner: FetchOwner) {
     this.key = key;
     this.kind = kind;
     this.epoch = epoch;
+    this.isModern = isModern;
     this.#owner = owner;
   }
 

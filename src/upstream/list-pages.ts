@@ -14,6 +14,10 @@ export interface ListReply {
   readonly bytes: Buffer;
   readonly idStart: number;
   readonly idEnd: number;
+  /** Of revision 2026-07-28: for how long the server says that it holds, and where it says so (−1: nowhere). */
+  readonly ttlMs: number;
+  readonly ttlStart: number;
+  readonly ttlEnd: number;
 }
 
 /** One that is kept. */
@@ -54,12 +58,13 @@ export class ListPages {
   }
 
   /** With `isOld` it is kept for want of a better one only. */
-  put(key: string, kind: ListKind, { bytes, idStart, idEnd }: ListReply, nowMs: number, isOld: boolean): void {
+  put(key: string, kind: ListKind, reply: ListReply, nowMs: number, isOld: boolean): void {
     this.remove(key);
+    const { bytes, ttlMs } = reply;
     if (bytes.length > MAX_BYTES) return;
-    const freshUntilMs = isOld ? nowMs : nowMs + this.#ttlMs;
+    const freshUntilMs = isOld ? nowMs : nowMs + Math.min(this.#ttlMs, ttlMs);
     // A copy of its own: what came may be a small part of a large buffer.
-    this.#pages.set(key, { kind, bytes: Buffer.from(bytes), idStart, idEnd, bornMs: nowMs, freshUntilMs, heldUntilMs: 0 });
+    this.#pages.set(key, { ...reply, kind, bytes: Buffer.from(bytes), bornMs: nowMs, freshUntilMs, heldUntilMs: 0 });
     this.#bytes += bytes.length;
     for (const oldest of this.#pages.keys()) {
       if (this.#pages.size <= MAX_PAGES && this.#bytes <= MAX_BYTES) break;
