@@ -44,6 +44,7 @@ export function buildUpstream(section: Section, baseDir: string): UpstreamSettin
     breaker: buildBreaker(section.section('breaker')),
     maxResponseBytes: section.number('max_response_size'),
     listCacheMs: milliseconds(section.number('tool_cache_ttl_secs')),
+    isBridged: section.choice('modern_clients', ['fall_back', 'bridge']) === 'bridge',
     stdio: transport === 'stdio' ? buildStdio(section, baseDir) : null,
     http: transport === 'stdio' ? null : buildHttp(section),
   };

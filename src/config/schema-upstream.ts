@@ -117,6 +117,11 @@ export const SERVER_FIELDS: Fields = {
     failures: integer(1, 10_000, 5, 'Consecutive failures (no connection, no answer in time, HTTP 5xx) that open it.'),
     open_secs: number(0.1, 3600, 30, 'How long it stays open; then one request finds out whether the server answers again.'),
   }),
+  modern_clients: choice(
+    ['fall_back', 'bridge'],
+    'fall_back',
+    'Requests of revision 2026-07-28 to a server that knows only older ones: `fall_back` tells the client, which then begins a session; `bridge` translates them, without what needs a session.',
+  ),
   tool_cache_ttl_secs: number(
     0,
     DAY_SECS,

@@ -223,6 +223,8 @@ export interface UpstreamSettings {
   readonly maxResponseBytes: number;
   /** How long the pages of its lists are kept; 0 = not at all. */
   readonly listCacheMs: number;
+  /** Requests of revision 2026-07-28 are translated for a server that knows only older ones; else their clients are told to fall back. */
+  readonly isBridged: boolean;
   readonly stdio: StdioSettings | null;
   /** Of every transport that has a URL. */
   readonly http: HttpSettings | null;

@@ -100,8 +100,8 @@ export interface ModernInfo {
 
 /** What a request of revision 2026-07-28 carries beside its message. */
 export interface ModernOptions {
-  /** Names and values of `Mcp-Param-*` headers, flat; null for none. */
-  readonly params: readonly string[] | null;
+  /** Names and values of `Mcp-Param-*` headers, flat; null for none. `from_body`: the message came without headers, they are to be made. */
+  readonly params: readonly string[] | null | 'from_body';
 }
 
 /** Per-request facts beside the message itself. */
@@ -185,8 +185,8 @@ export interface UpstreamEvents {
   stateChanged(upstream: Upstream): void;
   /** One line of a child's stderr, redacted and rate-limited by the receiver. */
   stderrLine(server: string, line: string): void;
-  /** A line or event that is no JSON-RPC message and was dropped. */
-  noise(server: string, kind: 'not_json' | 'unmatched' | 'oversize' | 'server_request'): void;
+  /** What was dropped: a line or event that is no JSON-RPC message, or one that nobody waits for; a tool with a malformed `x-mcp-header`. */
+  noise(server: string, kind: 'not_json' | 'unmatched' | 'oversize' | 'server_request' | 'bad_annotation'): void;
   restarted(server: string, attempt: number): void;
   /** A virtual server left something of a member out of its answer: all that it lists, or one thing (`what`). */
   leftOut(server: string, member: string, reason: LeftOutReason, what: string): void;

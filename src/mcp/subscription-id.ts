@@ -9,38 +9,45 @@ const META = new KeyNames(['io.modelcontextprotocol/subscriptionId']);
 
 const scanner = new JsonScanner();
 
+/** Where a value stands; −1 when there is none. */
+export interface Span {
+  start: number;
+  end: number;
+}
+
 /**
- * A message of a subscription, whose `_meta` names it by the id of the request that opened it (2026-07-28, subscriptions): `id`
- * upstream, `idToken` (raw JSON) at the client. Null for a notification that names another or none; a response is returned as it
- * is then.
+ * Where a message of a subscription names it: in `_meta`, by the id of the request that opened it (2026-07-28, subscriptions).
+ * The message has been scanned.
  */
-export function withSubscriptionId(bytes: Buffer, id: number, idToken: string): Buffer | null {
-  const found = { start: -1, end: -1 };
-  let isResponse = false;
+export function subscriptionId(bytes: Buffer): Span {
+  const found: Span = { start: -1, end: -1 };
   try {
-    if (!scanner.begin(bytes, LIMITS) || !scanner.isObject) return null;
+    if (!scanner.begin(bytes, LIMITS) || !scanner.isObject) return found;
     for (let more = scanner.enter(); more; more = scanner.next()) {
-      const key = TOP.match(scanner);
-      isResponse ||= key === 1;
-      if (key < 0 || !scanner.isObject) scanner.skip();
+      if (TOP.match(scanner) < 0 || !scanner.isObject) scanner.skip();
       else readBody(found);
     }
+    return found;
   } finally {
     scanner.end();
   }
-  const isOurs = found.start >= 0 && bytes.toString('latin1', found.start, found.end) === String(id);
-  if (isOurs) return splice(bytes, [{ ...found, text: idToken }]);
-  return isResponse ? bytes : null;
 }
 
-function readBody(found: { start: number; end: number }): void {
+/** The message as the client knows its subscription: `id` upstream, `idToken` (raw JSON) at the client. Null when it names another, or none. */
+export function withSubscriptionId(bytes: Buffer, id: number, idToken: string): Buffer | null {
+  const found = subscriptionId(bytes);
+  const isOurs = found.start >= 0 && bytes.toString('latin1', found.start, found.end) === String(id);
+  return isOurs ? splice(bytes, [{ ...found, text: idToken }]) : null;
+}
+
+function readBody(found: Span): void {
   for (let more = scanner.enter(); more; more = scanner.next()) {
     if (BODY.match(scanner) !== 0 || !scanner.isObject) scanner.skip();
     else readMeta(found);
   }
 }
 
-function readMeta(found: { start: number; end: number }): void {
+function readMeta(found: Span): void {
   for (let more = scanner.enter(); more; more = scanner.next()) {
     const isId = META.match(scanner) === 0;
     const start = scanner.pos;

@@ -55,7 +55,8 @@ export function buildEvents(deps: EventsDeps): ObservedEvents {
     stderrLine: safely('event_stderr_line', (server, line) => stderr.add(server, line)),
     noise: safely('event_noise', (server, kind) => {
       metrics.upstreams.noise.child(server, kind).value += 1;
-      if (log.isDebug) log.debug({ server, kind }, 'upstream noise dropped');
+      if (kind === 'bad_annotation') log.warn({ server }, 'a tool with a malformed x-mcp-header was left out');
+      else if (log.isDebug) log.debug({ server, kind }, 'upstream noise dropped');
     }),
     restarted: safely('event_restarted', (server, attempt) => {
       metrics.upstreams.restarts.child(server).value += 1;

@@ -88,7 +88,7 @@ function handleBody(parts: Parts, context: RequestContext, call: Call, body: Buf
   // Notifications need no place: a caller that has none left can still give a call up.
   if (call.isFull && message.kind !== 'notification') return refuseFull(parts, context);
 
-  const unserved = checkRevision(context, call.route, message);
+  const unserved = checkRevision(context, message);
   if (unserved !== null) return refuse(parts, context, unserved);
   const stranger = findSession(parts, context, call, message);
   if (stranger !== null) return refuse(parts, context, stranger);
@@ -163,9 +163,9 @@ function isShort(bodyBytes: number): boolean {
 }
 
 /** In which revision does it speak, and is that served? */
-function checkRevision(context: RequestContext, route: Route, message: Envelope): Refusal | null {
+function checkRevision(context: RequestContext, message: Envelope): Refusal | null {
   const { head } = context.exchange;
-  if (touchesModern(head, message)) return checkModern(context, route, message);
+  if (touchesModern(head, message)) return checkModern(context, message);
   return isLegacyHeader(head.protocolVersion) ? null : errors.BAD_VERSION;
 }
 

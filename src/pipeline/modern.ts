@@ -1,6 +1,6 @@
 import type { RequestContext } from '../core/context.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { MODERN_NOT_SERVED, UPSTREAM_DOWN, VERSION_UNSUPPORTED } from '../core/errors.ts';
+import { MODERN_NOT_SERVED, VERSION_UNSUPPORTED } from '../core/errors.ts';
 import type { Principal } from '../core/principal.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { Route } from '../core/upstream.ts';
@@ -16,16 +16,14 @@ import { answer, JSON_TYPE, refuse } from './reply.ts';
 const MAX_ECHOED_CHARS = 64;
 
 /**
- * Revision 2026-07-28: does the message keep its rules, and does the server behind the route speak it? Null as well for what turns out
- * to be a handshake of the older revisions.
+ * Revision 2026-07-28: does the message keep its rules? Null as well for what turns out to be a handshake of the older revisions.
  */
-export function checkModern(context: RequestContext, route: Route, message: Envelope): Refusal | null {
+export function checkModern(context: RequestContext, message: Envelope): Refusal | null {
   const verdict = climb(context.exchange.head, message);
   if (verdict === 'legacy') return null;
   context.isModern = true;
   if (verdict === VERSION_UNSUPPORTED) noteVersions(context, message);
-  if (verdict !== 'modern') return verdict;
-  return route.upstream.modern === null ? MODERN_NOT_SERVED : null;
+  return verdict === 'modern' ? null : verdict;
 }
 
 /** What is supported is what `server/discover` says. */
@@ -37,7 +35,12 @@ function noteVersions(context: RequestContext, message: Envelope): void {
 /** Everything is decided: a message that stands for itself, without a session. */
 export function dispatchModern(parts: Parts, context: RequestContext, who: Principal, route: Route, message: Envelope): void {
   if (message.kind === 'notification') return passModernNotification(parts, context, route, message);
-  if (message.method === DISCOVER) return answerDiscover(parts, context, who, route);
+  if (route.virtual !== null) {
+    const { modern } = route.virtual.viewFor(who.access);
+    // One with a member of the older kind is of the older kind for every message.
+    if (modern === null) return refuse(parts, context, MODERN_NOT_SERVED);
+    if (message.method === DISCOVER) return answer(parts, context, 200, JSON_TYPE, rpcResult(context.idToken, modern.discover));
+  }
   const sink = new ModernRelay(parts, context, who, message, route.virtual !== null);
   context.sentMs = parts.clock.nowMs();
   const { restPath } = route;
@@ -52,13 +55,6 @@ export function dispatchModern(parts: Parts, context: RequestContext, who: Princ
   }
   sink.attach(flight);
   parts.events.sent(context);
-}
-
-/** `server/discover`: the server's own words, reduced to what the gateway relays. */
-function answerDiscover(parts: Parts, context: RequestContext, who: Principal, route: Route): void {
-  const { modern } = route.virtual?.viewFor(who.access) ?? route.upstream;
-  if (modern === null) return refuse(parts, context, UPSTREAM_DOWN);
-  answer(parts, context, 200, JSON_TYPE, rpcResult(context.idToken, modern.discover));
 }
 
 /** A client of this revision cancels by closing its stream; a notification that says so besides concerns nobody. */

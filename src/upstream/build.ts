@@ -1,23 +1,52 @@
-import type { HttpSettings, UpstreamSettings } from '../core/config.ts';
+import type { HttpSettings, StdioSettings, UpstreamSettings } from '../core/config.ts';
 import type { Upstream } from '../core/upstream.ts';
+import type { Connector } from './channel.ts';
 import type { UpstreamDeps } from './deps.ts';
 import { EraUpstream } from './era-upstream.ts';
 import { HttpUpstream } from './http.ts';
+import { ModernChannel } from './modern-channel.ts';
 import { ModernHttp } from './modern-http.ts';
-import { StdioUpstream } from './stdio.ts';
-import { WebSocketUpstream } from './websocket.ts';
+import { StdioConnector, StdioUpstream } from './stdio.ts';
+import { WebSocketConnector, WebSocketUpstream } from './websocket.ts';
 
 /** An upstream that is not started yet. Throws for transports that are not available; `config/` refuses them. */
 export function buildUpstream(settings: UpstreamSettings, deps: UpstreamDeps): Upstream {
-  if (settings.transport === 'stdio' && settings.stdio !== null) return new StdioUpstream(settings, settings.stdio, deps);
+  if (settings.transport === 'stdio' && settings.stdio !== null) return stdioUpstream(settings, settings.stdio, deps);
   if (settings.transport === 'http' && settings.http !== null) return httpUpstream(settings, settings.http, deps);
-  if (settings.transport === 'websocket' && settings.http !== null) return new WebSocketUpstream(settings, settings.http, deps);
+  if (settings.transport === 'websocket' && settings.http !== null) return webSocketUpstream(settings, settings.http, deps);
   throw new Error(`upstream ${settings.name}: transport ${settings.transport} is not available`);
 }
 
 function httpUpstream(settings: UpstreamSettings, http: HttpSettings, deps: UpstreamDeps): Upstream {
   return new EraUpstream(deps, {
+    asks: 'at_start',
+    isBridged: settings.isBridged,
     legacy: (legacyDeps) => new HttpUpstream(settings, http, legacyDeps),
     modern: (host) => new ModernHttp(settings, http, deps, host),
+  });
+}
+
+function stdioUpstream(settings: UpstreamSettings, stdio: StdioSettings, deps: UpstreamDeps): Upstream {
+  const connector = new StdioConnector(stdio, deps);
+  return overChannel(settings, connector, deps, (legacyDeps) => new StdioUpstream(settings, stdio, legacyDeps));
+}
+
+function webSocketUpstream(settings: UpstreamSettings, http: HttpSettings, deps: UpstreamDeps): Upstream {
+  const connector = new WebSocketConnector(settings, http, deps);
+  return overChannel(settings, connector, deps, (legacyDeps) => new WebSocketUpstream(settings, http, legacyDeps));
+}
+
+/** Each half has a channel of its own: a server decides by the first message which revisions it speaks on one. */
+function overChannel(
+  settings: UpstreamSettings,
+  connector: Connector,
+  deps: UpstreamDeps,
+  legacy: (legacyDeps: UpstreamDeps) => Upstream,
+): Upstream {
+  return new EraUpstream(deps, {
+    asks: 'when_needed',
+    isBridged: settings.isBridged,
+    legacy,
+    modern: (host) => new ModernChannel(settings, connector, deps, host),
   });
 }

@@ -15,19 +15,6 @@ const RELAYED: ReadonlyMap<string, readonly string[]> = new Map([
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** `_meta` of the gateway's own requests: it can be asked nothing. */
-function ownMeta(gatewayVersion: string): Fields {
-  return {
-    'io.modelcontextprotocol/protocolVersion': MODERN_REVISION,
-    'io.modelcontextprotocol/clientCapabilities': {},
-    'io.modelcontextprotocol/clientInfo': { name: 'mcp-guard', version: gatewayVersion },
-  };
-}
-
-export function discoverRequest(id: number, gatewayVersion: string): Buffer {
-  return Buffer.from(JSON.stringify({ jsonrpc: '2.0', id, method: 'server/discover', params: { _meta: ownMeta(gatewayVersion) } }));
-}
-
 /**
  * Reads the answer to `server/discover` (a whole JSON-RPC message). A string says why the server does not speak revision 2026-07-28
  * with us.

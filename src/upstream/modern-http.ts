@@ -3,30 +3,34 @@ import type { Envelope } from '../core/envelope.ts';
 import { UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_TIMEOUT } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Health, InFlight, ModernInfo, ReplySink, RequestOptions } from '../core/upstream.ts';
+import { usableTools } from '../mcp/usable-tools.ts';
 import { changedList } from '../mcp/list-request.ts';
 import { DISCOVER, LISTEN } from '../mcp/modern-methods.ts';
+import { gatewayRequest } from '../mcp/modern-request.ts';
+import { argumentsOf, paramHeaders } from '../mcp/param-headers.ts';
 import { withSubscriptionId } from '../mcp/subscription-id.ts';
 import type { UpstreamMessage } from '../mcp/upstream-message.ts';
 import { checkHeaders } from './check.ts';
 import { deadlinesOf } from './deadlines.ts';
 import type { UpstreamDeps } from './deps.ts';
-import { discoverRequest } from './discover.ts';
 import { HttpCall } from './http-call.ts';
 import type { CallListener, CallOptions } from './http-call.ts';
 import type { HttpClient } from './http-client.ts';
 import { HttpPoster } from './http-poster.ts';
 import { commonHeaders } from './http-session.ts';
 import { WireClient } from './http-wire.ts';
+import { MirroredCall } from './mirrored-call.ts';
 import { ModernFlight } from './modern-flight.ts';
 import { ModernHeaders } from './modern-headers.ts';
 import { ModernLink } from './modern-link.ts';
 import type { ModernLinkHost, ProbeAnswer } from './modern-link.ts';
-import type { ModernSide, ModernSideHost } from './modern-side.ts';
+import type { EraVerdict, ModernSide, ModernSideHost } from './modern-side.ts';
 import { OwnCall } from './own-call.ts';
 import { PendingTable } from './pending.ts';
 import type { PendingEntry } from './pending.ts';
-import { internalId, LOG_MESSAGE, PROGRESS, progressToClient, replyToClient, toUpstream } from './rewrite.ts';
+import { CANCELLED, cancelNamed, internalId, LOG_MESSAGE, PROGRESS, progressToClient, replyToClient, toUpstream } from './rewrite.ts';
 import { checkUrl, guardedLookup } from './ssrf.ts';
+import { ToolHeaders } from './tool-headers.ts';
 
 const MAX_PENDING = 4096;
 
@@ -37,6 +41,7 @@ const ignoreStatus = (): void => {};
  * Of the client's head only `Mcp-Param-*` goes there; the other headers are made from the body.
  */
 export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
+  readonly isReturning = false;
   readonly #settings: UpstreamSettings;
   readonly #deps: UpstreamDeps;
   readonly #host: ModernSideHost;
@@ -48,6 +53,9 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
   readonly #client: HttpClient;
   readonly #poster: HttpPoster;
   readonly #link: ModernLink;
+  readonly #tools: ToolHeaders;
+  /** Requests for tools. */
+  readonly #lists = new WeakSet<PendingEntry>();
 
   constructor(settings: UpstreamSettings, http: HttpSettings, deps: UpstreamDeps, host: ModernSideHost) {
     const { clock } = deps;
@@ -67,6 +75,7 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
     this.#client = new WireClient(this.#url.origin === 'null' ? 'http://invalid.invalid' : this.#url.origin, guardedLookup(http), clock);
     this.#poster = new HttpPoster(this.#client, clock);
     this.#link = new ModernLink(clock, this);
+    this.#tools = new ToolHeaders(clock, (cursor, done) => this.#listTools(cursor, done));
   }
 
   get info(): ModernInfo | null {
@@ -77,8 +86,8 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
     return this.#link.isUp;
   }
 
-  get isKnown(): boolean {
-    return this.#link.isKnown || this.#isRefused;
+  get verdict(): EraVerdict {
+    return this.#isRefused ? 'unknown' : this.#link.verdict;
   }
 
   get detail(): string {
@@ -90,21 +99,33 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
   }
 
   start(): void {
-    if (!this.#isRefused) this.#link.probe();
+    if (!this.#isRefused && this.#link.verdict === 'asking') this.#link.probe();
   }
 
   request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
+    const { method } = message;
+    const params = options.modern?.params ?? null;
+    if (params !== 'from_body') return this.#pass(message, options, sink, params);
+    if (method !== 'tools/call') return this.#pass(message, options, sink, null);
+    return new MirroredCall(this.#tools, message, (declared, mirrored) =>
+      this.#pass(message, options, mirrored, paramHeaders(declared, argumentsOf(message))),
+    ).begin(sink);
+  }
+
+  #pass(message: Envelope, options: RequestOptions, sink: ReplySink, params: readonly string[] | null): InFlight | Refusal {
     if (!this.#link.isUp) return UPSTREAM_DOWN;
     const isOpen = message.method === LISTEN;
     const entry = this.#pending.add(message, options.principalKey, sink, isOpen);
     if (entry === null) return UPSTREAM_BUSY;
+    if (message.method === 'tools/list') this.#lists.add(entry);
     const call = new HttpCall(entry, toUpstream(message, entry), this.#pathTo(options.restPath), this.#callOptions, this);
-    this.#send(call, this.#headers.of(message, options.modern?.params ?? null));
+    this.#send(call, this.#headers.of(message, params));
     return new ModernFlight(entry, this.#pending);
   }
 
   notify(message: Envelope, options: RequestOptions): Refusal | null {
     if (!this.#link.isUp) return UPSTREAM_DOWN;
+    if (message.method === CANCELLED) return cancelNamed(message, options.principalKey, this.#pending);
     const request = {
       method: 'POST' as const,
       path: this.#pathTo(options.restPath),
@@ -124,8 +145,15 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
 
   probe(timeoutMs: number, done: (answer: ProbeAnswer) => void): void {
     const entry = this.#pending.addOwn(new OwnCall((outcome) => done({ outcome, status: call.status })), timeoutMs);
-    const call = new HttpCall(entry, discoverRequest(entry.id, this.#deps.version), this.#pathTo(''), this.#callOptions, this);
+    const call = new HttpCall(entry, gatewayRequest(entry.id, DISCOVER, '', this.#deps.version), this.#pathTo(''), this.#callOptions, this);
     this.#send(call, this.#headers.ofMethod(DISCOVER));
+  }
+
+  #listTools(cursor: string | null, done: (reply: Buffer | null) => void): void {
+    const entry = this.#pending.addOwn(new OwnCall(({ bytes }) => done(bytes)), this.#settings.timeoutMs);
+    const params = cursor === null ? '' : `"cursor":${JSON.stringify(cursor)}`;
+    const bytes = gatewayRequest(entry.id, 'tools/list', params, this.#deps.version);
+    this.#send(new HttpCall(entry, bytes, this.#pathTo(''), this.#callOptions, this), this.#headers.ofMethod('tools/list'));
   }
 
   isAlone(): boolean {
@@ -165,7 +193,7 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
 
   onReply({ entry }: HttpCall, bytes: Buffer, message: UpstreamMessage): void {
     if (!this.#pending.remove(entry)) return;
-    const reply = replyToClient(bytes, message, entry);
+    const reply = this.#usable(entry, replyToClient(bytes, message, entry));
     const tagged = entry.isOpen ? (withSubscriptionId(reply, entry.id, entry.idToken) ?? reply) : reply;
     entry.sink?.onReply(tagged, message.isError, message.errorCode);
   }
@@ -178,6 +206,14 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
   onFailed(call: HttpCall, refusal: Refusal, detail: string): void {
     if (call.isUnreachable && !call.entry.isOwn) this.#link.noteUnreachable(detail);
     this.#fail(call.entry, refusal, detail, call.status === 0 || call.status >= 500 ? 'failed' : 'alive');
+  }
+
+  /** Tools with malformed annotations must not be used over HTTP: they are left out of the list. */
+  #usable(entry: PendingEntry, reply: Buffer): Buffer {
+    if (!this.#lists.has(entry)) return reply;
+    const usable = usableTools(reply);
+    for (let count = 0; count < usable.dropped; count += 1) this.#deps.events.noise(this.#settings.name, 'bad_annotation');
+    return usable.reply;
   }
 
   #send(call: HttpCall, headers: readonly string[]): void {

@@ -2,6 +2,7 @@ import type { Clock, Timer } from '../core/clock.ts';
 import type { ModernInfo } from '../core/upstream.ts';
 import { Backoff } from './backoff.ts';
 import { readDiscoverReply } from './discover.ts';
+import type { EraVerdict } from './modern-side.ts';
 import type { OwnOutcome } from './own-call.ts';
 
 /** `server/discover` is answered at once, or the server does not know it. */
@@ -38,8 +39,7 @@ export class ModernLink {
   /** Null unless it speaks the revision; kept while it is down. */
   info: ModernInfo | null = null;
   isUp = false;
-  /** The first probe has ended. */
-  isKnown = false;
+  verdict: EraVerdict = 'asking';
   /** Why it is not up. */
   detail = 'not asked yet';
   readonly #clock: Clock;
@@ -80,7 +80,6 @@ export class ModernLink {
   #onAnswer({ outcome, status }: ProbeAnswer): void {
     this.#isProbing = false;
     if (this.#isClosed) return;
-    this.isKnown = true;
     if (outcome.bytes !== null) this.#onReply(readDiscoverReply(outcome.bytes));
     else if (isRefusalOfMethod(status)) this.#onReply(outcome.detail);
     else this.#onUnknown(outcome.detail);
@@ -90,6 +89,7 @@ export class ModernLink {
   #onReply(info: ModernInfo | string): void {
     this.#backoff.reset();
     this.isUp = typeof info !== 'string';
+    this.verdict = this.isUp ? 'modern' : 'legacy';
     this.info = typeof info === 'string' ? null : info;
     this.detail = typeof info === 'string' ? info : '';
     this.#schedule(this.isUp ? (this.#host.isAlone() ? ALONE_MS : REFRESH_MS) : LEGACY_TTL_MS);
@@ -98,6 +98,7 @@ export class ModernLink {
   #onUnknown(detail: string): void {
     this.isUp = false;
     this.detail = detail;
+    if (this.verdict === 'asking') this.verdict = 'unknown';
     this.#schedule(this.#backoff.next());
   }
 

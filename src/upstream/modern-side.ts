@@ -2,17 +2,24 @@ import type { Envelope } from '../core/envelope.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { InFlight, ModernInfo, ReplySink, RequestOptions } from '../core/upstream.ts';
 
+/**
+ * Whether a server speaks revision 2026-07-28. `idle`: nobody has asked yet; `asking`: soon known; `unknown`: it could not be asked;
+ * `legacy`: it does not.
+ */
+export type EraVerdict = 'idle' | 'asking' | 'unknown' | 'modern' | 'legacy';
+
 /** The half of a server's connection that speaks revision 2026-07-28. */
 export interface ModernSide {
-  /** Null unless the server speaks it. */
+  readonly verdict: EraVerdict;
+  /** Null unless the verdict is `modern`; kept while it is down. */
   readonly info: ModernInfo | null;
   readonly isUp: boolean;
-  /** Whether the server speaks it was found out, or could not be. */
-  readonly isKnown: boolean;
+  /** It speaks the revision and will be there again in a moment. */
+  readonly isReturning: boolean;
   /** Why it is not up. */
   readonly detail: string;
   readonly inFlight: number;
-  /** Asks the server, now and whenever the answer has grown old. */
+  /** Asks the server, unless it was asked and the answer is not old yet. */
   start(): void;
   /** The flight's `detach` cancels. */
   request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal;
@@ -23,6 +30,6 @@ export interface ModernSide {
 /** What the modern half tells and asks of the whole. */
 export interface ModernSideHost {
   onChange(): void;
-  /** The server speaks no older revision: nothing else finds out whether it is there. */
+  /** The server speaks no older revision, as far as is known: nothing else finds out whether it is there. */
   isAlone(): boolean;
 }

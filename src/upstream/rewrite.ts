@@ -27,6 +27,13 @@ export function cancelledBy(message: Envelope, principalKey: string, pending: Pe
   return pending.findByClientId(principalKey, message.bytes.toString('utf8', message.requestIdStart, message.requestIdEnd));
 }
 
+/** Revision 2026-07-28 is told of a cancellation by whatever carries the request. Null, as `Upstream.notify`. */
+export function cancelNamed(message: Envelope, principalKey: string, pending: PendingTable): null {
+  const cancelled = cancelledBy(message, principalKey, pending);
+  if (cancelled !== null) pending.cancel(cancelled);
+  return null;
+}
+
 /**
  * A notification as it goes upstream, null for one that does not. A cancellation gets the internal id of the request that
  * it is about. A progress token in another notification would name a request of the client: those are dropped too.

@@ -16,7 +16,7 @@ export class StdioUpstream extends MessageUpstream {
 }
 
 /** Starts the child, again and again. */
-class StdioConnector implements Connector {
+export class StdioConnector implements Connector {
   readonly backoff: BackoffOptions = { firstMs: 100, maxMs: 30_000 };
   readonly #stdio: StdioSettings;
   readonly #clock: Clock;

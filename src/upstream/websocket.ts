@@ -18,7 +18,8 @@ export class WebSocketUpstream extends MessageUpstream {
   }
 }
 
-class WebSocketConnector implements Connector {
+/** Opens the connection, again and again. */
+export class WebSocketConnector implements Connector {
   readonly backoff: BackoffOptions = { firstMs: 250, maxMs: 5000 };
   readonly #target: WebSocketTarget;
   readonly #clock: Clock;

@@ -66,6 +66,6 @@ export async function everythingOverWebSocket(): Promise<string> {
 }
 
 /** The fixture over HTTP; returns its URL. */
-export async function sdkServerOverHttp(mode: 'http' | 'sessions'): Promise<string> {
+export async function sdkServerOverHttp(mode: 'http' | 'modern' | 'sessions'): Promise<string> {
   return await started(['--disable-warning=ExperimentalWarning', SDK_SERVER, mode], {}, /http:\S+/);
 }

@@ -43,14 +43,14 @@ const PLACES: readonly Where[] = [
   {
     where: 'over stdio',
     answer: 'refused: -32601',
-    newest: '2025-11-25',
+    newest: '2026-07-28',
     logs: 0,
     start: async () => await place(sdkServerOverStdio(), { ...sdkServerOverStdio() }),
   },
   {
     where: 'over stdio, behind the engine of Node',
     answer: 'refused: -32601',
-    newest: '2025-11-25',
+    newest: '2026-07-28',
     logs: 0,
     start: async () => await place(sdkServerOverStdio(), { ...sdkServerOverStdio() }, { engine: 'node' }),
   },
@@ -193,7 +193,8 @@ describe.each(PLACES)('a server made with SDK 2 $where', ({ where, start, answer
   });
 
   it.each(CLIENTS)('lets %s take a call back at once: no error comes later, its place is free', async (client, connect) => {
-    const [peer, helper] = [await connect(via), await connectV1({ ...via, key: other.key })];
+    // Over stdio each era has a process of its own.
+    const [peer, helper] = [await connect(via), await connect({ ...via, key: other.key })];
     const quit = new AbortController();
     const mark = `${where}, ${client}`;
     const before = await calls(gateway, 'wait');

@@ -110,7 +110,11 @@ export async function connectV1(target: Target, { capabilities = {} }: PeerOptio
   return { client, errors, logs, revision, callTool: (call, options) => client.callTool({ ...call }, undefined, options) };
 }
 
-async function connectV2(mode: 'legacy' | 'auto', target: Target, { capabilities = {}, revision }: PeerOptions = {}): Promise<Peer> {
+async function connectV2(
+  mode: 'legacy' | 'auto' | { readonly pin: string },
+  target: Target,
+  { capabilities = {}, revision }: PeerOptions = {},
+): Promise<Peer> {
   const only = revision === undefined ? {} : { supportedProtocolVersions: [revision] };
   const client = new v2.Client(INFO, { capabilities, versionNegotiation: { mode }, ...only });
   const [errors, logs] = [[] as Error[], [] as unknown[]];
@@ -134,6 +138,11 @@ export async function connectV2Legacy(target: Target, options?: PeerOptions): Pr
 /** `@modelcontextprotocol/client` that tries revision 2026-07-28 first. */
 export async function connectV2Auto(target: Target, options?: PeerOptions): Promise<Peer> {
   return await connectV2('auto', target, options);
+}
+
+/** `@modelcontextprotocol/client` that knows revision 2026-07-28 only. */
+export async function connectV2Modern(target: Target, options?: PeerOptions): Promise<Peer> {
+  return await connectV2({ pin: '2026-07-28' }, target, options);
 }
 
 export const CLIENTS: readonly (readonly [string, Connect])[] = [

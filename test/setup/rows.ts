@@ -128,6 +128,7 @@ export const ROWS: ReadonlyMap<number, string> = new Map([
   [216, 'label bounds'],
   [226, 'TLS'],
   [228, 'performance'],
+  [230, 'era bridging'],
   [232, 'strict cluster limits'],
   [235, 'virtual servers'],
 ]);

@@ -193,6 +193,7 @@ const COMMON = {
   breaker: null,
   maxResponseBytes: 1024 * 1024,
   listCacheMs: 0,
+  isBridged: false,
 };
 
 export function stdioSettings(

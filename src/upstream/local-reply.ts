@@ -1,0 +1,22 @@
+import type { InFlight, ReplySink } from '../core/upstream.ts';
+
+/** A request that the gateway answers for the upstream, a moment later, as an upstream would. */
+export class LocalReply implements InFlight {
+  #sink: ReplySink | null;
+
+  /** `before`: a message that precedes the answer. */
+  constructor(sink: ReplySink, reply: string, before: string | null = null) {
+    this.#sink = sink;
+    queueMicrotask(() => {
+      if (before !== null) this.#sink?.onMessage(Buffer.from(before));
+      this.#sink?.onReply(Buffer.from(reply), false, 0);
+    });
+  }
+
+  detach(whenOver: () => void): void {
+    this.#sink = null;
+    whenOver();
+  }
+
+  resume(): void {}
+}
