@@ -96,7 +96,7 @@ function handleBody(parts: Parts, context: RequestContext, call: Call, body: Buf
   if (virtual === null) return handleMessage(parts, context, call, message);
   const addressed = address(context, virtual, call.who.access, message);
   if (isRefusal(addressed)) return refuse(parts, context, addressed);
-  handleMessage(parts, context, { ...call, route: addressed.route }, addressed.message);
+  handleMessage(parts, context, { ...call, session: null, route: addressed.route }, addressed.message);
 }
 
 function handleMessage(parts: Parts, context: RequestContext, call: Call, message: Envelope): void {

@@ -28,15 +28,19 @@ const admin = makeKey();
 /** What the HTTP server lists, and what it does when it is asked. */
 let tools: readonly string[] = [];
 let isBroken = false;
+const { promise: held, resolve: release } = Promise.withResolvers<void>();
 let http: HttpUpstream;
 let recordFile: string;
 let gateway: Gateway;
 
 beforeAll(async () => {
   http = await startHttpUpstream({
-    answer: ({ message }): UpstreamAnswer | undefined => {
+    answer: async ({ message }): Promise<UpstreamAnswer | undefined> => {
       const { id, method } = message;
-      if (method === 'tools/call') return { body: { jsonrpc: '2.0', id, result: { content: [] } }, delayMs: 300 };
+      if (method === 'tools/call') {
+        await held;
+        return { body: { jsonrpc: '2.0', id, result: { content: [] } } };
+      }
       if (method === 'tools/list' && isBroken) return { status: 500, body: '' };
       if (method === 'tools/list')
         return { body: { jsonrpc: '2.0', id, result: { tools: tools.map((name) => ({ name, inputSchema: { type: 'object' } })) } } };
@@ -138,6 +142,7 @@ describe('lists that are kept', () => {
     await waitUntil(() => http.of('tools/call').length > before, { what: 'the slow call' });
     expect((await rpc(`${gateway.mcp}/busy`, toolCall('one too many'), { key: all.key })).status).toBe(503);
     expect(namesIn(await list('busy'))).toEqual(['read_file']);
+    release();
     expect((await slow).status).toBe(200);
   });
 

@@ -293,7 +293,7 @@ describe('lists of a virtual server', () => {
         upstream: {
           servers: NAMES.map((name) => ({ name, url: servers.get(name)?.url, allow_private_networks: true })),
           virtual: [
-            { name: 'some', list_timeout_secs: 1 },
+            { name: 'some', list_timeout_secs: 2 },
             { name: 'silent', servers: ['vault', 'fs'], list_timeout_secs: 0.2 },
           ],
         },
