@@ -38,10 +38,9 @@ export const SERVER_FIELDS: Fields = {
     '`http`: appends what follows the name or prefix in the request path to `url`; otherwise every request goes to `url` itself.',
   ),
   transport: choice(
-    ['stdio', 'http', 'websocket'],
+    ['stdio', 'http', 'sse', 'websocket'],
     null,
     'How the server is reached. Default: `stdio` with `command`, `http` with `url`, `websocket` with a `url` that begins with `ws`.',
-    ['sse'],
   ),
   command: text(null, '`stdio`: program to start, without a shell.', { check: checkNoNul, sensitivity: 'references' }),
   args: textList([], '`stdio`: its arguments, passed as they are.', {
@@ -59,10 +58,14 @@ export const SERVER_FIELDS: Fields = {
   ),
   cwd: text(null, '`stdio`: its working directory; relative to the configuration file.', { check: checkNoNul }),
   allow_shell: flag(false, '`stdio`: permits a shell as `command`.'),
-  url: text(null, 'Not `stdio`: URL of the MCP endpoint; `websocket`: begins with `ws:` or `wss:`.', {
-    check: checkUpstreamUrl,
-    sensitivity: 'references',
-  }),
+  url: text(
+    null,
+    'Not `stdio`: URL of the MCP endpoint, for `sse` that of the event stream; for `websocket` it begins with `ws:` or `wss:`.',
+    {
+      check: checkUpstreamUrl,
+      sensitivity: 'references',
+    },
+  ),
   headers: textMap(
     "Not `stdio`: headers sent with every request, of a WebSocket with its upgrade. The client's own credentials are never forwarded.",
     {
@@ -97,9 +100,15 @@ export const SERVER_FIELDS: Fields = {
   ),
   queue_secs: number(0, 3600, 0, 'Longest wait for a place when `max_concurrency` is reached; 0 = refused at once.'),
   queue_max: integer(1, 100_000, 256, 'Most requests that wait so, over all workers; each caller has its turn.'),
-  max_response_size: integer(1024, 256 * MIB, 10 * MIB, 'Not `stdio`: largest answer in bytes; of a WebSocket the largest message.', {
-    hardened: 4 * MIB,
-  }),
+  max_response_size: integer(
+    1024,
+    256 * MIB,
+    10 * MIB,
+    'Not `stdio`: largest answer in bytes; of `sse` and `websocket` the largest message.',
+    {
+      hardened: 4 * MIB,
+    },
+  ),
   max_line_size: integer(1024, 256 * MIB, 10 * MIB, '`stdio`: longest line in bytes.', { hardened: 4 * MIB }),
   required: flag(true, 'Whether `/ready` is 503 while the server is down.'),
   isolation: choice(['shared'], 'shared', 'Who shares a connection or child process.', ['principal', 'session']),

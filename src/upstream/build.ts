@@ -6,15 +6,17 @@ import { EraUpstream } from './era-upstream.ts';
 import { HttpUpstream } from './http.ts';
 import { ModernChannel } from './modern-channel.ts';
 import { ModernHttp } from './modern-http.ts';
+import { SseUpstream } from './sse.ts';
 import { StdioConnector, StdioUpstream } from './stdio.ts';
 import { WebSocketConnector, WebSocketUpstream } from './websocket.ts';
 
-/** An upstream that is not started yet. Throws for transports that are not available; `config/` refuses them. */
+/** An upstream that is not started yet. Throws for settings that `config/` does not make. */
 export function buildUpstream(settings: UpstreamSettings, deps: UpstreamDeps): Upstream {
   if (settings.transport === 'stdio' && settings.stdio !== null) return stdioUpstream(settings, settings.stdio, deps);
   if (settings.transport === 'http' && settings.http !== null) return httpUpstream(settings, settings.http, deps);
   if (settings.transport === 'websocket' && settings.http !== null) return webSocketUpstream(settings, settings.http, deps);
-  throw new Error(`upstream ${settings.name}: transport ${settings.transport} is not available`);
+  if (settings.transport === 'sse' && settings.http !== null) return new SseUpstream(settings, settings.http, deps);
+  throw new Error(`upstream ${settings.name}: nothing to reach it by ${settings.transport}`);
 }
 
 function httpUpstream(settings: UpstreamSettings, http: HttpSettings, deps: UpstreamDeps): Upstream {

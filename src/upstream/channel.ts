@@ -1,3 +1,4 @@
+import type { Health } from '../core/upstream.ts';
 import type { BackoffOptions } from './backoff.ts';
 
 /** A connection that carries whole JSON-RPC messages both ways, in order: the pipes of a child, a WebSocket, an event stream with its address for POSTs. */
@@ -20,6 +21,8 @@ export interface ChannelListener {
   onOpen(): void;
   /** One message, whatever it holds; owned by the receiver. */
   onMessage(bytes: Buffer): void;
+  /** A message that `send` took did not arrive. `health` of what that tells about the server. */
+  onUndelivered(message: Buffer, detail: string, health: Health): void;
   onNoise(kind: 'not_json' | 'oversize'): void;
   /** A line of a child's stderr. */
   onStderr(line: string): void;
@@ -31,6 +34,8 @@ export interface ChannelListener {
 export interface Connector {
   /** Delays between attempts. */
   readonly backoff: BackoffOptions;
+  /** The transport does not notice by itself that a silent server is gone. */
+  readonly arePingsNeeded: boolean;
   /** Why none may be made, whatever comes; null when one may. */
   refuse(): string | null;
   /** A string says why there is none this time. */

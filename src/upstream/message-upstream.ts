@@ -3,17 +3,27 @@ import type { UpstreamSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
 import { METHOD_NOT_FOUND, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED, UPSTREAM_TIMEOUT } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
-import type { InFlight, ReplySink, RequestOptions, TransportName, Upstream, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
+import type {
+  Health,
+  InFlight,
+  ReplySink,
+  RequestOptions,
+  TransportName,
+  Upstream,
+  UpstreamInfo,
+  UpstreamState,
+} from '../core/upstream.ts';
 import { changedList } from '../mcp/list-request.ts';
 import { rpcError, rpcResult } from '../mcp/messages.ts';
 import { scanUpstreamMessage } from '../mcp/upstream-message.ts';
 import type { UpstreamMessage } from '../mcp/upstream-message.ts';
 import { Backoff } from './backoff.ts';
+import { ChannelPings, PING_TIMEOUT_MS } from './channel-pings.ts';
 import type { Channel, Connector } from './channel.ts';
 import { deadlinesOf } from './deadlines.ts';
 import { MAX_UPSTREAM_DEPTH } from './deps.ts';
 import type { UpstreamDeps } from './deps.ts';
-import { cancelledNotification, INITIALIZED, initializeRequest, readInitializeReply } from './handshake.ts';
+import { cancelledNotification, INITIALIZED, initializeRequest, pingRequest, readInitializeReply } from './handshake.ts';
 import { HoldQueue } from './hold-queue.ts';
 import { OwnCall } from './own-call.ts';
 import type { OwnOutcome } from './own-call.ts';
@@ -54,6 +64,7 @@ export class MessageUpstream implements Upstream {
   readonly #held: HoldQueue<HeldCall>;
   readonly #backoff: Backoff;
   #channel: Channel | null = null;
+  #pings: ChannelPings | null = null;
   #restart: { readonly timer: Timer; readonly atMs: number } | null = null;
   #readySinceMs = Number.POSITIVE_INFINITY;
   #info: UpstreamInfo | null = null;
@@ -111,6 +122,7 @@ export class MessageUpstream implements Upstream {
     const made = this.#connector.connect({
       onOpen: () => this.#shakeHands(),
       onMessage: (bytes) => this.#onMessage(bytes),
+      onUndelivered: (bytes, detail, health) => this.#onUndelivered(bytes, detail, health),
       onNoise: (kind) => events.noise(this.name, kind),
       onStderr: (line) => events.stderrLine(this.name, line),
       onGone: (reason) => this.#onGone(reason),
@@ -189,6 +201,7 @@ export class MessageUpstream implements Upstream {
     this.#info = info;
     this.#readySinceMs = this.#deps.clock.nowMs();
     channel.send(INITIALIZED);
+    if (this.#connector.arePingsNeeded) this.#pings = this.#startPings(channel);
     this.#status.set(this, 'ready', null);
     for (const { entry, bytes } of this.#held.takeAll()) {
       if (!entry.isDone && !channel.send(bytes)) this.#fail(entry, UPSTREAM_BUSY, 'does not read its input');
@@ -199,6 +212,8 @@ export class MessageUpstream implements Upstream {
   #onGone(reason: string): void {
     const nowMs = this.#deps.clock.nowMs();
     this.#channel = null;
+    this.#pings?.close();
+    this.#pings = null;
     if (this.state === 'closed') return;
     if (nowMs - this.#readySinceMs >= STABLE_MS) this.#backoff.reset();
     this.#readySinceMs = Number.POSITIVE_INFINITY;
@@ -216,7 +231,26 @@ export class MessageUpstream implements Upstream {
     if (this.transport === 'stdio') this.#deps.events.restarted(this.name, this.#backoff.attempts);
   }
 
+  #startPings(channel: Channel): ChannelPings {
+    return new ChannelPings(this.#deps.clock, {
+      ping: (done) => {
+        const call = new OwnCall((outcome) => done(outcome.bytes !== null));
+        this.#send(pingRequest(this.#pending.addOwn(call, PING_TIMEOUT_MS).id));
+      },
+      isIdle: () => this.#channel === channel && this.#pending.size === 0,
+      giveUp: (reason) => channel.kill(reason),
+    });
+  }
+
+  /** A request is over then; of anything else nobody waits for an end. */
+  #onUndelivered(bytes: Buffer, detail: string, health: Health): void {
+    const message = scanUpstreamMessage(bytes, { maxDepth: MAX_UPSTREAM_DEPTH });
+    const entry = message?.kind === 'request' ? this.#pending.get(internalId(bytes, message.idStart, message.idEnd)) : undefined;
+    if (entry !== undefined) this.#fail(entry, UPSTREAM_FAILED, detail, health);
+  }
+
   #onMessage(bytes: Buffer): void {
+    this.#pings?.sign();
     const message = scanUpstreamMessage(bytes, { maxDepth: MAX_UPSTREAM_DEPTH });
     if (message === null) return this.#deps.events.noise(this.name, 'not_json');
     switch (message.kind) {
@@ -266,8 +300,8 @@ export class MessageUpstream implements Upstream {
     entry.sink?.onFail(UPSTREAM_TIMEOUT, `no answer within its ${deadline} deadline`, 'failed');
   }
 
-  #fail(entry: PendingEntry, refusal: Refusal, detail: string): void {
-    if (this.#pending.remove(entry)) entry.sink?.onFail(refusal, detail);
+  #fail(entry: PendingEntry, refusal: Refusal, detail: string, health?: Health): void {
+    if (this.#pending.remove(entry)) entry.sink?.onFail(refusal, detail, health);
   }
 
   #send(message: Buffer): boolean {

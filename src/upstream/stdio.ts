@@ -18,6 +18,7 @@ export class StdioUpstream extends MessageUpstream {
 /** Starts the child, again and again. */
 export class StdioConnector implements Connector {
   readonly backoff: BackoffOptions = { firstMs: 100, maxMs: 30_000 };
+  readonly arePingsNeeded = false;
   readonly #stdio: StdioSettings;
   readonly #clock: Clock;
   readonly #baseEnv: UpstreamDeps['baseEnv'];

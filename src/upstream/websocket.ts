@@ -21,6 +21,7 @@ export class WebSocketUpstream extends MessageUpstream {
 /** Opens the connection, again and again. */
 export class WebSocketConnector implements Connector {
   readonly backoff: BackoffOptions = { firstMs: 250, maxMs: 5000 };
+  readonly arePingsNeeded = false;
   readonly #target: WebSocketTarget;
   readonly #clock: Clock;
   readonly #refused: string | null;

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { McpSseServer } from '../upstream/sse-server.ts';
 import { McpWebSocketServer } from '../upstream/websocket-server.ts';
 import { isAlive, readRecord, runCli, startHttpUpstream, stdioUpstream, tempDir, waitUntil, type CliResult } from '../e2e/harness.ts';
 
@@ -59,6 +60,19 @@ describe('mcp-guard check-upstream', () => {
     const { code, stdout } = await checkUpstream({ transport: 'http', url: http.url, allow_private_networks: true }, ['--timeout', '2']);
     expect(code).toBe(1);
     expect(stdout).toMatch(/^default \(http\): FAILED: .+\n$/);
+  });
+
+  it('row 20: a server over HTTP+SSE is asked for a real initialize, and one whose stream is none exits 1', async () => {
+    const server = await new McpSseServer().listen();
+    const broken = await new McpSseServer({ open: (response) => response.writeHead(500).end() }).listen();
+    const at = (url: string): object => ({ transport: 'sse', url, allow_private_networks: true });
+    const good = await checkUpstream(at(server.url));
+    expect([good.code, good.stdout]).toEqual([0, 'default (sse): ok, fixture 1.2.3, protocol 2025-06-18\n']);
+    expect(server.received.map(({ method }) => method).slice(0, 1)).toEqual(['initialize']);
+    expect(server.streams.size).toBe(0);
+    const bad = await checkUpstream(at(broken.url), ['--timeout', '5']);
+    expect([bad.code, bad.stdout]).toEqual([1, 'default (sse): FAILED: answered HTTP 500 instead of an event stream\n']);
+    await Promise.all([server.stop(), broken.stop()]);
   });
 
   it('a WebSocket server is asked for a real initialize, and one that is none is named', async () => {

@@ -108,7 +108,6 @@ describe('features that are not built yet', () => {
   });
 
   it.each([
-    ['upstream.transport', '[upstream]\ntransport = "sse"\nurl = "http://x"', '"sse"'],
     ['upstream.isolation', '[upstream]\ncommand = "x"\nisolation = "session"', '"session"'],
     ['audit.durability', '[upstream]\ncommand = "x"\n[audit]\ndurability = "strict"', '"strict"'],
   ])('so is a choice of %s', (path, text, choice) => {

@@ -57,6 +57,13 @@ export async function everythingOverHttp(): Promise<string> {
   return `http://127.0.0.1:${port}/mcp`;
 }
 
+/** The same over HTTP+SSE. Returns the URL of its stream. */
+export async function everythingOverSse(): Promise<string> {
+  const port = await freePort();
+  await started(['--import', LOOPBACK_ONLY, EVERYTHING, 'sse'], { PORT: String(port) }, /running on port/);
+  return `http://127.0.0.1:${port}/sse`;
+}
+
 /** The same over stdio, behind a bridge to WebSocket. Returns its URL. */
 export async function everythingOverWebSocket(): Promise<string> {
   const port = await freePort();
@@ -66,6 +73,6 @@ export async function everythingOverWebSocket(): Promise<string> {
 }
 
 /** The fixture over HTTP; returns its URL. */
-export async function sdkServerOverHttp(mode: 'http' | 'modern' | 'sessions'): Promise<string> {
+export async function sdkServerOverHttp(mode: 'http' | 'modern' | 'sessions' | 'sse'): Promise<string> {
   return await started(['--disable-warning=ExperimentalWarning', SDK_SERVER, mode], {}, /http:\S+/);
 }

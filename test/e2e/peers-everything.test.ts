@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { keyEntry, makeKey, startGateway } from './harness.ts';
-import { everythingOverHttp, everythingOverStdio, everythingOverWebSocket } from './peer-servers.ts';
+import { everythingOverHttp, everythingOverSse, everythingOverStdio, everythingOverWebSocket } from './peer-servers.ts';
 import { CLIENTS, connectV1, type CallOptions, type Peer, type Target } from './peers.ts';
 
 const key = makeKey();
@@ -103,6 +103,13 @@ const PLACES: readonly (readonly [string, Sharing, () => Promise<{ direct: Targe
     async () => {
       const url = await everythingOverHttp();
       return { direct: { url }, via: await gatewayFor({ transport: 'http', url, allow_private_networks: true }, 2) };
+    },
+  ],
+  [
+    'over HTTP+SSE, with two workers',
+    async () => {
+      const upstream = { transport: 'sse', url: await everythingOverSse(), allow_private_networks: true };
+      return { direct: everythingOverStdio(), via: await gatewayFor(upstream, 2) };
     },
   ],
   [

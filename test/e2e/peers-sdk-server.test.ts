@@ -62,6 +62,17 @@ const PLACES: readonly Where[] = [
     logs: 3,
     start: async () => await httpPlace('sessions'),
   },
+  {
+    where: 'over HTTP+SSE',
+    answer: 'refused: -32601',
+    newest: '2025-11-25',
+    // As with stdio: all callers share the stream, and a log message does not say whom it concerns.
+    logs: 0,
+    start: async () => {
+      const url = await sdkServerOverHttp('sse');
+      return await place(sdkServerOverStdio(), { transport: 'sse', url, allow_private_networks: true });
+    },
+  },
 ];
 
 async function text(peer: Peer, name: string, args: Record<string, unknown> = {}): Promise<string> {

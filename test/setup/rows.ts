@@ -19,6 +19,7 @@ export const ROWS: ReadonlyMap<number, string> = new Map([
   [17, 'hash-key'],
   [18, 'version'],
   [19, 'check-upstream stdio'],
+  [20, 'check-upstream http/sse'],
   [21, 'check-upstream all servers'],
   [22, 'run overrides'],
   [23, 'run busy port'],
