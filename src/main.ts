@@ -4,7 +4,7 @@ import { systemClock } from './core/clock.ts';
 
 /** The command line: which words call which function of `cli/`. Commands are loaded when called, so that each starts fast. */
 
-const { MCP_GUARD_CONFIG: configFromEnv, ...env } = process.env;
+const { MCP_GUARD_CONFIG: configFromEnv, MCP_GUARD_KEY: keyFromEnv, ...env } = process.env;
 const io: CliIo = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, env, cwd: process.cwd(), clock: systemClock };
 const program = new Command('mcp-guard');
 
@@ -92,6 +92,19 @@ program
   .action((options: { host?: string; port?: number; demo: boolean }) =>
     exitsWith(
       import('./cli/run.ts').then(({ run }) => run(io, globals(), { host: options.host, port: options.port, isDemo: options.demo })),
+    ),
+  );
+
+program
+  .command('serve')
+  .description('the gateway for the MCP client that starts it: MCP on stdin and stdout, logs on stderr')
+  .option('--server <name>', 'the server to talk to; may be left out when `/mcp` has one')
+  .option('--key-file <file>', 'file with the API key of the client (also MCP_GUARD_KEY, the key itself)')
+  .action((options: { server?: string; keyFile?: string }) =>
+    exitsWith(
+      import('./cli/serve.ts').then(({ serve }) =>
+        serve(io, globals(), { server: options.server, keyFile: options.keyFile, key: keyFromEnv || undefined }),
+      ),
     ),
   );
 

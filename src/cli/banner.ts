@@ -71,13 +71,18 @@ function workersText(workers: number): string {
   return workers === 0 ? 'none, one process' : String(workers);
 }
 
-/** What an operator sees once everything listens. Holds no secret. Ports are the bound ones. */
-export function bannerLines(snapshot: ConfigSnapshot, port: number, adminPort: number): readonly string[] {
+/** What an operator sees once everything listens. Holds no secret. Ports are the bound ones, `adminPort` 0 for none; `where` clients are heard. */
+export function bannerLines(
+  snapshot: ConfigSnapshot,
+  port: number,
+  adminPort: number,
+  where: string = `${listenUrl(snapshot, port)}/mcp`,
+): readonly string[] {
   const { server } = snapshot;
   return [
     `mcp-guard ${VERSION} (${snapshot.source})`,
-    `  listen     ${listenUrl(snapshot, port)}/mcp`,
-    ...adminLine(snapshot, adminPort),
+    `  listen     ${where}`,
+    ...(adminPort === 0 ? [] : adminLine(snapshot, adminPort)),
     `  auth       ${authText(snapshot)}`,
     ...upstreamLines(snapshot.upstreams),
     `  limits     ${limitsText(snapshot)}`,

@@ -28,6 +28,8 @@ export function buildServer(section: Section, baseDir: string): ServerSettings {
     maxJsonDepth: section.number('max_json_depth'),
     maxJsonKeys: section.number('max_json_keys'),
     isAcceptStrict: section.flag('strict_accept'),
+    isWebSocketEnabled: section.section('websocket').flag('enabled'),
+    isSseEnabled: section.section('sse').flag('enabled'),
     chunkedBodies: section.choice('chunked_bodies', ['close', 'refuse']),
     admin: buildAdmin(section.section('admin')),
   };

@@ -30,6 +30,14 @@ const TLS: GroupField = group('HTTPS. Implies `engine = "node"`. Both paths are 
   min_version: choice(['TLSv1.2', 'TLSv1.3'], 'TLSv1.2', 'Oldest protocol version accepted.'),
 });
 
+const WEBSOCKET: GroupField = group('WebSocket for clients: `GET /ws`, or `/ws/<server>`, with subprotocol `mcp`.', {
+  enabled: flag(false, 'Whether it is served.'),
+});
+
+const SSE: GroupField = group('HTTP+SSE of revision 2024-11-05 for clients: `GET /sse`, or `/sse/<server>`, and `POST /messages`.', {
+  enabled: flag(false, 'Whether it is served.'),
+});
+
 const ADMIN: GroupField = group(
   'A listener of its own for metrics, routes and the other admin endpoints. Without it they are on the main one and need an admin.',
   {
@@ -105,6 +113,8 @@ export const SERVER: GroupField = group('How clients reach the gateway.', {
   max_json_depth: integer(4, 512, 64, 'Deepest nesting of a request body.', { hardened: 32 }),
   max_json_keys: integer(16, 1_000_000, 10_000, 'Most object keys in a request body.', { hardened: 1000 }),
   strict_accept: flag(false, 'Whether `Accept` must name both `application/json` and `text/event-stream`, as MCP demands.', true),
+  websocket: WEBSOCKET,
+  sse: SSE,
   advertise_address: later(text(null, 'How other hosts reach this one for relayed sessions, as `host:port`.', { check: checkHostPattern })),
   peer_secret: later(secret('Shared by all hosts that relay sessions to each other.')),
   admin: ADMIN,

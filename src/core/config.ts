@@ -53,6 +53,10 @@ export interface ServerSettings {
   readonly maxJsonDepth: number;
   readonly maxJsonKeys: number;
   readonly isAcceptStrict: boolean;
+  /** `GET /ws`. */
+  readonly isWebSocketEnabled: boolean;
+  /** `GET /sse` and `POST /messages`. */
+  readonly isSseEnabled: boolean;
   /** `close`: a chunked body is accepted and its connection closed; `refuse`: 411. */
   readonly chunkedBodies: 'close' | 'refuse';
   readonly admin: AdminSettings;

@@ -42,6 +42,9 @@ export const DRAINING: Refusal = refusal('DRAINING', 503, 'draining', 'Shutting 
 export const NOT_READY: Refusal = refusal('NOT_READY', 503, 'not_ready', 'Not ready');
 export const OVERLOADED: Refusal = refusal('OVERLOADED', 503, 'overloaded', 'Too many requests in progress');
 
+export const BAD_UPGRADE: Refusal = refusal('BAD_UPGRADE', 400, 'bad_upgrade', 'Malformed WebSocket handshake');
+export const UPGRADE_REQUIRED: Refusal = refusal('UPGRADE_REQUIRED', 426, 'upgrade_required', 'WebSocket required');
+
 // Who
 export const AUTH_MISSING: Refusal = refusal('AUTH_MISSING', 401, 'missing_credential', 'Authentication required');
 export const AUTH_MALFORMED: Refusal = refusal('AUTH_MALFORMED', 401, 'malformed_credential', 'Authentication required');

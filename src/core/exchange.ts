@@ -1,4 +1,5 @@
 import type { RequestHead } from './head.ts';
+import type { SocketOpener } from './message-socket.ts';
 import type { Refusal } from './refusal.ts';
 
 /** Flat list of names and values: `['content-type', 'application/json', …]`. Names lower case, values without CR, LF or NUL. */
@@ -39,6 +40,11 @@ export interface Exchange {
   end(): void;
   /** Drops the connection without an answer. */
   destroy(): void;
+  /**
+   * Only where a WebSocket of subprotocol `mcp` was asked for and may be: answers with one. `open` is never called when the peer
+   * leaves first; then `onGone` is.
+   */
+  readonly upgrade?: (open: SocketOpener) => void;
 }
 
 /** What a listener serves. Neither method throws; each ends in exactly one `send`, `open … end` or `destroy`. */

@@ -1,3 +1,4 @@
+import type { PostAnswer, RelayedPost } from './post-relay.ts';
 import type { ConfigSnapshot } from './config.ts';
 import type { LimitsView } from './fleet.ts';
 import type { BucketView } from './limit.ts';
@@ -79,6 +80,10 @@ export type ToWorker =
   /** Answer to `ask_limits`: the budgets of all workers. */
   | { readonly type: 'limits_all'; readonly ticket: number; readonly limits: LimitsView }
   | { readonly type: 'places'; readonly message: PlaceToWorker }
+  /** A POST for a stream of this worker that `worker` took. */
+  | { readonly type: 'post'; readonly worker: number; readonly ticket: number; readonly post: RelayedPost }
+  /** Answer to the own `post`; null: the worker is gone. */
+  | { readonly type: 'post_answer'; readonly ticket: number; readonly answer: PostAnswer | null }
   | { readonly type: 'drain'; readonly delayMs: number; readonly timeoutMs: number };
 
 /** Worker → primary. */
@@ -96,6 +101,10 @@ export type ToPrimary =
   | { readonly type: 'ask_limits'; readonly ticket: number }
   | { readonly type: 'limits'; readonly ticket: number; readonly limits: WorkerLimits }
   | { readonly type: 'places'; readonly message: PlaceToPrimary }
+  /** A POST for a stream of `worker`. */
+  | { readonly type: 'post'; readonly worker: number; readonly ticket: number; readonly post: RelayedPost }
+  /** Answer to the `post` that `worker` took. */
+  | { readonly type: 'post_answer'; readonly worker: number; readonly ticket: number; readonly answer: PostAnswer }
   | { readonly type: 'drained' };
 
 const TO_WORKER: ReadonlySet<string> = new Set([
@@ -108,6 +117,8 @@ const TO_WORKER: ReadonlySet<string> = new Set([
   'collect_limits',
   'limits_all',
   'places',
+  'post',
+  'post_answer',
   'drain',
 ]);
 const TO_PRIMARY: ReadonlySet<string> = new Set([
@@ -123,6 +134,8 @@ const TO_PRIMARY: ReadonlySet<string> = new Set([
   'ask_limits',
   'limits',
   'places',
+  'post',
+  'post_answer',
   'drained',
 ]);
 

@@ -3,8 +3,9 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import { Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock, Timer } from '../core/clock.ts';
-import { BAD_FRAMING, HEAD_TOO_LARGE, METHOD_NOT_ALLOWED, REQUEST_TIMEOUT, UNKNOWN_METHOD } from '../core/errors.ts';
+import { BAD_FRAMING, HEAD_TOO_LARGE, INTERNAL, METHOD_NOT_ALLOWED, REQUEST_TIMEOUT, UNKNOWN_METHOD } from '../core/errors.ts';
 import type { Application, Listener } from '../core/exchange.ts';
+import { isSocketPath } from '../core/message-socket.ts';
 import type { Refusal } from '../core/refusal.ts';
 import { createAddressCount, type AddressCount } from './address-count.ts';
 import { MINIMAL_HEADERS, minimalBody } from './answer-head.ts';
@@ -14,12 +15,15 @@ import { createHeadGuard, type HeadGuard, type Verdict } from './head-guard.ts';
 import type { ListenerHooks } from './hooks.ts';
 import { LoopQueue } from './loop-queue.ts';
 import { type NodeContext, NodeExchange } from './node-exchange.ts';
+import { NodeSockets, NodeUpgrade } from './node-upgrade.ts';
 import { RawExchange } from './raw-exchange.ts';
 import type { ListenerSettings } from './settings.ts';
+import { WebSocketAsk } from './websocket-ask.ts';
 
 const HEAD_TIMEOUT_MS = 12_000;
 const CHECK_EVERY_MS = 1000;
 const PARSER_HEAD_BYTES = 16 * 1024;
+const KEY_CHARS = 24;
 
 /**
  * Starts the `node:http` engine, `node:https` when the settings have TLS; rejects when the certificate is unusable or
@@ -57,6 +61,8 @@ class NodeServer implements Listener, NodeContext {
   /** The latest request of each connection. */
   readonly #current: WeakMap<Duplex, NodeExchange> = new WeakMap();
   readonly #certificateWatch: Timer | null = null;
+  /** Null where no WebSocket is served. */
+  readonly #sockets: NodeSockets | null;
 
   constructor(settings: ListenerSettings, application: Application, clock: Clock, hooks: ListenerHooks, guard: HeadGuard) {
     this.settings = settings;
@@ -65,6 +71,7 @@ class NodeServer implements Listener, NodeContext {
     this.#hooks = hooks;
     this.#guard = guard;
     this.#addresses = createAddressCount(settings.maxConnectionsPerIp, createAddressSet(settings.trustedProxies));
+    this.#sockets = settings.isWebSocketEnabled ? new NodeSockets(this) : null;
     this.#server = createServer(settings);
     this.#certificateWatch = this.#watchCertificate();
     this.#attach();
@@ -89,11 +96,13 @@ class NodeServer implements Listener, NodeContext {
     this.isStopping = true;
     // Not the HTTP server's own `close`, which cuts idle connections off while a request may be on its way.
     NetServer.prototype.close.call(this.#server);
+    this.#sockets?.leave();
   }
 
   close(): void {
     this.isStopping = true;
     this.#certificateWatch?.cancel();
+    this.#sockets?.close();
     this.#server.close();
     this.#server.closeAllConnections();
   }
@@ -109,6 +118,7 @@ class NodeServer implements Listener, NodeContext {
     server.on('request', (req, res) => this.#requested(req, res, false));
     server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => this.#requested(req, res, true));
     server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => this.#requested(req, res, false));
+    server.on('upgrade', (req: IncomingMessage, socket: Duplex, first: Buffer) => this.#upgradeRequested(req, socket, first));
     server.on('connect', (req: IncomingMessage, socket: Duplex) => this.#tunnelRequested(req, socket));
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => this.#clientFailed(error, socket));
   }
@@ -154,6 +164,28 @@ class NodeServer implements Listener, NodeContext {
     const lines = req.rawHeaders;
     for (let i = 0; i + 1 < lines.length; i += 2) this.#guard.add((lines[i] ?? '').toLowerCase(), lines[i + 1] ?? '');
     return this.#guard.finish(peerAddress(req.socket), this.settings.tls !== null);
+  }
+
+  /** Only what `isSocketAsked` let through. */
+  #upgradeRequested(req: IncomingMessage, socket: Duplex, first: Buffer): void {
+    const sockets = this.#sockets;
+    if (sockets === null || this.#current.get(socket)?.isPending === true) {
+      socket.destroy();
+      return;
+    }
+    const ask = new WebSocketAsk();
+    const lines = req.rawHeaders;
+    for (let i = 0; i + 1 < lines.length; i += 2) ask.add((lines[i] ?? '').toLowerCase(), lines[i + 1] ?? '');
+    const verdict = this.#judge(req);
+    const refusal = verdict.refusal ?? ask.check();
+    const exchange = new NodeUpgrade(this, socket, verdict.head, (opener) => sockets.accept(req, socket, first, opener));
+    if (refusal !== null) return this.#refuseRaw(exchange, refusal);
+    try {
+      this.#application.handle(exchange);
+    } catch (error) {
+      this.failed(error);
+      exchange.send(INTERNAL.status, MINIMAL_HEADERS, minimalBody(INTERNAL));
+    }
   }
 
   #tunnelRequested(req: IncomingMessage, socket: Duplex): void {
@@ -211,7 +243,9 @@ class NodeServer implements Listener, NodeContext {
 }
 
 function createServer(settings: ListenerSettings): Server | HttpsServer {
-  const options: ServerOptions = {
+  const options: ServerOptions & { shouldUpgradeCallback: (req: IncomingMessage) => boolean } = {
+    // Elsewhere the header `Upgrade` means nothing, as RFC 9110 section 7.8 permits.
+    shouldUpgradeCallback: (req) => settings.isWebSocketEnabled && isSocketAsked(req),
     insecureHTTPParser: false,
     requireHostHeader: false,
     maxHeaderSize: PARSER_HEAD_BYTES,
@@ -223,6 +257,11 @@ function createServer(settings: ListenerSettings): Server | HttpsServer {
   };
   if (settings.tls === null) return createHttpServer(options);
   return createHttpsServer({ ...options, ...readCertificate(settings.tls), handshakeTimeout: HEAD_TIMEOUT_MS });
+}
+
+/** A GET with a key, as µWS sees it; the rest is checked later. */
+function isSocketAsked({ method, url = '', headers }: IncomingMessage): boolean {
+  return method === 'GET' && isSocketPath(url.split('?')[0] ?? '') && headers['sec-websocket-key']?.length === KEY_CHARS;
 }
 
 function refusalOf(error: NodeJS.ErrnoException): Refusal {

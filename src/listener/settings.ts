@@ -21,6 +21,8 @@ export interface ListenerSettings {
   readonly allowedOrigins: readonly string[];
   readonly areLoopbackOriginsAllowed: boolean;
   readonly chunkedBodies: 'close' | 'refuse';
+  /** `GET /ws` may become a WebSocket. */
+  readonly isWebSocketEnabled: boolean;
   readonly trustedProxies: readonly string[];
   /** Kept connections of the `node` engine; µWS closes at 10–12 s whatever is said. */
   readonly idleTimeoutMs: number;
@@ -72,6 +74,7 @@ export function listenerSettings(server: ServerSettings, entrance: 'main' | 'adm
     maxHeaderLines: isHardened ? 64 : 98,
     ...hostRules(server, address.host),
     chunkedBodies: server.chunkedBodies,
+    isWebSocketEnabled: server.isWebSocketEnabled && entrance === 'main',
     trustedProxies: server.trustedProxies,
     idleTimeoutMs: server.idleTimeoutMs,
     maxConnections: server.maxConnections,

@@ -1,7 +1,9 @@
 import { createServer } from 'node:net';
-import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket } from 'uWebSockets.js';
+import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket, us_socket_context_t } from 'uWebSockets.js';
 import type { Clock } from '../core/clock.ts';
 import type { Application, Listener } from '../core/exchange.ts';
+import { SOCKET_PATH } from '../core/message-socket.ts';
+import type { Refusal } from '../core/refusal.ts';
 import { createAddressCount } from './address-count.ts';
 import { createAddressSet, formatAddress } from './client-address.ts';
 import { createHeadGuard, type HeadGuard, type Verdict } from './head-guard.ts';
@@ -12,6 +14,9 @@ import type { ListenerSettings } from './settings.ts';
 import { UwsConnection } from './uws-connection.ts';
 import type { UwsContext } from './uws-context.ts';
 import { UwsExchange } from './uws-exchange.ts';
+import { UwsSockets } from './uws-sockets.ts';
+import { UwsUpgrade } from './uws-upgrade.ts';
+import { WebSocketAsk } from './websocket-ask.ts';
 
 const EXCLUSIVE_PORT = 1;
 const SHARED_PORT = 0;
@@ -54,6 +59,8 @@ class UwsServer implements Listener, UwsContext {
   readonly #hooks: ListenerHooks;
   readonly #guard: HeadGuard;
   readonly #app: TemplatedApp;
+  /** Null where no WebSocket is served. */
+  readonly #sockets: UwsSockets | null;
   #socket: us_listen_socket | null = null;
   #isClosed = false;
   /** Handed from the first route to the second within one call of the router. */
@@ -76,6 +83,7 @@ class UwsServer implements Listener, UwsContext {
     this.#hooks = hooks;
     this.#guard = guard;
     this.#app = library.App();
+    this.#sockets = settings.isWebSocketEnabled ? new UwsSockets(this, () => this.#closed()) : null;
     this.#app.filter((res, change) => this.guarded(() => this.#counted(res, change)));
     this.#route();
   }
@@ -85,6 +93,10 @@ class UwsServer implements Listener, UwsContext {
     const first = (res: HttpResponse, req: HttpRequest): void => this.#entered(res, () => this.#first(res, req));
     this.#app.post('/*', first).get('/*', first).del('/*', first).options('/*', first).head('/*', first);
     this.#app.any('/*', (res, req) => this.#entered(res, () => this.#second(res, req)));
+    if (this.#sockets === null) return;
+    const upgrade = (res: HttpResponse, req: HttpRequest, socketContext: us_socket_context_t): void =>
+      this.#entered(res, () => this.#asked(res, req, socketContext));
+    for (const path of [SOCKET_PATH, `${SOCKET_PATH}/*`]) this.#app.ws(path, this.#sockets.behavior(upgrade));
   }
 
   /** False when the address cannot be bound, for whatever reason: µWS does not say. */
@@ -109,12 +121,14 @@ class UwsServer implements Listener, UwsContext {
     this.isStopping = true;
     if (this.#socket !== null) this.#library.us_listen_socket_close(this.#socket);
     this.#socket = null;
+    this.#sockets?.leave();
   }
 
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.stopAccepting();
+    this.#sockets?.close();
     this.#app.close();
   }
 
@@ -131,16 +145,20 @@ class UwsServer implements Listener, UwsContext {
   }
 
   #counted(res: HttpResponse, change: number): void {
+    if (change < 0) return this.#closed();
     this.connections += change;
-    if (change < 0) {
-      this.closedSockets += 1;
-    } else if (this.connections > this.settings.maxConnections) {
+    if (this.connections > this.settings.maxConnections) {
       res.close();
     } else if (this.addresses.isOn) {
       const address = peerAddress(res);
       if (this.addresses.take(address)) res.onAborted(() => this.addresses.give(address));
       else res.close();
     }
+  }
+
+  #closed(): void {
+    this.connections -= 1;
+    this.closedSockets += 1;
   }
 
   /** A throw that leaves a route would end the process; without an answer or an abort handler µWS would too. */
@@ -169,13 +187,24 @@ class UwsServer implements Listener, UwsContext {
     else this.#accept(res, yielded.raw, yielded.verdict);
   }
 
-  #judge(res: HttpResponse, req: HttpRequest): Verdict {
+  #judge(res: HttpResponse, req: HttpRequest, ask: WebSocketAsk | null = null): Verdict {
     const guard = this.#guard;
     // Undefined without a `?`, whatever the type declarations say.
     const query = req.getQuery() as string | undefined;
     guard.begin(req.getCaseSensitiveMethod(), req.getUrl(), query ?? '', '1.1');
     req.forEach(this.#addHeader);
+    if (ask !== null) req.forEach((name, value) => ask.add(name, value));
     return guard.finish(peerAddress(res), false);
+  }
+
+  /** A GET that µWS takes for a request for a WebSocket, because it has a key. */
+  #asked(res: HttpResponse, req: HttpRequest, socketContext: us_socket_context_t): void {
+    const ask = new WebSocketAsk();
+    const verdict = this.#judge(res, req, ask);
+    const exchange = new UwsUpgrade(this, res, verdict.head, ask.key, socketContext);
+    res.onAborted(() => exchange.peerGone());
+    this.#serve(exchange, verdict.refusal ?? ask.check());
+    exchange.leaveHandler();
   }
 
   #accept(res: HttpResponse, raw: HttpResponse | null, verdict: Verdict): void {
@@ -184,9 +213,13 @@ class UwsServer implements Listener, UwsContext {
     const exchange = new UwsExchange(this, res, connection, isPeerClosing ? { ...verdict, keepsConnection: false } : verdict);
     res.onAborted(() => exchange.peerGone());
     if (verdict.head.bodyBytes !== 0) res.onData((chunk, isLast) => exchange.feed(chunk, isLast));
+    this.#serve(exchange, verdict.refusal);
+  }
+
+  #serve(exchange: UwsExchange | UwsUpgrade, refusal: Refusal | null): void {
     try {
-      if (verdict.refusal === null) this.#application.handle(exchange);
-      else this.#application.refuse(exchange, verdict.refusal);
+      if (refusal === null) this.#application.handle(exchange);
+      else this.#application.refuse(exchange, refusal);
     } catch (error) {
       this.failed(error);
       exchange.fail();

@@ -5,7 +5,8 @@ import { buildAuthenticator, buildAuthSurface } from '../auth/build.ts';
 import type { Clock } from '../core/clock.ts';
 import type { ConfigSnapshot } from '../core/config.ts';
 import type { Events } from '../core/events.ts';
-import type { Application, Listener } from '../core/exchange.ts';
+import type { Listener } from '../core/exchange.ts';
+import type { PostRelay } from '../core/post-relay.ts';
 import type { Fleet } from '../core/fleet.ts';
 import type { MetricsDump, ServerStderr, UpstreamStatus, WorkerLimits } from '../core/messages.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
@@ -26,10 +27,15 @@ import { compileSelection } from '../policy/selection.ts';
 import { compileToolIndex } from '../policy/tool-index.ts';
 import { commandExists } from '../upstream/command.ts';
 import { buildRegistry, type Registry } from '../upstream/registry.ts';
-import { createApplication } from './application.ts';
+import { LineFramer, toLine } from '../upstream/stdio-framing.ts';
+import { createApplication, type Served } from './application.ts';
 import { ChargeBook } from './charges.ts';
 import { SessionBook } from './session-book.ts';
 import type { Load, Parts, PathSettings } from './parts.ts';
+import { StreamBook } from './stream-book.ts';
+import { type StdioClient, StdioFront } from './stdio-front.ts';
+
+export type { StdioClient };
 
 /** What a gateway needs from the process it runs in. */
 export interface GatewayDeps {
@@ -51,6 +57,8 @@ export interface GatewayDeps {
   readonly sinceDeathMs: number | null;
   /** Where places for requests in progress are leased from; null: this is the only event loop. */
   readonly placePort: PlacePort | null;
+  /** The way of POSTs to streams of other workers; null: there are none. */
+  readonly postRelay: PostRelay | null;
   /** The state of an upstream changed. */
   onUpstreamChange(): void;
 }
@@ -67,9 +75,11 @@ export function startFault(config: ConfigSnapshot, baseEnv: GatewayDeps['baseEnv
 
 /** One worker's rooms, composed. */
 export interface Gateway {
-  readonly application: Application;
+  readonly application: Served;
   readonly load: Load;
   readonly events: Events;
+  /** The gateway stops accepting: standing streams end as soon as nothing of theirs is in progress. */
+  leaveStreams(): void;
   /** Frees idle budgets; about once a second. */
   sweep(): void;
   /** Budgets of this worker, most refused first, and how many there are. */
@@ -140,6 +150,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     routes: registry.router,
     virtuals: config.virtuals,
     sessions: new SessionBook(deps.sealKeys, clock),
+    legacyStreams: new StreamBook(deps.worker),
     fleet: deps.fleet,
     outcome: { isAllowed: false, decidedBy: 'principal', limit: -1, remaining: 0, resetSecs: 0, retryAfterSecs: 0, mode: 'remote' },
     load,
@@ -153,9 +164,10 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
   metrics.sources.requestsInFlight = () => load.active;
   metrics.sources.streams = () => load.streams;
   return {
-    application: createApplication(parts),
+    application: createApplication(parts, deps.postRelay),
     load,
     events,
+    leaveStreams: () => parts.legacyStreams.leave(),
     sweep: () => limiter.sweep(clock.nowMs()),
     limits: (max) => ({ buckets: limiter.view(clock.nowMs(), max), size: limiter.size }),
     closeLimits: () => limiter.close(),
@@ -220,6 +232,24 @@ export async function startListeners(
   }
 }
 
+/** Begins to serve the client at the other end of standard input and output. */
+export function startStdioFront(config: ConfigSnapshot, client: StdioClient, gateway: Gateway, clock: Clock): Listener {
+  const { maxRequestBytes, jsonLimits } = pathSettings(config);
+  const isNamed = config.upstreams.some(({ name }) => name === client.server);
+  const isReached = (): boolean =>
+    gateway.statuses().every(({ server, state }) => state !== 'starting' || (isNamed && server !== client.server));
+  const framing = { framer: (max: number, onLine: (line: Buffer) => void) => new LineFramer(max, onLine), toLine };
+  return new StdioFront({
+    client,
+    application: gateway.application,
+    framing,
+    clock,
+    maxMessageBytes: maxRequestBytes,
+    jsonLimits,
+    isReached,
+  });
+}
+
 /** Largest string in a client's message; a body is no larger than its limit anyway. */
 const MAX_STRING_BYTES = 1_048_576;
 const MAX_STRING_BYTES_HARDENED = 262_144;
@@ -232,6 +262,8 @@ function pathSettings(config: ConfigSnapshot): PathSettings {
     jsonLimits: { maxDepth: server.maxJsonDepth, maxKeys: server.maxJsonKeys, maxStringBytes },
     isAcceptStrict: server.isAcceptStrict,
     isDeniedCounted: config.rateLimit.isDeniedCounted,
+    isWebSocketEnabled: server.isWebSocketEnabled,
+    isSseEnabled: server.isSseEnabled,
     cors: server.cors,
     hasAdminListener: server.admin.listen !== null,
     isAdminListenerGuarded: server.admin.tokenHashes.length > 0,

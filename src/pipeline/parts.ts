@@ -8,6 +8,7 @@ import type { RouteTable } from '../core/upstream.ts';
 import type { JsonLimits } from '../mcp/parse.ts';
 import type { ChargeBook } from './charges.ts';
 import type { SessionBook } from './session-book.ts';
+import type { StreamBook } from './stream-book.ts';
 
 /** What the request path needs of the configuration, worked out once. */
 export interface PathSettings {
@@ -15,6 +16,8 @@ export interface PathSettings {
   readonly jsonLimits: JsonLimits;
   readonly isAcceptStrict: boolean;
   readonly isDeniedCounted: boolean;
+  readonly isWebSocketEnabled: boolean;
+  readonly isSseEnabled: boolean;
   readonly cors: CorsSettings;
   /** A separate admin listener exists: then the main one does not serve admin endpoints. */
   readonly hasAdminListener: boolean;
@@ -36,6 +39,8 @@ export interface Parts {
   /** For `/routes`. */
   readonly virtuals: readonly VirtualSettings[];
   readonly sessions: SessionBook;
+  /** Standing streams of revision 2024-11-05. */
+  readonly legacyStreams: StreamBook;
   readonly fleet: Fleet;
   /** Reused for every take: the request path is synchronous there. */
   readonly outcome: LimitOutcome;
@@ -47,7 +52,7 @@ export interface Parts {
 export interface Load {
   /** Requests between arrival and settle. */
   active: number;
-  /** Answers among them that are event streams. */
+  /** Answers that are event streams, and WebSockets. */
   streams: number;
   /** Not ready any more: the gateway drains. Requests are still served. */
   isDraining: boolean;

@@ -1,46 +1,22 @@
 import type { Fleet, LimitsView } from '../core/fleet.ts';
 import type { ServerStderr, ToPrimary, UpstreamStatus } from '../core/messages.ts';
+import { Asks } from './asks.ts';
 
-/** How long a question waits for the primary. */
-const ASK_TIMEOUT_MS = 3000;
-/** Questions of one kind waiting at a time; more are not asked. */
-const MAX_ASKS = 64;
+/** Of the questions of one kind. */
+const LIMITS = { timeoutMs: 3000, max: 64 };
 
 /** Where questions to the primary go. */
 export interface Outbox {
   send(message: ToPrimary): void;
 }
 
-/** Questions to the primary that wait for their answers. */
-class Asks<Answer> {
-  readonly #waiting = new Map<number, (answer: Answer | null) => void>();
-  #ticket = 0;
-
-  ask(send: (ticket: number) => void, receive: (answer: Answer | null) => void): void {
-    if (this.#waiting.size >= MAX_ASKS) return receive(null);
-    const ticket = ++this.#ticket;
-    const timer = setTimeout(() => this.answer(ticket, null), ASK_TIMEOUT_MS);
-    this.#waiting.set(ticket, (answer) => {
-      clearTimeout(timer);
-      receive(answer);
-    });
-    send(ticket);
-  }
-
-  answer(ticket: number, answer: Answer | null): void {
-    const receive = this.#waiting.get(ticket);
-    this.#waiting.delete(ticket);
-    receive?.(answer);
-  }
-}
-
 /** A worker's view of the whole gateway, fed by messages of the primary. */
 export class FleetView implements Fleet {
   reason = 'starting';
   upstreams: readonly UpstreamStatus[] = [];
-  readonly #metrics = new Asks<string>();
-  readonly #stderr = new Asks<readonly ServerStderr[]>();
-  readonly #limits = new Asks<LimitsView>();
+  readonly #metrics = new Asks<string>(LIMITS);
+  readonly #stderr = new Asks<readonly ServerStderr[]>(LIMITS);
+  readonly #limits = new Asks<LimitsView>(LIMITS);
   readonly #link: Outbox;
 
   constructor(link: Outbox) {

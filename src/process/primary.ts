@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { ConfigSnapshot } from '../core/config.ts';
 import { systemClock } from '../core/clock.ts';
 import type { MetricsDump, ServerStderr, ToPrimary, WorkerLimits } from '../core/messages.ts';
+import type { RelayedPost } from '../core/post-relay.ts';
 import { asPlaceToPrimary } from '../core/place-messages.ts';
 import { buildPlaceHost, type PlaceHost } from '../limit/build-places.ts';
 import { Collector } from './collector.ts';
@@ -13,6 +14,7 @@ import { StartError } from './ports.ts';
 import type { PrimaryServices } from './services.ts';
 import { mergeStderr } from './stderr-tails.ts';
 import { Supervisor } from './supervisor.ts';
+import type { Listen } from './worker.ts';
 
 /** How long the workers may take until all listen. */
 const START_TIMEOUT_MS = 30_000;
@@ -51,17 +53,21 @@ export class Primary {
   #hasStarted = false;
   #drained: (() => void) | null = null;
 
-  constructor(config: ConfigSnapshot, addresses: Addresses, services: PrimaryServices, verbosity: number) {
+  /** `listen`: how a worker inside this process hears of its clients; default by the configured listeners. */
+  constructor(config: ConfigSnapshot, addresses: Addresses, services: PrimaryServices, verbosity: number, listen?: Listen) {
     this.#config = config;
     this.#addresses = addresses;
     this.#services = services;
     this.#verbosity = verbosity;
     this.#sealKeys = config.session.sealKeys?.map((key) => Buffer.from(key)) ?? [randomBytes(SEAL_KEY_BYTES)];
     this.#fleet = new FleetState(Math.max(config.server.workers, 1));
-    this.#supervisor = new Supervisor({
-      message: (slot, message) => this.#receive(slot, message),
-      lost: (slot, isExpected, how) => this.#lost(slot, isExpected, how),
-    });
+    this.#supervisor = new Supervisor(
+      {
+        message: (slot, message) => this.#receive(slot, message),
+        lost: (slot, isExpected, how) => this.#lost(slot, isExpected, how),
+      },
+      listen,
+    );
     this.#metrics = new Collector(this.#supervisor, (ticket) => ({ type: 'collect', ticket }));
     this.#stderr = new Collector(this.#supervisor, (ticket) => ({ type: 'collect_stderr', ticket }));
     this.#limits = new Collector(this.#supervisor, (ticket) => ({ type: 'collect_limits', ticket }));
@@ -164,9 +170,19 @@ export class Primary {
         const place = asPlaceToPrimary(message.message);
         return place === null ? undefined : this.#places.receive(slot, place);
       }
+      case 'post':
+        return this.#passPost(slot, message.worker, message.ticket, message.post);
+      case 'post_answer':
+        return this.#supervisor.send(message.worker, { type: 'post_answer', ticket: message.ticket, answer: message.answer });
       case 'drained':
         return;
     }
+  }
+
+  /** Between two workers; one that is not there is answered for. */
+  #passPost(from: number, worker: number, ticket: number, post: RelayedPost): void {
+    if (this.#supervisor.living().includes(worker)) this.#supervisor.send(worker, { type: 'post', worker: from, ticket, post });
+    else this.#supervisor.send(from, { type: 'post_answer', ticket, answer: null });
   }
 
   #sendStart(slot: number): void {

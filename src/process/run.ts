@@ -3,6 +3,7 @@ import { startFault } from '../pipeline/build.ts';
 import { lockAddress, probePort, StartError } from './ports.ts';
 import { type Addresses, Primary } from './primary.ts';
 import { buildServices } from './services.ts';
+import { listenForSignals } from './signals.ts';
 
 /** What the command line hands over. */
 export interface RunOptions {
@@ -62,37 +63,4 @@ async function chooseAddresses(snapshot: ConfigSnapshot): Promise<Addresses> {
 function adminLock(snapshot: ConfigSnapshot, addresses: Addresses): ReturnType<typeof lockAddress> | null {
   const { listen } = snapshot.server.admin;
   return listen === null ? null : lockAddress(listen.host, addresses.adminPort);
-}
-
-interface Stop {
-  readonly first: Promise<void>;
-  readonly second: Promise<void>;
-  release(): void;
-}
-
-/** A terminal and `npm run` deliver the same Ctrl-C twice; only a later signal is a second one. */
-const SAME_SIGNAL_MS = 300;
-
-/** The first SIGTERM or SIGINT drains, the second forces. */
-function listenForSignals(): Stop {
-  const { promise: first, resolve: onFirst } = Promise.withResolvers<void>();
-  const { promise: second, resolve: onSecond } = Promise.withResolvers<void>();
-  let firstMs = 0;
-  const onSignal = (): void => {
-    const nowMs = performance.now();
-    if (firstMs === 0) {
-      firstMs = nowMs;
-      onFirst();
-    } else if (nowMs - firstMs > SAME_SIGNAL_MS) onSecond();
-  };
-  process.on('SIGTERM', onSignal);
-  process.on('SIGINT', onSignal);
-  return {
-    first,
-    second,
-    release: () => {
-      process.off('SIGTERM', onSignal);
-      process.off('SIGINT', onSignal);
-    },
-  };
 }

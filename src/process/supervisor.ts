@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { asToPrimary, type ToPrimary, type ToWorker } from '../core/messages.ts';
 import { channelLink, type Link, memoryLinks } from './link.ts';
 import { tuneOwnProcess, workerEnv, workerFlags } from './worker-runtime.ts';
-import { Worker } from './worker.ts';
+import { type Listen, Worker } from './worker.ts';
 
 /** Wait before a lost worker's successor is started: doubles with each quick death, forgotten after a stable minute. */
 const FIRST_BACKOFF_MS = 50;
@@ -32,12 +32,15 @@ interface Slot {
 /** Keeps N workers alive. A slot is a place that a worker fills; its number stays when the worker is replaced. */
 export class Supervisor {
   readonly #events: SupervisorEvents;
+  readonly #listen: Listen | undefined;
   readonly #slots: Slot[] = [];
   #isStopping = false;
   restarts = 0;
 
-  constructor(events: SupervisorEvents) {
+  /** `listen`: of the worker inside this process. */
+  constructor(events: SupervisorEvents, listen?: Listen) {
     this.#events = events;
+    this.#listen = listen;
   }
 
   /** @param count 0 starts one worker inside this process */
@@ -86,10 +89,11 @@ export class Supervisor {
     const [near, far] = memoryLinks<ToWorker, ToPrimary>();
     const slot: Slot = { link: near, process: null, startedMs: performance.now(), quickDeaths: 0, isAlive: true };
     near.receive = (message) => this.#events.message(0, message);
-    new Worker(far, () => {
+    const onDone = (): void => {
       slot.isAlive = false;
       this.#events.lost(0, true, 'closed');
-    });
+    };
+    new Worker(far, onDone, this.#listen);
     return slot;
   }
 

@@ -11,6 +11,7 @@ import { FleetView } from './fleet-view.ts';
 import { LeaseThread } from './lease-thread.ts';
 import { SHOWN_BUCKETS } from './limits-view.ts';
 import type { Link } from './link.ts';
+import { PostDesk } from './post-desk.ts';
 import { killGroup } from './kill-group.ts';
 import { codeOf } from './ports.ts';
 
@@ -20,6 +21,9 @@ const SWEEP_MS = 1000;
 const SETTLE_MS = 500;
 /** How long a worker with a fault may take to hand over its last lines. */
 const CRASH_MS = 1000;
+
+/** Opens what clients come by; all or none. */
+export type Listen = typeof startListeners;
 
 type Start = Extract<ToWorker, { type: 'start' }>;
 
@@ -33,7 +37,9 @@ export class Worker {
   readonly #outlet: AuditOutlet;
   /** Called when everything is closed; a worker process ends then. */
   readonly #onDone: () => void;
+  readonly #listen: Listen;
   readonly #places: PlacePort;
+  readonly #posts: PostDesk;
   #leases: LeaseThread | null = null;
   #slot = 0;
   #socketPath = '';
@@ -41,12 +47,14 @@ export class Worker {
   #listeners: readonly Listener[] = [];
   #isDraining = false;
 
-  constructor(link: Link<ToPrimary, ToWorker>, onDone: () => void) {
+  constructor(link: Link<ToPrimary, ToWorker>, onDone: () => void, listen: Listen = startListeners) {
     this.#link = link;
     this.#fleet = new FleetView(link);
     this.#outlet = new AuditOutlet(link);
     this.#onDone = onDone;
+    this.#listen = listen;
     this.#places = { send: (message) => link.send({ type: 'places', message }), receive: null };
+    this.#posts = new PostDesk((message) => link.send(message));
     link.receive = (message) => this.#receive(message);
     link.send({ type: 'hello' });
   }
@@ -92,6 +100,12 @@ export class Worker {
         const place = asPlaceToWorker(message.message);
         return place === null ? undefined : this.#places.receive?.(place);
       }
+      case 'post':
+        return this.#gateway?.application.handleRelayed(message.post, (answer) =>
+          this.#link.send({ type: 'post_answer', worker: message.worker, ticket: message.ticket, answer }),
+        );
+      case 'post_answer':
+        return this.#posts.answered(message.ticket, message.answer);
       case 'drain':
         return void this.#drain(message.delayMs, message.timeoutMs);
     }
@@ -113,6 +127,7 @@ export class Worker {
         leasePort: this.#leases,
         sinceDeathMs: message.sinceDeathMs,
         placePort: message.config.server.workers > 1 ? this.#places : null,
+        postRelay: message.config.server.workers > 1 ? this.#posts : null,
         onUpstreamChange: () => this.#reportUpstreams(),
       });
       this.#gateway = gateway;
@@ -121,7 +136,7 @@ export class Worker {
       await this.#leases?.ready();
       if (this.#isDraining) return;
       systemClock.every(SWEEP_MS, () => gateway.sweep());
-      this.#listeners = await startListeners(message.config, { main: message.port, admin: message.adminPort }, gateway, systemClock);
+      this.#listeners = await this.#listen(message.config, { main: message.port, admin: message.adminPort }, gateway, systemClock);
       const [main, admin] = this.#listeners;
       this.#link.send({ type: 'listening', port: main?.port ?? 0, adminPort: admin?.port ?? 0 });
     } catch (error) {
@@ -167,6 +182,7 @@ export class Worker {
       gateway.load.isDraining = true;
       await sleep(Math.min(delayMs, timeoutMs));
       for (const listener of this.#listeners) listener.stopAccepting();
+      gateway.leaveStreams();
       await idle(gateway, Math.max(timeoutMs - delayMs, 0));
       gateway.load.isClosing = true;
     }

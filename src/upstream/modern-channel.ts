@@ -152,6 +152,8 @@ export class ModernChannel implements ModernSide {
       this.#connector.connect({
         onOpen: () => this.#discover(),
         onMessage: (bytes) => this.#onMessage(bytes),
+        // What these transports take they deliver, or end.
+        onUndelivered: () => undefined,
         onNoise: (kind) => events.noise(name, kind),
         onStderr: (line) => events.stderrLine(name, line),
         onGone: (reason) => this.#onGone(reason),

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { SseDecoder, type SseEvent } from '../mcp/sse.ts';
-import { reasonOf } from './http-call.ts';
+import { reasonOf } from './wire-text.ts';
 import type { HttpReceiver } from './http-client.ts';
 
 export interface SseStreamListener {

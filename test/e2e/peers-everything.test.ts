@@ -107,6 +107,7 @@ const PLACES: readonly (readonly [string, Sharing, () => Promise<{ direct: Targe
   ],
   [
     'over HTTP+SSE, with two workers',
+    'shared',
     async () => {
       const upstream = { transport: 'sse', url: await everythingOverSse(), allow_private_networks: true };
       return { direct: everythingOverStdio(), via: await gatewayFor(upstream, 2) };

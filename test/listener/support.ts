@@ -25,6 +25,7 @@ export function testSettings(overrides: Partial<ListenerSettings> = {}): Listene
     allowedOrigins: [],
     areLoopbackOriginsAllowed: true,
     chunkedBodies: 'close',
+    isWebSocketEnabled: false,
     trustedProxies: [],
     idleTimeoutMs: 60_000,
     maxConnections: 10_000,

@@ -86,6 +86,7 @@ async function start(engine: string, rateLimit: object = {}): Promise<Running> {
     leasePort: port,
     sinceDeathMs: null,
     placePort: null,
+    postRelay: null,
     onUpstreamChange: () => undefined,
   });
   const listeners: readonly Listener[] = await startListeners(config, { main: 0, admin: 0 }, gateway, systemClock);

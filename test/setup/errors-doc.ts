@@ -27,6 +27,9 @@ export const NOTES: Readonly<Record<string, string>> = {
   DRAINING: 'The gateway is shutting down. Another instance, or the same one after its restart, will serve the request.',
   NOT_READY: '`/ready` says why under `reason`: it starts, it drains, or a required upstream is down.',
   OVERLOADED: 'The gateway cannot take this on now. Try again after `Retry-After`.',
+  BAD_UPGRADE:
+    'A request for a WebSocket that RFC 6455 does not permit: version 13, one key of 16 bytes, and the subprotocol `mcp` have to be offered.',
+  UPGRADE_REQUIRED: 'A GET of `/ws` that asks for no WebSocket.',
   AUTH_MISSING: 'No credential was sent. Credentials in the query string do not count.',
   AUTH_MALFORMED: 'A credential was sent in a form that no configured provider takes.',
   AUTH_INVALID: 'The credential is not known.',

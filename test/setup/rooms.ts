@@ -79,7 +79,7 @@ export const PACKAGE_OWNERS: Readonly<Record<string, readonly string[]>> = {
   jose: ['src/auth/'],
   ioredis: ['src/store/'],
   undici: ['src/upstream/'],
-  ws: ['src/upstream/'],
+  ws: ['src/upstream/', 'src/listener/'],
   commander: ['src/cli/', 'src/main.ts'],
   'node:cluster': ['src/process/'],
   'node:worker_threads': ['src/process/', 'workers/'],

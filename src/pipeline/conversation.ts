@@ -1,0 +1,141 @@
+import type { Exchange } from '../core/exchange.ts';
+import type { RequestHead } from '../core/head.ts';
+import { mayClaimModern, modernHeaders } from '../mcp/modern-head.ts';
+import { isFailure, type JsonLimits, parseMessage } from '../mcp/parse.ts';
+import { MessageExchange, type MessageOutlet } from './message-exchange.ts';
+
+/** Why a conversation is ended by the gateway. */
+export type Ending = 'leaving' | 'unauthorized' | 'lost' | 'overrun' | 'fault';
+
+/** What carries the messages to the client. */
+export interface Wire {
+  /** One JSON-RPC message. False: the client reads slowly, and `Conversation.drained` follows. */
+  deliver(message: string | Uint8Array): boolean;
+  /** Nothing is delivered after it. */
+  end(why: Ending): void;
+}
+
+/** Messages of one client that may be under way at once, whatever its limits are. */
+const MAX_LIVE = 1024;
+
+/**
+ * A client whose messages come over one connection instead of HTTP requests. Each walks the request path on its own, with
+ * the credential that the connection began with: authenticated, limited, decided on and recorded like a POST.
+ */
+export class Conversation implements MessageOutlet {
+  readonly #serve: (exchange: Exchange) => void;
+  /** Of every message; with the session, once there is one. */
+  #head: RequestHead;
+  readonly #limits: JsonLimits;
+  readonly #wire: Wire;
+  readonly #live = new Set<MessageExchange>();
+  readonly #readId = (message: Buffer): string | null | undefined => this.#idOf(message);
+  #isLeaving = false;
+  #isOver = false;
+
+  /** `serve`: the request path. `opening`: of the request that the connection began with; `path`: what it asked for below `/mcp`. */
+  constructor(serve: (exchange: Exchange) => void, opening: RequestHead, path: string, limits: JsonLimits, wire: Wire) {
+    this.#serve = serve;
+    this.#head = messageHead(opening, path);
+    this.#limits = limits;
+    this.#wire = wire;
+  }
+
+  /** A message of the client, owned by the conversation. */
+  receive(message: Buffer): void {
+    if (this.#isOver) return;
+    this.#serve(this.begin(this.#head, message));
+  }
+
+  /** A message under way, whose answer goes to the client. */
+  begin(head: RequestHead, message: Buffer): MessageExchange {
+    const exchange = new MessageExchange(this.#withClaims(head, message), message, this, this.#readId);
+    this.#live.add(exchange);
+    if (this.#isOver || this.#live.size > MAX_LIVE) queueMicrotask(() => (this.#isOver ? exchange.gone() : this.#end('overrun')));
+    return exchange;
+  }
+
+  /** The head of a message that came with a request of its own: its credential, for what this conversation is about. */
+  headOf(request: RequestHead): RequestHead {
+    const { path, sessionId } = this.#head;
+    return { ...messageHead(request, ''), path, sessionId, contentType: request.contentType, requestId: request.requestId };
+  }
+
+  /** The client reads again. */
+  drained(): void {
+    for (const exchange of this.#live) exchange.onDrain?.();
+  }
+
+  /** The gateway stops: ends as soon as nothing is under way. */
+  leave(): void {
+    this.#isLeaving = true;
+    if (this.#live.size === 0) this.#end('leaving');
+  }
+
+  /** The client is gone. */
+  closed(): void {
+    this.#isOver = true;
+    const live = [...this.#live];
+    this.#live.clear();
+    for (const exchange of live) exchange.gone();
+  }
+
+  deliver(message: string | Uint8Array): boolean {
+    return this.#isOver || this.#wire.deliver(message);
+  }
+
+  answered(exchange: MessageExchange, status: number): void {
+    this.#live.delete(exchange);
+    // Its credential is not good any more: no message of this connection will be served.
+    if (status === 401) this.#end('unauthorized');
+    else if (status === 404 && exchange.head.sessionId !== '' && exchange.head.mcpMethod === '') this.#end('lost');
+    else if (this.#isLeaving && this.#live.size === 0) this.#end('leaving');
+  }
+
+  sessionBegan(id: string): void {
+    this.#head = { ...this.#head, sessionId: id };
+  }
+
+  broken(exchange: MessageExchange): void {
+    this.#live.delete(exchange);
+    this.#end('fault');
+  }
+
+  #end(why: Ending): void {
+    if (this.#isOver) return;
+    this.#wire.end(why);
+    this.closed();
+  }
+
+  /** Who claims the revision without handshake sends, over HTTP, headers that repeat the message. */
+  #withClaims(head: RequestHead, message: Buffer): RequestHead {
+    if (!mayClaimModern(message)) return head;
+    const parsed = parseMessage(message, this.#limits);
+    return isFailure(parsed) ? head : { ...head, ...modernHeaders(parsed) };
+  }
+
+  #idOf(message: Buffer): string | null | undefined {
+    const parsed = parseMessage(message, this.#limits);
+    if (isFailure(parsed)) return parsed.idToken === 'null' ? undefined : parsed.idToken;
+    return parsed.kind === 'request' ? parsed.bytes.toString('utf8', parsed.idStart, parsed.idEnd) : null;
+  }
+}
+
+/** Nothing that belongs to one HTTP request is taken over: not its id, its session or its body. */
+function messageHead(opening: RequestHead, path: string): RequestHead {
+  return {
+    ...opening,
+    method: 'POST',
+    path: `/mcp${path}`,
+    query: '',
+    contentType: 'application/json',
+    accept: 'application/json, text/event-stream',
+    sessionId: '',
+    protocolVersion: '',
+    mcpMethod: '',
+    mcpName: '',
+    mcpParams: null,
+    lastEventId: '',
+    requestId: '',
+  };
+}
