@@ -47,9 +47,9 @@ function localPlaces(settings: RateLimitSettings, clock: Clock): WorkerPlaces {
 }
 
 function leasedPlaces(settings: RateLimitSettings, { clock, workers }: PlacesDeps, port: PlacePort): WorkerPlaces {
-  const { maxIdentities: maxKeys } = settings;
+  const { maxIdentities: maxKeys, idleTtlMs: idleMs } = settings;
   const { failMode } = settings.default;
-  const lease = new PlaceLease({ clock, workers, maxKeys, failMode, send: (message) => port.send(message) });
+  const lease = new PlaceLease({ clock, workers, maxKeys, idleMs, failMode, send: (message) => port.send(message) });
   const circuits = new Map<string, SharedCircuit>();
   port.receive = (message) => {
     if (message.type === 'granted' || message.type === 'recall') lease.receive(message);

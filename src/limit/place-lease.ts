@@ -9,8 +9,9 @@ import { HeldPlaces, type Waiter } from './held-places.ts';
  * without the authority exceed the limit: a primary that is busy for a moment is waited for, one that stands still is not.
  */
 const ANSWER_MS = 200;
-/** A place that was free for as long goes back. */
-const IDLE_MS = 1000;
+/** With more keys than this, free places go back after `CROWDED_IDLE_MS`: what is kept for callers who come back is bounded. */
+const CROWDED_KEYS = 20_000;
+const CROWDED_IDLE_MS = 1000;
 const SWEEP_MS = 250;
 /** After a recall, places go back as they become free for so long: another worker waits for them. */
 const RECALL_MS = 100;
@@ -24,6 +25,11 @@ export interface PlaceLeaseOptions {
   readonly maxKeys: number;
   /** Without the authority: the worker's share of the places (`local`), only those it holds (`closed`), all of them (`open`). */
   readonly failMode: FailMode;
+  /**
+   * Places that were free for as long go back. Long, because asking anew costs many times what a request costs: of 10,000 callers
+   * each returns after a second or more.
+   */
+  readonly idleMs: number;
   readonly send: (message: PlaceToPrimary) => void;
 }
 
@@ -243,8 +249,9 @@ export class PlaceLease implements Places {
 
   #sweep(): void {
     const nowMs = this.#options.clock.nowMs();
+    const idleMs = this.#keys.size > CROWDED_KEYS ? CROWDED_IDLE_MS : this.#options.idleMs;
     for (const places of this.#keys.values()) {
-      if (places.free > 0 && nowMs - places.idleSinceMs >= IDLE_MS) this.#giveBack(places, places.free, false);
+      if (places.free > 0 && nowMs - places.idleSinceMs >= idleMs) this.#giveBack(places, places.free, false);
       if (places.isEmpty && nowMs >= places.deniedUntilMs && nowMs >= places.recalledUntilMs) this.#keys.delete(places.key);
     }
     if (this.#keys.size === 0) this.close();

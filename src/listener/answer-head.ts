@@ -31,56 +31,92 @@ const NAME = /^[a-z0-9!#$%&'*+.^_`|~-]+$/;
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const MAX_HEAD_BYTES = 8 * 1024;
 const LINE_SYNTAX_BYTES = 4;
+const POLICY = 'content-security-policy';
+const SECURITY_LINES = linesOf(SECURITY_HEADERS);
+const SECURITY_LINES_BUT_POLICY = linesOf(SECURITY_HEADERS.filter((_part, i) => SECURITY_HEADERS[i - (i % 2)] !== POLICY));
+/** The gateway has a few dozen names; they are looked at once. */
+const MAX_CHECKED_NAMES = 256;
+const checkedNames = new Set<string>();
 
 /** Whether an answer of this status may have a body (RFC 9110 section 6.4.1). */
 export function hasBody(status: number): boolean {
   return status !== 204 && status !== 304 && status >= 200;
 }
 
+const statusLines: (string | undefined)[] = [];
+
 /** `200 OK`. */
 export function statusLine(status: number): string {
-  return `${status} ${STATUS_CODES[status] ?? 'Unknown'}`;
+  return (statusLines[status] ??= `${status} ${STATUS_CODES[status] ?? 'Unknown'}`);
 }
 
 /**
  * The headers of an answer with the security headers every answer carries; a `content-security-policy` of the
- * application replaces the default one. µWS writes header bytes as they are, so this is where a line break, which
- * would split the answer, is found. Throws (a programmer error) on that, on headers that engines own, and on more
- * than 8 KiB, which the write path relies on.
+ * application replaces the default one. Throws (a programmer error) on what is not fit to be written, as `checkAnswer` says.
  */
 export function answerHead(status: number, headers: HeaderList, isSecure: boolean): string[] {
-  if (!Number.isInteger(status) || status < 200 || status > 599) throw new Error(`Not a final HTTP status: ${status}`);
-  const all: string[] = [];
-  let hasPolicy = false;
-  let bytes = 0;
-  for (let i = 0; i + 1 < headers.length; i += 2) {
-    const name = headers[i] ?? '';
-    const value = headers[i + 1] ?? '';
-    if (!NAME.test(name) || !VALUE.test(value)) throw new Error(`Malformed answer header: ${JSON.stringify(name.slice(0, 64))}`);
-    if (OWNED.has(name)) throw new Error(`Answer header owned by the listener: ${name}`);
-    hasPolicy ||= name === 'content-security-policy';
-    bytes += name.length + value.length + LINE_SYNTAX_BYTES;
-    all.push(name, value);
-  }
-  if (bytes > MAX_HEAD_BYTES || headers.length % 2 !== 0) throw new Error(`Answer head of ${bytes} bytes, ${headers.length} parts`);
-  return addSecurity(all, hasPolicy, isSecure);
-}
-
-function addSecurity(all: string[], hasPolicy: boolean, isSecure: boolean): string[] {
+  const hasPolicy = checkAnswer(status, headers);
+  const all = [...headers];
   for (let i = 0; i + 1 < SECURITY_HEADERS.length; i += 2) {
     const name = SECURITY_HEADERS[i] ?? '';
-    if (hasPolicy && name === 'content-security-policy') continue;
-    all.push(name, SECURITY_HEADERS[i + 1] ?? '');
+    if (!(hasPolicy && name === POLICY)) all.push(name, SECURITY_HEADERS[i + 1] ?? '');
   }
   if (isSecure) all.push(...TLS_HEADERS);
   return all;
 }
 
-/** All headers of an answer head but the first, each behind a line break. */
-export function furtherLines(head: readonly string[]): string {
+/**
+ * The same for a server without TLS, as one text: the value of the first header (`firstName`), then each further header behind a line
+ * break. One text, because each string on the way to it is one for the collector (`native-bench/answer-lines.ts`).
+ */
+export function answerLines(status: number, headers: HeaderList): string {
+  const hasPolicy = checkAnswer(status, headers);
+  if (headers.length === 0) return SECURITY_LINES.slice(SECURITY_LINES.indexOf(': ') + 2);
+  let lines = headers[1] ?? '';
+  for (let i = 2; i + 1 < headers.length; i += 2) lines += `\r\n${headers[i]}: ${headers[i + 1]}`;
+  return lines + (hasPolicy ? SECURITY_LINES_BUT_POLICY : SECURITY_LINES);
+}
+
+/** Name of the header whose value `answerLines` begins with. */
+export function firstName(headers: HeaderList): string {
+  return headers[0] ?? SECURITY_HEADERS[0] ?? '';
+}
+
+function linesOf(headers: HeaderList): string {
   let lines = '';
-  for (let i = 2; i + 1 < head.length; i += 2) lines += `\r\n${head[i]}: ${head[i + 1]}`;
+  for (let i = 0; i + 1 < headers.length; i += 2) lines += `\r\n${headers[i]}: ${headers[i + 1]}`;
   return lines;
+}
+
+/**
+ * µWS writes header bytes as they are, so this is where a line break, which would split the answer, is found. Throws on that, on
+ * headers that engines own, and on more than 8 KiB, which the write path relies on.
+ * @returns whether the application has a `content-security-policy` of its own
+ */
+function checkAnswer(status: number, headers: HeaderList): boolean {
+  if (!Number.isInteger(status) || status < 200 || status > 599) throw new Error(`Not a final HTTP status: ${status}`);
+  let hasPolicy = false;
+  let bytes = 0;
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const name = headers[i] ?? '';
+    const value = headers[i + 1] ?? '';
+    if (!checkedNames.has(name)) checkName(name);
+    if (!VALUE.test(value)) throw malformed(name);
+    hasPolicy ||= name === POLICY;
+    bytes += name.length + value.length + LINE_SYNTAX_BYTES;
+  }
+  if (bytes > MAX_HEAD_BYTES || headers.length % 2 !== 0) throw new Error(`Answer head of ${bytes} bytes, ${headers.length} parts`);
+  return hasPolicy;
+}
+
+function checkName(name: string): void {
+  if (!NAME.test(name)) throw malformed(name);
+  if (OWNED.has(name)) throw new Error(`Answer header owned by the listener: ${name}`);
+  if (checkedNames.size < MAX_CHECKED_NAMES) checkedNames.add(name);
+}
+
+function malformed(name: string): Error {
+  return new Error(`Malformed answer header: ${JSON.stringify(name.slice(0, 64))}`);
 }
 
 /** The answer body of last resort, where the application cannot be asked: JSON-RPC without an id, and an error id. */

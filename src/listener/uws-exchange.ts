@@ -1,7 +1,7 @@
 import type { BodyReceiver, Exchange, HeaderList } from '../core/exchange.ts';
 import { INTERNAL } from '../core/errors.ts';
 import type { RequestHead } from '../core/head.ts';
-import { answerHead, furtherLines, hasBody, MINIMAL_HEADERS, minimalBody, statusLine } from './answer-head.ts';
+import { answerLines, firstName, hasBody, MINIMAL_HEADERS, minimalBody, statusLine } from './answer-head.ts';
 import { ChunkQueue, OPENING_BYTES } from './chunk-queue.ts';
 import type { Verdict } from './head-guard.ts';
 import type { Deferred } from './loop-queue.ts';
@@ -35,7 +35,9 @@ export class UwsExchange implements Exchange, BodyHost, Deferred {
   #phase: Phase = 'open';
   #isDeliveryDue = false;
   #status = 0;
-  #headers: string[] = [];
+  #firstName = '';
+  /** Of the answer's head, all but the name of the first header. */
+  #lines = '';
   /** The complete answer, or the part of a streamed one that waits. */
   #answer: string | Uint8Array = '';
   #queue: ChunkQueue | null = null;
@@ -166,12 +168,14 @@ export class UwsExchange implements Exchange, BodyHost, Deferred {
   /** Sets status and headers, or those of a 500 when they are not fit to be written. */
   #prepare(status: number, headers: HeaderList): void {
     try {
-      this.#headers = answerHead(status, headers, false);
+      this.#lines = answerLines(status, headers);
+      this.#firstName = firstName(headers);
       this.#status = status;
     } catch (error) {
       this.#context.failed(error);
       this.#status = INTERNAL.status;
-      this.#headers = answerHead(INTERNAL.status, MINIMAL_HEADERS, false);
+      this.#lines = answerLines(INTERNAL.status, MINIMAL_HEADERS);
+      this.#firstName = firstName(MINIMAL_HEADERS);
       this.#answer = minimalBody(INTERNAL);
     }
   }
@@ -256,11 +260,10 @@ export class UwsExchange implements Exchange, BodyHost, Deferred {
 
   #writeHead(res: HttpResponse, isKept: boolean, isCloseOurs: boolean): void {
     res.writeStatus(statusLine(this.#status));
-    const [name = '', first = ''] = this.#headers;
     const isCloseSaid = !isKept && isCloseOurs && !this.#connection.isPeerClosing;
     const last = isKept ? KEEP_ALIVE : isCloseSaid ? CLOSE : '';
     // Every header is checked, so the lines may go over in one call instead of a dozen (`native-bench/uws-headers.ts`).
-    res.writeHeader(name, first + furtherLines(this.#headers) + last);
+    res.writeHeader(this.#firstName, this.#lines + last);
   }
 
   /** Streams: the peer takes data again, or the answer has just been opened. */

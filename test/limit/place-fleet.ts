@@ -4,6 +4,9 @@ import { PlaceAuthority } from '../../src/limit/place-authority.ts';
 import { PlaceLease } from '../../src/limit/place-lease.ts';
 import { FakeClock } from '../upstream/fake-clock.ts';
 
+/** Free places go back after this long. */
+export const IDLE_MS = 1000;
+
 export interface PlaceFleetOptions {
   readonly workers: number;
   readonly failMode?: FailMode;
@@ -89,7 +92,7 @@ export class PlaceFleet {
         this.#inOrder(`up${slot}`, () => this.#atPrimary(() => this.#receive(slot, birth, message)));
       }
     };
-    this.leases[slot] = new PlaceLease({ clock: this.clock, workers, failMode, maxKeys, send });
+    this.leases[slot] = new PlaceLease({ clock: this.clock, workers, failMode, maxKeys, idleMs: IDLE_MS, send });
   }
 
   #receive(slot: number, birth: number, message: PlaceToPrimary): void {

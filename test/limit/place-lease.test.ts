@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { PlaceFleet } from './place-fleet.ts';
+import { IDLE_MS, PlaceFleet } from './place-fleet.ts';
 
 /** Enters in a worker, waiting if need be; the promise is of what came of it. */
 function enter(fleet: PlaceFleet, slot: number, key: string, max: number): Promise<boolean> {
@@ -84,6 +84,20 @@ describe('places over several workers', () => {
     for (const slot of over(2, 20)) fleet.lease(slot).leave('a');
     await fleet.pass(2000, 5);
     expect([fleet.authority.size, fleet.lease(0).size, fleet.lease(1).size, fleet.clock.timers]).toEqual([0, 0, 0, 0]);
+  });
+
+  it('a caller who comes back before its places are idle has them at once, and nobody is asked', async () => {
+    const fleet = new PlaceFleet({ workers: 2 });
+    expect(await entered(fleet, [enter(fleet, 0, 'a', 64)])).toBe(1);
+    fleet.lease(0).leave('a');
+    for (let i = 0; i < 20; i++) {
+      await fleet.pass(IDLE_MS - 100, 5);
+      expect(fleet.lease(0).enter('a', 64)).toBe('entered');
+      fleet.lease(0).leave('a');
+    }
+    expect([fleet.sent.get('ask'), fleet.sent.get('back') ?? 0]).toEqual([1, 0]);
+    await fleet.pass(2 * IDLE_MS, 5);
+    expect([fleet.authority.size, fleet.lease(0).size]).toEqual([0, 0]);
   });
 
   it('who waits patiently is served in turn with other workers, also when a worker always has more to do', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { INTERNAL } from '../../src/core/errors.ts';
-import { answerHead, hasBody, minimalBody, statusLine } from '../../src/listener/answer-head.ts';
+import { answerHead, answerLines, firstName, hasBody, minimalBody, statusLine } from '../../src/listener/answer-head.ts';
 
 function value(headers: readonly string[], name: string): string[] {
   return headers.filter((_part, i) => i % 2 === 1 && headers[i - 1] === name);
@@ -39,10 +39,27 @@ describe('the head of an answer', () => {
     [['x', 'y'.repeat(9000)]],
   ])('refuses to be %j', (headers) => {
     expect(() => answerHead(200, headers, false)).toThrow(/^(?:Malformed a|A)nswer head/);
+    expect(() => answerLines(200, headers)).toThrow(/^(?:Malformed a|A)nswer head/);
+  });
+
+  it.each([
+    [[]],
+    [['x-a', 'b']],
+    [['x-a', '', 'x-b', 'c: d']],
+    [['content-security-policy', "default-src 'self'"]],
+    [['x-a', 'b', 'content-security-policy', "default-src 'self'", 'x-a', 'c']],
+  ])('is the same as one text: %j', (headers) => {
+    const head = answerHead(200, headers, false);
+    const lines = Array.from({ length: head.length / 2 }, (_, i) => `${head[2 * i]}: ${head[2 * i + 1]}`);
+    const text = `${firstName(headers)}: ${answerLines(200, headers)}`;
+    // Only the order may differ, and only where the application has a policy of its own.
+    expect(text.split('\r\n').toSorted()).toEqual(lines.toSorted());
+    expect(text.startsWith(lines[0] ?? '')).toBe(true);
   });
 
   it.each([100, 199, 600, 200.5, Number.NaN])('refuses the status %d', (status) => {
     expect(() => answerHead(status, [], false)).toThrow('status');
+    expect(() => answerLines(status, [])).toThrow('status');
   });
 
   it('knows status lines and which answers have a body', () => {
