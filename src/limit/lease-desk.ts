@@ -11,6 +11,11 @@ import type { Waiter, Waiters } from './waiters.ts';
 
 /** What is spent of a limit too small for leases is told so soon: the authority cannot refill what it believes to be held. */
 const REPORT_SOON_MS = 5;
+/**
+ * What is asked for ahead of need may wait so long for company: a batch costs five processes and threads a wake-up each, so that eight asks
+ * in one cost little more than one. Who waits for tokens takes along what is there.
+ */
+const AHEAD_MS = 5;
 /** A sweep looks at this many slots, or an eighth of those ever used, whichever is more. */
 const SWEEP_SLOTS = 8_192;
 
@@ -30,6 +35,7 @@ export class LeaseDesk {
   #returns: LeaseReturn[] = [];
   #dirty: number[] = [];
   #reportTimer: Timer | null = null;
+  #aheadTimer: Timer | null = null;
   /** Called in the next turn because what they wait for is there already. */
   #ready: Waiter[] = [];
   #isScheduled = false;
@@ -71,7 +77,12 @@ export class LeaseDesk {
   /** Asks for a lease before the tokens are needed, unless that is known to be in vain. */
   askAhead(slot: number, nowMs: number): void {
     if (((this.#table.flags[slot] as number) & BUSY) !== 0) return;
-    if (nowMs >= (this.#table.deniedUntilMs[slot] as number) && this.line.isUp) this.#enqueue(slot);
+    if (nowMs < (this.#table.deniedUntilMs[slot] as number) || !this.line.isUp) return;
+    this.#enqueue(slot);
+    this.#aheadTimer ??= this.#clock.after(AHEAD_MS, () => {
+      this.#aheadTimer = null;
+      this.#flush();
+    });
   }
 
   /** To be reported soon. */
@@ -97,7 +108,7 @@ export class LeaseDesk {
     const dueMs = this.#current?.dueMs ?? this.#waitClock.nowMs() + this.line.patienceMs;
     const waiter = { again, dueMs, slots, tokens };
     this.#waiters.add(waiter);
-    for (const slot of slots) if (((this.#table.flags[slot] as number) & BUSY) === 0) this.#enqueue(slot);
+    for (const slot of slots) this.#askNow(slot);
     if (slots.length === 0) this.#callSoon(waiter);
     this.#waitClock.wakeAt(dueMs);
   }
@@ -148,18 +159,34 @@ export class LeaseDesk {
   /** Returns what is held. Nobody is left waiting. */
   close(): void {
     for (const waiter of this.#waiters.all()) this.#call(waiter);
+    this.#askNothing();
     for (let slot = 0; slot < this.#table.used; slot++) this.letGo(slot);
     this.#flush();
     this.line.close();
     this.#waitClock.close();
     this.#reportTimer?.cancel();
+    this.#aheadTimer?.cancel();
+  }
+
+  /** Somebody waits for it: with the end of this turn, unless an ask is under way. */
+  #askNow(slot: number): void {
+    const flags = this.#table.flags[slot] as number;
+    if ((flags & ASKING) !== 0) return;
+    if ((flags & QUEUED) === 0) this.#enqueue(slot);
+    this.#schedule();
   }
 
   #enqueue(slot: number): void {
     const { flags } = this.#table;
     flags[slot] = (flags[slot] as number) | QUEUED;
     this.#queued.push(slot);
-    this.#schedule();
+  }
+
+  /** What was to be asked for is not needed any more. */
+  #askNothing(): void {
+    const { flags } = this.#table;
+    for (const slot of this.#queued) flags[slot] = (flags[slot] as number) & ~QUEUED;
+    this.#queued = [];
   }
 
   #callSoon(waiter: Waiter): void {
@@ -239,7 +266,7 @@ export class LeaseDesk {
 
   /** Asks are possible again: for those who wait now, and what was queued. */
   #resume(): void {
-    for (const slot of this.#waiters.slots()) if (((this.#table.flags[slot] as number) & BUSY) === 0) this.#enqueue(slot);
+    for (const slot of this.#waiters.slots()) this.#askNow(slot);
     this.#schedule();
   }
 

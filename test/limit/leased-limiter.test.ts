@@ -30,9 +30,36 @@ describe('LeasedLimiter', () => {
     for (let i = 0; i < 5; i++) expect(bench.take('a', leased)).toBe('taken');
     expect(bench.limiter.stats().asks).toBe(asksBefore);
     expect(bench.take('a', leased)).toBe('taken');
-    bench.turn();
+    bench.pass(10);
     expect(bench.limiter.stats().asks).toBe(asksBefore + 1);
     expect(bench.limiter.view(bench.clock.nowMs(), 1)).toMatchObject([{ leased: 10, refused: 0 }]);
+  });
+
+  it('asks ahead for several keys in one batch, and at once when somebody waits', async () => {
+    const bench = new Bench();
+    for (const key of ['a', 'b', 'c']) await bench.flood(1, key, leased);
+    const batches = (): number[] => bench.sent.map(({ asks }) => asks.length).filter((count) => count > 0);
+    const before = batches().length;
+    for (const key of ['a', 'b']) {
+      for (let i = 0; i < 6; i++) expect(bench.take(key, leased)).toBe('taken');
+      bench.turn();
+    }
+    expect(batches().slice(before)).toEqual([]);
+    for (let i = 0; i < 10; i++) expect(bench.take('c', leased)).toBe('taken');
+    const waits = bench.request('c', leased);
+    bench.turn();
+    expect([await waits, ...batches().slice(before)]).toEqual(['taken', 3]);
+  });
+
+  it('asks for nothing more when it closes, and returns what it would have asked ahead for', async () => {
+    const bench = new Bench();
+    await bench.flood(1, 'a', leased);
+    for (let i = 0; i < 6; i++) bench.take('a', leased);
+    const { asks } = bench.limiter.stats();
+    bench.limiter.close();
+    bench.release();
+    expect(bench.limiter.stats().asks).toBe(asks);
+    expect(bench.sent.flatMap((batch) => batch.returns)).toEqual([{ key: 'a', tokens: 4, have: 0 }]);
   });
 
   it('keeps a tenth of the burst at all workers together, and shows all of it as remaining', async () => {

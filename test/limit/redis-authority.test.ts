@@ -153,16 +153,16 @@ describe('a small limit', () => {
   it('refills while its workers report what they spent, even where one token is all there is', async () => {
     const spec: LimitSpec = { perSecond: 20, burst: 1, failMode: 'local' };
     const host = await openHost(settings());
-    const untilMs = performance.now() + 2000;
+    const fromMs = performance.now();
     let granted = 0;
-    while (performance.now() < untilMs) {
+    // However long a busy machine takes: without the reports it would be one token for good.
+    while (granted < 28) {
       const answer = await asked(host, { spec });
       granted += answer.granted;
       if (answer.granted > 0) host.authority.giveBack(0, 'k', 0, 0);
       else await sleep(Math.min(20, answer.waitMs));
     }
-    expect(granted).toBeGreaterThanOrEqual(28);
-    expect(granted).toBeLessThanOrEqual(42);
+    expect(granted - 1).toBeLessThanOrEqual(((performance.now() - fromMs) / 1000) * spec.perSecond + 1);
   });
 
   it('gives tokens back that turned out not to be needed', async () => {
