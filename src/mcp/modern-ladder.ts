@@ -4,7 +4,7 @@ import type { RequestHead } from '../core/head.ts';
 import type { Refusal } from '../core/refusal.ts';
 import { decodeHeaderValue, withoutEdgeSpace } from './header-value.ts';
 import { isSoundClaim } from './modern-claim.ts';
-import { isModernMethod, nameSource } from './modern-methods.ts';
+import { fitsHeader, isModernMethod, nameSource } from './modern-methods.ts';
 import { MODERN_REVISION } from './revisions.ts';
 
 /** What a message with a claim or a header of the stateless revisions is. */
@@ -42,12 +42,13 @@ function judgeRequest(head: RequestHead, message: Envelope): Refusal | null {
   return isModernMethod(message.method) ? null : MODERN_METHOD_UNKNOWN;
 }
 
-/** Notifications need no claim and no headers; what they have must agree. */
+/** Notifications need no claim and no headers; what they have must agree, and the name of the method must fit the header that repeats it upstream. */
 function judgeNotification(head: RequestHead, message: Envelope): Refusal | null {
   const { modern } = message;
   if (modern !== null && modern.version === null) return BAD_CLAIM;
   const disagreement = disagreementOf(head, message);
   if (disagreement !== null) return disagreement;
+  if (!fitsHeader(message.method)) return HEADER_MISMATCH;
   return modern === null || modern.version === MODERN_REVISION ? null : VERSION_UNSUPPORTED;
 }
 

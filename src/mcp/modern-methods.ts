@@ -32,6 +32,14 @@ export function isModernMethod(method: string): boolean {
   return METHODS.has(method);
 }
 
+/** What MCP's method names are made of. A header repeats the name, so that no other character may reach it, and no endless name either. */
+const METHOD_NAME = /^[A-Za-z0-9/_.$-]{1,128}$/;
+
+/** Whether `Mcp-Method` can repeat it as it is (2026-07-28, Transports, standard request headers). */
+export function fitsHeader(method: string): boolean {
+  return METHOD_NAME.test(method);
+}
+
 /** What `Mcp-Name` repeats for this method; undefined for methods without that header. */
 export function nameSource(method: string): NameSource | undefined {
   return NAME_SOURCES.get(method);

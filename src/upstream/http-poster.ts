@@ -24,12 +24,13 @@ export class HttpPoster {
    */
   send(request: HttpRequest, timeoutMs: number, done: (status: number) => void): boolean {
     if (this.#open >= this.#maxPosts) return false;
-    this.#open += 1;
     const posting = new Posting((status) => {
       this.#open -= 1;
       done(status);
     });
+    // What cannot be written throws, and was never under way.
     const control = this.#client.send(request, posting);
+    this.#open += 1;
     posting.begin(
       control,
       this.#clock.after(timeoutMs, () => posting.giveUp()),

@@ -13,6 +13,9 @@ const SWEEP_MS = 1000;
 const MAX_CONNECTION_MS = 60_000;
 /** What may stand in a request line (RFC 9112 section 3.2.1): visible ASCII. */
 const PATH = /^\/[\x21-\x7e]*$/;
+/** RFC 9110 section 5: a name is a token, a value has no line break and no other control character. */
+const HEADER_NAME = /^[\w!#$%&'*+.^`|~-]+$/;
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 /**
  * The HTTP client of the relay: keep-alive connections to one origin, the one used last first, so that surplus ones grow
@@ -110,11 +113,16 @@ export class WireClient implements HttpClient, ConnectionOwner {
     const known = this.#blocks.get(headers);
     if (known !== undefined) return known;
     let block = `host: ${this.#host}\r\n`;
-    for (let index = 0; index + 1 < headers.length; index += 2) block += `${headers[index]}: ${headers[index + 1]}\r\n`;
-    if (/[^\t\r\n\x20-\x7e\x80-\xff]|\r(?!\n)|(?<!\r)\n/.test(block)) throw new Error('a header cannot be written');
+    for (let index = 0; index + 1 < headers.length; index += 2) block += headerLine(headers[index] ?? '', headers[index + 1] ?? '');
     this.#blocks.set(headers, block);
     return block;
   }
+}
+
+/** Each part is looked at by itself: together, a value with a line break of its own would look like two headers. @throws when unfit */
+function headerLine(name: string, value: string): string {
+  if (!HEADER_NAME.test(name) || !HEADER_VALUE.test(value)) throw new Error('a header cannot be written');
+  return `${name}: ${value}\r\n`;
 }
 
 /** A request's own handle: without effect once its connection carries another one. */

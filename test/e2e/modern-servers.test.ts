@@ -258,3 +258,39 @@ describe('whether a server speaks the revision', () => {
     expect(shy.of('server/discover').at(-1)?.headers).toMatchObject({ 'mcp-protocol-version': MODERN, 'mcp-method': 'server/discover' });
   });
 });
+
+describe('a method that does not fit into the header which repeats it', () => {
+  const call = JSON.stringify({ jsonrpc: '2.0', id: 9, method: 'tools/call', params: { name: 'delete_file', arguments: {}, _meta: {} } });
+  const smuggled =
+    `notifications/x\r\ncontent-length: 0\r\n\r\nPOST /mcp HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n` +
+    `mcp-method: tools/call\r\nmcp-name: delete_file\r\ncontent-length: ${call.length}\r\n\r\n${call}POST /x HTTP/1.1\r\nhost: a\r\nx: `;
+
+  it.each([
+    ['a request of its own', smuggled],
+    ['a header', 'notifications/x\r\nauthorization: Bearer injected'],
+    ['a line feed', 'notifications/x\ny: z'],
+    ['NUL', 'notifications/x\0'],
+    ['no Latin-1', 'notifications/\u20ac'],
+    ['no end', `notifications/${'x'.repeat(200_000)}`],
+  ])('is refused and nothing reaches the server: %s', async (_what, method) => {
+    const before = upstream.requests.length;
+    const { params } = modernRequest(method);
+    const sanes = upstream.of('notifications/sane').length;
+    const answer = await rpc(
+      gateway.mcp,
+      { jsonrpc: '2.0', method, params },
+      { key: reader.key, headers: { 'mcp-protocol-version': MODERN } },
+    );
+    expect(answer.status).toBe(400);
+    expect(answer.json).toMatchObject({ error: { code: -32020 } });
+    const sane = await rpc(
+      gateway.mcp,
+      { jsonrpc: '2.0', method: 'notifications/sane', params },
+      { key: reader.key, headers: { 'mcp-protocol-version': MODERN } },
+    );
+    expect(sane.status).toBe(202);
+    await waitUntil(() => upstream.of('notifications/sane').length > sanes, { what: 'the sane notification' });
+    expect(upstream.requests.slice(before).map(({ message: { method: seen } }) => seen)).not.toContain('tools/call');
+    expect(upstream.requests.slice(before).every(({ headers }) => headers.authorization === undefined)).toBe(true);
+  });
+});

@@ -216,9 +216,18 @@ describe('WireClient', () => {
     expect((await waiting).error?.message).toBe('closed');
   });
 
-  it('refuses to write a header that would split the request', () => {
+  it.each([
+    ['x', 'a\nb: c'],
+    ['x', 'a\r\nb: c'],
+    ['x', 'a\r\n\r\nPOST / HTTP/1.1'],
+    ['x', 'a\0'],
+    ['x', '\u20ac'],
+    ['x\r\ny', 'a'],
+    ['x: y', 'a'],
+    ['', 'a'],
+  ])('refuses to write a header that would split the request: %j', (name, value) => {
     const client = clientOf('http://127.0.0.1:9');
     const receiver: HttpReceiver = { onHead: () => {}, onData: () => {}, onEnd: () => {}, onError: () => {} };
-    expect(() => client.send({ method: 'POST', path: '/', headers: ['x', 'a\nb: c'], body: null }, receiver)).toThrow('cannot be written');
+    expect(() => client.send({ method: 'POST', path: '/', headers: [name, value], body: null }, receiver)).toThrow('cannot be written');
   });
 });
