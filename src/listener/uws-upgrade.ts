@@ -3,7 +3,7 @@ import type { BodyReceiver, Exchange, HeaderList } from '../core/exchange.ts';
 import { BAD_FRAMING, INTERNAL } from '../core/errors.ts';
 import type { RequestHead } from '../core/head.ts';
 import type { SocketOpener } from '../core/message-socket.ts';
-import { answerHead, furtherLines, MINIMAL_HEADERS, minimalBody, statusLine } from './answer-head.ts';
+import { answerLines, firstName, MINIMAL_HEADERS, minimalBody, statusLine } from './answer-head.ts';
 import type { Deferred } from './loop-queue.ts';
 import type { HttpResponse } from './native.ts';
 import type { UwsContext } from './uws-context.ts';
@@ -121,13 +121,12 @@ export class UwsUpgrade implements Exchange, Deferred {
 
   #write(res: HttpResponse): void {
     const { status, headers, body } = this.#answer ?? { status: INTERNAL.status, headers: MINIMAL_HEADERS, body: minimalBody(INTERNAL) };
-    const all = answerHead(status, headers, false);
+    const lines = answerLines(status, headers);
     // The answer ends the connection, and µWS calls no abort handler then.
     this.#context.addresses.give(this.head.peerIp);
-    const [name = '', first = ''] = all;
     res.cork(() => {
       res.writeStatus(statusLine(status));
-      res.writeHeader(name, `${first}${furtherLines(all)}\r\nconnection: close`);
+      res.writeHeader(firstName(headers), `${lines}\r\nconnection: close`);
       res.end(body, true);
     });
   }
