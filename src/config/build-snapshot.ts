@@ -16,7 +16,8 @@ const MIB = 1_048_576;
 export function buildSnapshot(root: Section, source: string, baseDir: string): ConfigSnapshot {
   const rateLimit = buildRateLimit(root.section('rate_limit'));
   const upstream = root.section('upstream');
-  const sealKeys = root.section('session').maybeList('seal_keys') ?? [];
+  const session = root.section('session');
+  const sealKeys = session.maybeList('seal_keys') ?? [];
   const tools = root.section('policy').section('tools');
   const upstreams = serverSections(upstream).map((section) => buildUpstream(section, baseDir));
   const content = {
@@ -24,7 +25,11 @@ export function buildSnapshot(root: Section, source: string, baseDir: string): C
     auth: buildAuth(root.section('auth'), rateLimit),
     rateLimit,
     redis: buildRedis(root.section('redis'), baseDir),
-    session: { sealKeys: sealKeys.length === 0 ? null : sealKeys },
+    session: {
+      sealKeys: sealKeys.length === 0 ? null : sealKeys,
+      idleTtlMs: session.number('idle_ttl_secs') * 1000,
+      maxPerPrincipal: session.number('max_per_principal'),
+    },
     policy: { tools: { allow: tools.maybeList('allow'), deny: tools.list('deny') } },
     audit: buildAudit(root.section('audit'), baseDir),
     logging: {

@@ -1,18 +1,5 @@
 import { checkRedisUrl } from './redis-url.ts';
-import {
-  choice,
-  flag,
-  type GroupField,
-  group,
-  groupList,
-  integer,
-  later,
-  laterAndOff,
-  number,
-  secret,
-  text,
-  textList,
-} from './schema-types.ts';
+import { choice, flag, type GroupField, group, groupList, integer, laterAndOff, number, secret, text, textList } from './schema-types.ts';
 import { checkNoNul, checkUrl } from './syntax.ts';
 
 /** One request in about three hours is the slowest rate that is kept. */
@@ -101,8 +88,8 @@ function checkSealKey(key: string): string | null {
 }
 
 export const SESSION: GroupField = group('MCP sessions.', {
-  idle_ttl_secs: later(integer(1, 604_800, 1800, 'A session ends after this time without use.')),
-  max_per_principal: later(integer(1, 100_000, 100, 'Open sessions per caller.')),
+  idle_ttl_secs: integer(1, 604_800, 1800, 'A session ends after this time without use.'),
+  max_per_principal: integer(1, 100_000, 100, 'Open sessions per caller; one more ends the one that was unused longest.'),
   seal_keys: textList(
     null,
     'Keys that seal session ids, newest first, the same on all hosts that serve the same sessions. Default: one made at start.',

@@ -9,6 +9,8 @@ export const AUDIT_EVENTS = [
   'rate_limited',
   'tool_call',
   'tool_response',
+  'session_open',
+  'session_close',
   'request',
   'request_refused',
   'upstream_error',

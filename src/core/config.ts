@@ -165,6 +165,8 @@ export interface RedisSettings {
 export interface SessionSettings {
   /** Keys that seal session ids, newest first; null: made at start, so that sessions end with the gateway. */
   readonly sealKeys: readonly string[] | null;
+  readonly idleTtlMs: number;
+  readonly maxPerPrincipal: number;
 }
 
 export interface PolicySettings {

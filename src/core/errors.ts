@@ -111,6 +111,8 @@ export const RESOURCE_UNKNOWN: Refusal = refusal('RESOURCE_UNKNOWN', 200, 'resou
 export const BAD_CURSOR: Refusal = refusal('BAD_CURSOR', 200, 'bad_cursor', 'Invalid cursor', INVALID_PARAMS);
 
 export const SESSION_UNKNOWN: Refusal = refusal('SESSION_UNKNOWN', 404, 'session_unknown', 'Session not found');
+export const EVENT_UNKNOWN: Refusal = refusal('EVENT_UNKNOWN', 404, 'event_unknown', 'Event not found');
+export const STREAM_TAKEN: Refusal = refusal('STREAM_TAKEN', 409, 'stream_taken', 'The stream is open elsewhere');
 export const SESSION_VERSION: Refusal = refusal('SESSION_VERSION', 400, 'session_version', 'Unsupported protocol version');
 
 // May they

@@ -1,6 +1,16 @@
 import type { RequestContext } from './context.ts';
 import type { UpstreamEvents } from './upstream.ts';
 
+/** The end of a client's session. */
+export interface SessionEnd {
+  /** Its public name. */
+  readonly ref: string;
+  readonly server: string;
+  readonly principalKey: string;
+  /** `deleted` by its client, `expired` for want of use, `evicted` by a newer one of the same caller, `lost` by its server. */
+  readonly reason: 'deleted' | 'expired' | 'evicted' | 'lost';
+}
+
 /**
  * What happens, one method per event: each moves its counters, writes its audit record and its log line together. None
  * throws. The request events are called by `pipeline/` in this order; `settled` closes every request exactly once.
@@ -10,6 +20,9 @@ export interface Events extends UpstreamEvents {
   authenticated(context: RequestContext): void;
   /** A request or notification was sent upstream; of a tool call the trail has this beside its end. */
   sent(context: RequestContext): void;
+  /** A client has a session from now on. */
+  sessionOpened(context: RequestContext): void;
+  sessionClosed(end: SessionEnd): void;
   /** The request is over; everything in the context is final. */
   settled(context: RequestContext): void;
   /** The TLS certificate was read anew (null), or could not be: the old one stays in use. */

@@ -2,6 +2,7 @@ import type { PostAnswer, RelayedPost } from './post-relay.ts';
 import type { ConfigSnapshot } from './config.ts';
 import type { LimitsView } from './fleet.ts';
 import type { BucketView } from './limit.ts';
+import type { SessionNews } from './session-news.ts';
 import type { PlaceToPrimary, PlaceToWorker } from './place-messages.ts';
 import type { CircuitState, TransportName, UpstreamState } from './upstream.ts';
 
@@ -84,6 +85,10 @@ export type ToWorker =
   | { readonly type: 'post'; readonly worker: number; readonly ticket: number; readonly post: RelayedPost }
   /** Answer to the own `post`; null: the worker is gone. */
   | { readonly type: 'post_answer'; readonly ticket: number; readonly answer: PostAnswer | null }
+  /** What another worker says of sessions. */
+  | { readonly type: 'sessions'; readonly news: SessionNews }
+  /** A worker has begun: tell of all sessions. */
+  | { readonly type: 'share_sessions' }
   | { readonly type: 'drain'; readonly delayMs: number; readonly timeoutMs: number };
 
 /** Worker → primary. */
@@ -105,6 +110,7 @@ export type ToPrimary =
   | { readonly type: 'post'; readonly worker: number; readonly ticket: number; readonly post: RelayedPost }
   /** Answer to the `post` that `worker` took. */
   | { readonly type: 'post_answer'; readonly worker: number; readonly ticket: number; readonly answer: PostAnswer }
+  | { readonly type: 'sessions'; readonly news: SessionNews }
   | { readonly type: 'drained' };
 
 const TO_WORKER: ReadonlySet<string> = new Set([
@@ -119,6 +125,8 @@ const TO_WORKER: ReadonlySet<string> = new Set([
   'places',
   'post',
   'post_answer',
+  'sessions',
+  'share_sessions',
   'drain',
 ]);
 const TO_PRIMARY: ReadonlySet<string> = new Set([
@@ -136,6 +144,7 @@ const TO_PRIMARY: ReadonlySet<string> = new Set([
   'places',
   'post',
   'post_answer',
+  'sessions',
   'drained',
 ]);
 

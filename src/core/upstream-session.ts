@@ -41,10 +41,13 @@ export interface StreamSink {
    * A JSON-RPC message, safe to send as it is: a notification, a request, or on a resumed stream a response. Owned by the
    * receiver. False: the client reads slowly, pause if you can; `resume` follows.
    */
-  onMessage(bytes: Buffer, mark?: StreamMark): boolean;
+  onMessage(bytes: Buffer, isResponse: boolean, mark?: StreamMark): boolean;
   /** A position without a message (2025-11-25, Transports: the priming event). */
   onMark(mark: StreamMark): void;
-  /** It is over. Null: the upstream ended it in order. `NO_STREAM`: there is none to be had. `SESSION_UNKNOWN`: it forgot the session. */
+  /**
+   * It is over. Null: the upstream ended it in order. `METHOD_NOT_ALLOWED`: it offers none. `STREAM_TAKEN`: the session has one
+   * already. `SESSION_UNKNOWN`: it forgot the session.
+   */
   onEnd(refusal: Refusal | null, detail: string): void;
 }
 
@@ -92,6 +95,11 @@ export interface UpstreamSession {
    * upstream's own id, empty for none).
    */
   listen(lastEventId: string, options: RequestOptions, sink: StreamSink): Listening | Refusal;
-  /** Tells the upstream that the session is over (DELETE, end of the child). What is in flight fails. Idempotent. */
-  close(): void;
+  /** The client took a request back by way of another worker: who has it under way here ends it. `idToken` is raw JSON. */
+  cancelled(idToken: string): void;
+  /**
+   * Tells the upstream that the session is over (DELETE, end of the child), which ends what is in flight. `closed` is called
+   * once: the upstream knows, or never will. Idempotent.
+   */
+  close(closed?: () => void): void;
 }

@@ -30,11 +30,21 @@ const scanner = new JsonScanner();
  * list, so that what a client would read as a tool could differ from what was asked about: the caller answers 502.
  */
 export function filterTools(reply: Buffer, keep: (tool: string) => boolean): Buffer | null {
+  return filtered(reply, keep, true);
+}
+
+/** The same for a response to an unknown request: one that has no `tools` in its result is no list, and stays as it is. */
+export function filterAnyTools(reply: Buffer, keep: (tool: string) => boolean): Buffer | null {
+  return filtered(reply, keep, false);
+}
+
+function filtered(reply: Buffer, keep: (tool: string) => boolean, isList: boolean): Buffer | null {
   const list: ToolList = { start: -1, end: -1, kept: [], dropped: 0, isError: false, isSound: true };
   try {
     if (!scanner.begin(reply, LIMITS) || !scanner.isObject) return null;
     for (let more = scanner.enter(); more; more = scanner.next()) readMember(list, keep);
-    if (!scanner.finish() || !list.isSound || list.isError === list.start >= 0) return null;
+    if (!scanner.finish() || !list.isSound) return null;
+    if (list.isError === list.start >= 0 && (isList || list.isError)) return null;
   } finally {
     scanner.end();
   }

@@ -1,3 +1,4 @@
+import type { StreamMark } from '../core/upstream-session.ts';
 import { ByteStore } from './byte-store.ts';
 
 /** One event. `event` is empty when the stream named none (then it is a `message`), `id` the last id of the stream so far. */
@@ -153,6 +154,21 @@ export function encodeSseEvent(json: Buffer): Buffer {
   blank(event, LF, HEAD.length, end);
   blank(event, CR, HEAD.length, end);
   return event;
+}
+
+/** The same with the event's id and the pause before a reconnect; `mark.eventId` holds no line break. */
+export function encodeMarkedEvent(json: Buffer, mark: StreamMark | undefined): Buffer {
+  const event = encodeSseEvent(json);
+  return mark === undefined ? event : Buffer.concat([Buffer.from(markLines(mark)), event]);
+}
+
+/** A position without a message: an event with empty data (2025-11-25, Transports). */
+export function encodeMark(mark: StreamMark): string {
+  return `${markLines(mark)}data: \n\n`;
+}
+
+function markLines({ eventId, retryMs }: StreamMark): string {
+  return (eventId === '' ? '' : `id: ${eventId}\n`) + (retryMs < 0 ? '' : `retry: ${retryMs}\n`);
 }
 
 function blank(bytes: Buffer, byte: number, from: number, end: number): void {

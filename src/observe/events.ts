@@ -49,6 +49,8 @@ export function buildEvents(deps: EventsDeps): ObservedEvents {
     authenticated: safely('event_authenticated', (context) => requests.authenticated(context)),
     sent: safely('event_sent', (context) => requests.sent(context)),
     settled: safely('event_settled', (context) => requests.settled(context)),
+    sessionOpened: safely('event_session_opened', (context) => requests.sessionOpened(context)),
+    sessionClosed: safely('event_session_closed', (end) => requests.sessionClosed(end)),
     certificateReloaded: safely('event_certificate_reloaded', (error) => certificateReloaded(deps, error)),
     internalError: fault,
     stateChanged: safely('event_state_changed', (upstream) => upstreamChanged(deps, upstream)),

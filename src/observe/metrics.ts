@@ -8,6 +8,7 @@ import { PlaceCounts } from './place-counts.ts';
 import { measureProcess } from './process-figures.ts';
 import { registryOf } from './registry.ts';
 import { RequestCounts } from './request-counts.ts';
+import { SessionCounts } from './session-counts.ts';
 import { ToolCounts } from './tool-counts.ts';
 import { UpstreamCounts } from './upstream-counts.ts';
 
@@ -34,6 +35,7 @@ export class Metrics {
     help: 'Decisions about credentials.',
     labels: ['provider', 'result'],
   });
+  readonly sessions: SessionCounts = new SessionCounts();
   readonly limits: LimitCounts = new LimitCounts();
   readonly refusals: CellFamily = new CellFamily({
     name: 'mcp_guard_refusals_total',
@@ -74,6 +76,7 @@ export class Metrics {
       this.reloads,
       this.tools,
       ...this.places.families,
+      ...this.sessions.families,
       ...this.lists.families,
     ];
     this.registry = registryOf([

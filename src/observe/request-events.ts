@@ -1,6 +1,7 @@
 import type { AuditSink } from '../core/audit.ts';
 import type { Clock } from '../core/clock.ts';
 import type { RequestContext } from '../core/context.ts';
+import type { SessionEnd } from '../core/events.ts';
 import type { Log, LogFields } from '../core/log.ts';
 import type { Cell } from './families.ts';
 import { BurstGate } from './burst-gate.ts';
@@ -63,6 +64,22 @@ export class RequestEvents {
     const { audit, clock, log, policyVersion } = this.#deps;
     if (context.method === 'tools/call') audit?.write({ ...requestRecord('tool_call', context, policyVersion), decision: 'allow' });
     if (log.isTrace) log.trace(traceFields(context, clock.nowMs()), 'sent upstream');
+  }
+
+  sessionOpened(context: RequestContext): void {
+    const { audit, log, metrics, policyVersion } = this.#deps;
+    metrics.sessions.opened.child(context.server).value += 1;
+    audit?.write({ ...requestRecord('session_open', context, policyVersion), decision: 'allow' });
+    if (log.isDebug) log.debug({ session: context.session, server: context.server }, 'session opened');
+  }
+
+  sessionClosed({ ref, server, principalKey, reason }: SessionEnd): void {
+    const { audit, log, metrics, policyVersion } = this.#deps;
+    metrics.sessions.closed.child(server, reason).value += 1;
+    const colon = principalKey.indexOf(':');
+    const [provider, identity] = [principalKey.slice(0, colon), principalKey.slice(colon + 1)];
+    audit?.write({ event_type: 'session_close', identity, provider, session: ref, server, reason, policy_version: policyVersion });
+    if (log.isDebug) log.debug({ session: ref, server, reason }, 'session closed');
   }
 
   settled(context: RequestContext): void {

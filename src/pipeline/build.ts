@@ -9,6 +9,7 @@ import type { Listener } from '../core/exchange.ts';
 import type { PostRelay } from '../core/post-relay.ts';
 import type { Fleet } from '../core/fleet.ts';
 import type { MetricsDump, ServerStderr, UpstreamStatus, WorkerLimits } from '../core/messages.ts';
+import type { SessionNews } from '../core/session-news.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
 import { VERSION } from '../core/version.ts';
 import { buildLimiter } from '../limit/build.ts';
@@ -31,6 +32,7 @@ import { LineFramer, toLine } from '../upstream/stdio-framing.ts';
 import { createApplication, type Served } from './application.ts';
 import { ChargeBook } from './charges.ts';
 import { SessionBook } from './session-book.ts';
+import { SessionStreams } from './session-streams.ts';
 import type { Load, Parts, PathSettings } from './parts.ts';
 import { StreamBook } from './stream-book.ts';
 import { type StdioClient, StdioFront } from './stdio-front.ts';
@@ -51,6 +53,8 @@ export interface GatewayDeps {
   readonly sendAudit: SendAudit;
   /** Keys that seal session ids, newest first; the same in all workers. */
   readonly sealKeys: readonly Uint8Array[];
+  /** Tells the other workers of sessions. */
+  sendSessionNews(news: SessionNews): void;
   /** The way to the authority of all workers' limits; null: this is the only event loop, and there is no other host. */
   readonly leasePort: (LeasePort & { readonly stats: CarrierStats }) | null;
   /** How long ago the worker died whose place this one takes; null for the first. */
@@ -78,10 +82,14 @@ export interface Gateway {
   readonly application: Served;
   readonly load: Load;
   readonly events: Events;
-  /** The gateway stops accepting: standing streams end as soon as nothing of theirs is in progress. */
+  /** The gateway stops accepting: standing streams end, those of revision 2024-11-05 as soon as nothing of theirs is in progress. */
   leaveStreams(): void;
-  /** Frees idle budgets; about once a second. */
+  /** Frees idle budgets and sessions, and tells the other workers what they need to know; about once a second. */
   sweep(): void;
+  /** From another worker. */
+  sessionNews(news: SessionNews): void;
+  /** A worker began that knows no sessions yet. */
+  shareSessions(): void;
   /** Budgets of this worker, most refused first, and how many there are. */
   limits(max: number): Omit<WorkerLimits, 'worker'>;
   /** Gives back what is leased. Last of all: no request may be left that spends or gives back. */
@@ -133,6 +141,20 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     config.virtuals,
   );
   const load: Load = { active: 0, streams: 0, isDraining: false, isClosing: false, onIdle: null };
+  const streams = new SessionStreams(config.session.maxPerPrincipal);
+  const sessions = new SessionBook({
+    keys: deps.sealKeys,
+    clock,
+    idleTtlMs: config.session.idleTtlMs,
+    maxPerPrincipal: config.session.maxPerPrincipal,
+    onEnd: (end) => events.sessionClosed(end),
+    onGone: (ref) => streams.endSession(ref),
+    onNews: () => tellNews(),
+  });
+  const tellNews = (): void => {
+    const news = sessions.ledger.takeNews();
+    if (news !== null) deps.sendSessionNews(news);
+  };
   const parts: Parts = {
     settings: pathSettings(config),
     clock,
@@ -149,7 +171,8 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     inFlight: requests.inFlight,
     routes: registry.router,
     virtuals: config.virtuals,
-    sessions: new SessionBook(deps.sealKeys, clock),
+    sessions,
+    streams,
     legacyStreams: new StreamBook(deps.worker),
     fleet: deps.fleet,
     outcome: { isAllowed: false, decidedBy: 'principal', limit: -1, remaining: 0, resetSecs: 0, retryAfterSecs: 0, mode: 'remote' },
@@ -159,6 +182,12 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
   metrics.limits.stats = () => limiter.stats();
   metrics.limits.carrier = () => deps.leasePort?.stats ?? null;
   metrics.places.figures = () => requests.figures();
+  metrics.sessions.figures = () => ({
+    open: sessions.ledger.ownCount,
+    known: sessions.ledger.size,
+    ended: sessions.ledger.endedSize,
+    streams: streams.size,
+  });
   metrics.places.queued = () => registry.queued();
   metrics.lists.figures = () => registry.lists();
   metrics.sources.requestsInFlight = () => load.active;
@@ -167,8 +196,18 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     application: createApplication(parts, deps.postRelay),
     load,
     events,
-    leaveStreams: () => parts.legacyStreams.leave(),
-    sweep: () => limiter.sweep(clock.nowMs()),
+    leaveStreams: () => {
+      parts.legacyStreams.leave();
+      streams.endAll();
+    },
+    sweep: () => {
+      limiter.sweep(clock.nowMs());
+      for (const session of streams.sessions()) sessions.ledger.use(session);
+      sessions.ledger.sweep();
+      tellNews();
+    },
+    sessionNews: (news) => sessions.receive(news),
+    shareSessions: () => sessions.ledger.shareAll(),
     limits: (max) => ({ buckets: limiter.view(clock.nowMs(), max), size: limiter.size }),
     closeLimits: () => limiter.close(),
     statuses: () => statuses(config, registry),

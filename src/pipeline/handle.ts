@@ -20,7 +20,9 @@ import { checkModern, dispatchModern } from './modern.ts';
 import { notifyUpstream, openOrAnswer, passResponse, relay } from './onward.ts';
 import type { Parts } from './parts.ts';
 import { refuse } from './reply.ts';
-import { sessionOf, type Session } from './session-book.ts';
+import type { Session } from './session.ts';
+import { sessionOf } from './session-book.ts';
+import { handleSessionMethod } from './session-methods.ts';
 import { address } from './virtual.ts';
 
 /** A rate-limited request with a declared body up to this size is answered after the body, with its JSON-RPC id. */
@@ -68,7 +70,7 @@ function handleCaller(parts: Parts, context: RequestContext, nowMs: number): voi
 function admit(parts: Parts, context: RequestContext, who: Principal, budget: Budget, route: Route | null): void {
   const { head } = context.exchange;
   // Only now, though the route is known: what is not there costs a token as well.
-  if (head.method !== 'POST') return refuse(parts, context, errors.METHOD_NOT_ALLOWED);
+  if (head.method !== 'POST') return handleSessionMethod(parts, context, who, route);
   if (route === null) return refuse(parts, context, errors.NOT_FOUND);
   const unfit = checkMedia(parts, context);
   if (unfit !== null) return refuse(parts, context, unfit);

@@ -10,7 +10,7 @@ import { answerInitialize } from './local.ts';
 import type { Parts } from './parts.ts';
 import { Relay } from './relay.ts';
 import { answer, refuse } from './reply.ts';
-import type { Session } from './session-book.ts';
+import type { Session } from './session.ts';
 import { Opening } from './session-open.ts';
 
 /** The last steps of a request that goes to its upstream: in a session of the client's own, or the way that all share. */
@@ -18,6 +18,7 @@ import { Opening } from './session-open.ts';
 /** A server may act on `notifications/initialized` only then on what follows it: so long the client waits for its 202 at most. */
 const INITIALIZED_MS = 1000;
 const INITIALIZED = 'notifications/initialized';
+const CANCELLED = 'notifications/cancelled';
 
 /** Receives an answer, tied to the client by `attach`. */
 interface AttachedSink extends ReplySink {
@@ -35,7 +36,7 @@ export function relay(
 ): void {
   const pipe = session?.pipe ?? null;
   const options = { restPath: route.restPath, principalKey: context.budgetKey, session: pipe, access: who.access };
-  send(parts, context, route, options, message, new Relay(parts, context, who, message, route.upstream.transport));
+  send(parts, context, route, options, message, new Relay(parts, context, who, message, route.upstream.transport, session));
 }
 
 /** `initialize`: begins a session of the client's own where the upstream keeps any; else it is answered here. */
@@ -59,10 +60,17 @@ export function notifyUpstream(parts: Parts, context: RequestContext, route: Rou
   const options = optionsOf(context, route, session?.pipe ?? null);
   const isAwaited = session !== null && message.method === INITIALIZED;
   const taken = isAwaited ? awaited(parts, context) : undefined;
+  if (session !== null) tellOthers(parts, session, message);
   const lost = route.upstream.notify(message, options, taken);
   if (lost !== null) return refuse(parts, context, lost);
   parts.events.sent(context);
   if (!isAwaited) answer(parts, context, 202, '', '');
+}
+
+/** Another worker may have the request under way that the client takes back. */
+function tellOthers(parts: Parts, session: Session, message: Envelope): void {
+  if (message.method !== CANCELLED || message.requestIdStart < 0) return;
+  parts.sessions.ledger.cancelled(session.ref, message.bytes.toString('utf8', message.requestIdStart, message.requestIdEnd));
 }
 
 /** Answers when called or when the time is over, whichever is first. */

@@ -9,6 +9,7 @@ import type { JsonLimits } from '../mcp/parse.ts';
 import type { ChargeBook } from './charges.ts';
 import type { SessionBook } from './session-book.ts';
 import type { StreamBook } from './stream-book.ts';
+import type { SessionStreams } from './session-streams.ts';
 
 /** What the request path needs of the configuration, worked out once. */
 export interface PathSettings {
@@ -41,6 +42,7 @@ export interface Parts {
   readonly sessions: SessionBook;
   /** Standing streams of revision 2024-11-05. */
   readonly legacyStreams: StreamBook;
+  readonly streams: SessionStreams;
   readonly fleet: Fleet;
   /** Reused for every take: the request path is synchronous there. */
   readonly outcome: LimitOutcome;

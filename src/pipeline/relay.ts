@@ -1,14 +1,16 @@
 import type { RequestContext } from '../core/context.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { UPSTREAM_FAILED, UPSTREAM_INVALID } from '../core/errors.ts';
+import { SESSION_UNKNOWN, UPSTREAM_FAILED, UPSTREAM_INVALID } from '../core/errors.ts';
 import type { Principal } from '../core/principal.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { InFlight, ReplySink, TransportName } from '../core/upstream.ts';
+import type { StreamMark } from '../core/upstream-session.ts';
 import { acceptsOf } from '../mcp/content.ts';
 import { filterTools } from '../mcp/lists.ts';
-import { encodeSseEvent } from '../mcp/sse.ts';
+import { encodeMark, encodeMarkedEvent, encodeSseEvent } from '../mcp/sse.ts';
 import { looksLikeToolError } from '../mcp/tool-result.ts';
 import type { Parts } from './parts.ts';
+import type { Session } from './session.ts';
 import { answer, headersOf, JSON_TYPE, markRefused, refusalBody, refuse, SSE_TYPE } from './reply.ts';
 import { passPlace, settle, settleGone } from './settle.ts';
 
@@ -27,18 +29,28 @@ export class Relay implements ReplySink {
   readonly #method: string;
   /** A merged list was made for this caller. */
   readonly #isMerged: boolean;
+  /** Null: what all share. */
+  readonly #session: Session | null;
   readonly #acceptsJson: boolean;
   readonly #acceptsSse: boolean;
   /** The final answer goes out as an event even when nothing preceded it. */
   readonly #isSseWanted: boolean;
   #hasWritten = false;
 
-  constructor(parts: Parts, context: RequestContext, who: Principal, message: Envelope, transport: TransportName) {
+  constructor(
+    parts: Parts,
+    context: RequestContext,
+    who: Principal,
+    message: Envelope,
+    transport: TransportName,
+    session: Session | null = null,
+  ) {
     const accepts = acceptsOf(context.exchange.head.accept);
     this.#parts = parts;
     this.#context = context;
     this.#who = who;
     this.#method = message.method;
+    this.#session = session;
     this.#isMerged = transport === 'virtual';
     this.#acceptsJson = accepts.json;
     this.#acceptsSse = accepts.sse;
@@ -61,34 +73,47 @@ export class Relay implements ReplySink {
     this.#parts.clock.after(QUIET_START_MS, () => this.#showStream());
   }
 
-  onMessage(bytes: Buffer): boolean {
+  onMessage(bytes: Buffer, mark?: StreamMark): boolean {
     if (!this.#acceptsSse || this.#context.isSettled) return true;
     this.#openStream();
     this.#hasWritten = true;
-    return this.#context.exchange.write(encodeSseEvent(bytes));
+    return this.#context.exchange.write(this.#event(bytes, mark));
   }
 
-  onReply(bytes: Buffer, isError: boolean, code: number): void {
+  onMark(mark: StreamMark): void {
+    if (!this.#acceptsSse || this.#context.isSettled) return;
+    this.#openStream();
+    this.#hasWritten = true;
+    this.#context.exchange.write(encodeMark(this.#session?.sealed(mark) ?? mark));
+  }
+
+  onReply(bytes: Buffer, isError: boolean, code: number, mark?: StreamMark): void {
     if (this.#context.isSettled) return;
     if (isError) this.#context.upstreamErrorCode = code;
     else if (this.#method === 'tools/call') this.#context.isToolError = looksLikeToolError(bytes);
     const allowed = isError ? bytes : this.#filtered(bytes);
     if (allowed === null) return this.onFail(UPSTREAM_INVALID, 'malformed tools/list result');
-    if (this.#context.isStreaming || this.#isSseWanted || !this.#acceptsJson) return this.#endStream(allowed);
+    if (this.#context.isStreaming || this.#isSseWanted || !this.#acceptsJson) return this.#endStream(allowed, mark);
     answer(this.#parts, this.#context, 200, JSON_TYPE, allowed);
   }
 
   onFail(refusal: Refusal, detail: string): void {
     if (this.#context.isSettled) return;
     this.#context.detail = detail;
+    if (refusal === SESSION_UNKNOWN && this.#session !== null) this.#parts.sessions.end(this.#session, 'lost');
     if (!this.#context.isStreaming) return refuse(this.#parts, this.#context, refusal);
     // The status line is gone already: the failure travels in band.
     markRefused(this.#context, refusal);
     this.#endStream(Buffer.from(refusalBody(this.#context, refusal)));
   }
 
+  /** The client has a position from which it fetches the rest: an end in order, without an answer. */
   onSuspended(): void {
-    this.onFail(UPSTREAM_FAILED, 'ended its stream without an answer');
+    if (this.#context.isSettled) return;
+    if (!this.#context.isStreaming) return this.onFail(UPSTREAM_FAILED, 'ended its stream without an answer');
+    this.#context.detail = 'suspended';
+    this.#context.exchange.end();
+    settle(this.#parts, this.#context);
   }
 
   /** Ends without a message: an empty event stream, or 202 for a client that takes none. */
@@ -129,9 +154,13 @@ export class Relay implements ReplySink {
     this.#context.exchange.open(200, headers);
   }
 
-  #endStream(last: Buffer): void {
+  #event(bytes: Buffer, mark: StreamMark | undefined): Buffer {
+    return mark === undefined || this.#session === null ? encodeSseEvent(bytes) : encodeMarkedEvent(bytes, this.#session.sealed(mark));
+  }
+
+  #endStream(last: Buffer, mark?: StreamMark): void {
     this.#openStream();
-    this.#context.exchange.write(encodeSseEvent(last));
+    this.#context.exchange.write(this.#event(last, mark));
     // The write may have been one too many for a client that does not read: then it is gone, and the request settled.
     if (this.#context.isSettled) return;
     this.#context.exchange.end();

@@ -3,29 +3,35 @@ import type { Clock } from '../core/clock.ts';
 import type { RequestContext } from '../core/context.ts';
 import type { Envelope } from '../core/envelope.ts';
 import { SESSION_UNKNOWN, SESSION_VERSION } from '../core/errors.ts';
+import type { SessionEnd } from '../core/events.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
+import type { SessionNews } from '../core/session-news.ts';
 import type { Upstream } from '../core/upstream.ts';
 import type { SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
 import { decodeSessionRecord, encodeSessionRecord } from '../mcp/session-record.ts';
 import type { Parts } from './parts.ts';
 import { Seal } from './seal.ts';
-
-/** A client's session, as the request path sees it. */
-export interface Session {
-  /** Its name in audit records: says nothing to anybody who holds it. */
-  readonly ref: string;
-  /** Whose it is: anybody else is told that it does not exist. */
-  readonly principalKey: string;
-  readonly server: string;
-  /** What was agreed with the client. */
-  readonly revision: string;
-  readonly pipe: UpstreamSession;
-}
+import { Session } from './session.ts';
+import { SessionLedger } from './session-ledger.ts';
 
 /** Whom a new session belongs to. */
 export interface SessionOwner {
   readonly principalKey: string;
   readonly server: string;
+}
+
+export interface SessionBookOptions {
+  /** Newest first. */
+  readonly keys: readonly Uint8Array[];
+  readonly clock: Clock;
+  readonly idleTtlMs: number;
+  readonly maxPerPrincipal: number;
+  /** A session is over, however; told once in the whole gateway when it is known why. */
+  onEnd(end: SessionEnd): void;
+  /** A session is over, whoever ended it: what stands open for it in this worker goes too. */
+  onGone(ref: string): void;
+  /** There is something that the other workers should hear at once. */
+  onNews(): void;
 }
 
 const SID_BYTES = 16;
@@ -35,40 +41,62 @@ const MAX_KNOWN = 16_384;
 
 /**
  * The sessions of clients. What a session is stands in its id, under a seal: whoever holds the keys, any worker of any host,
- * goes on with it. What is kept here saves opening the seal with every request.
+ * goes on with it. What is kept here saves opening the seal with every request; which sessions are over, and which are idle, is
+ * the ledger's to know.
  */
 export class SessionBook {
-  readonly #clock: Clock;
+  readonly ledger: SessionLedger;
+  readonly #options: SessionBookOptions;
   readonly #seal: Seal;
-  /** By id, oldest use last. */
+  readonly #eventSeal: Seal;
   readonly #known = new Map<string, Session>();
+  /** The same by name. */
+  readonly #byRef = new Map<string, Session>();
 
-  /** `keys`: newest first. */
-  constructor(keys: readonly Uint8Array[], clock: Clock) {
-    this.#clock = clock;
-    this.#seal = Seal.of(keys, 'session id');
-  }
-
-  /** How many are kept. */
-  get size(): number {
-    return this.#known.size;
+  constructor(options: SessionBookOptions) {
+    this.#options = options;
+    this.#seal = Seal.of(options.keys, 'session id');
+    this.#eventSeal = Seal.of(options.keys, 'event id');
+    this.ledger = new SessionLedger(options);
   }
 
   /** The id of a session that has just begun; visible ASCII (2025-11-25, Transports, Session Management). */
-  mint({ principalKey, server }: SessionOwner, revision: string, place: SessionPlace, pipe: UpstreamSession): string {
+  mint(
+    { principalKey, server }: SessionOwner,
+    revision: string,
+    place: SessionPlace,
+    pipe: UpstreamSession,
+  ): { id: string; session: Session } {
     const sid = randomBytes(SID_BYTES);
-    const createdSecs = Math.floor(this.#clock.wallMs() / 1000);
-    const record = { sid, createdSecs, owner: ownerOf(principalKey), server, revision, place };
-    const id = this.#seal.seal(encodeSessionRecord(record));
-    this.#keep(id, { ref: sid.toString('base64url'), principalKey, server, revision, pipe });
-    return id;
+    const createdSecs = Math.floor(this.#options.clock.wallMs() / 1000);
+    const id = this.#seal.seal(encodeSessionRecord({ sid, createdSecs, owner: ownerOf(principalKey), server, revision, place }));
+    const fields = { ref: sid.toString('base64url'), principalKey, server, revision, createdMs: createdSecs * 1000, pipe };
+    const session = new Session(fields, this.#eventSeal);
+    this.#keep(id, session);
+    this.ledger.open(session);
+    return { id, session };
   }
 
-  /** The session of this caller and server with this id: nothing tells a foreign one from one that never was. */
+  /** The session of this caller and server with this id: nothing tells a foreign one from one that never was, or is over. */
   find(id: string, principalKey: string, upstream: Upstream): Session | Refusal {
     const session = this.#known.get(id) ?? this.#open(id, principalKey, upstream);
     if (session === null || session.principalKey !== principalKey || session.server !== upstream.name) return SESSION_UNKNOWN;
-    return session;
+    if (this.ledger.use(session)) return session;
+    this.#drop(id);
+    return SESSION_UNKNOWN;
+  }
+
+  /** Ends a session for good, upstream too; `closed` as with `UpstreamSession.close`. */
+  end(session: Session, reason: SessionEnd['reason'], closed?: () => void): void {
+    // First: the ledger closes what began here as well, and only the first call is told of the end.
+    session.pipe.close(closed);
+    this.ledger.end(session, reason);
+  }
+
+  /** From another worker. */
+  receive(news: SessionNews): void {
+    this.ledger.receive(news);
+    for (const { ref, idToken } of news.cancelled) this.#byRef.get(ref)?.pipe.cancelled(idToken);
   }
 
   #open(id: string, principalKey: string, upstream: Upstream): Session | null {
@@ -77,17 +105,26 @@ export class SessionBook {
     if (record === null || record.server !== upstream.name || !record.owner.equals(ownerOf(principalKey))) return null;
     const pipe = upstream.resumeSession(record.place);
     if (pipe === null) return null;
-    const session = { ref: record.sid.toString('base64url'), principalKey, server: record.server, revision: record.revision, pipe };
+    const { sid, server, revision, createdSecs } = record;
+    const fields = { ref: sid.toString('base64url'), principalKey, server, revision, createdMs: createdSecs * 1000, pipe };
+    const session = new Session(fields, this.#eventSeal);
     this.#keep(id, session);
     return session;
+  }
+
+  #drop(id: string): void {
+    const session = this.#known.get(id);
+    this.#known.delete(id);
+    if (session !== undefined) this.#byRef.delete(session.ref);
   }
 
   #keep(id: string, session: Session): void {
     if (this.#known.size >= MAX_KNOWN) {
       const [oldest] = this.#known.keys();
-      if (oldest !== undefined) this.#known.delete(oldest);
+      if (oldest !== undefined) this.#drop(oldest);
     }
     this.#known.set(id, session);
+    this.#byRef.set(session.ref, session);
   }
 }
 

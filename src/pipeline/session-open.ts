@@ -71,7 +71,9 @@ export class Opening implements ReplySink {
   #answerAgreed({ info, place }: SessionAgreement): void {
     const { idToken, budgetKey: principalKey, server } = this.#context;
     if (place === null) return this.#answer(Buffer.from(initializeResult(info, this.#message.protocolVersion, idToken)), '');
-    const id = this.#parts.sessions.mint({ principalKey, server }, info.protocolVersion, place, this.#session);
+    const { id, session } = this.#parts.sessions.mint({ principalKey, server }, info.protocolVersion, place, this.#session);
+    this.#context.session = session.ref;
+    this.#parts.events.sessionOpened(this.#context);
     this.#answer(Buffer.from(sessionInitializeResult(info, idToken)), id);
   }
 

@@ -174,6 +174,8 @@ export class Primary {
         return this.#passPost(slot, message.worker, message.ticket, message.post);
       case 'post_answer':
         return this.#supervisor.send(message.worker, { type: 'post_answer', ticket: message.ticket, answer: message.answer });
+      case 'sessions':
+        return this.#supervisor.broadcastFrom(slot, { type: 'sessions', news: message.news });
       case 'drained':
         return;
     }
@@ -186,6 +188,7 @@ export class Primary {
   }
 
   #sendStart(slot: number): void {
+    if (this.#hasStarted) this.#supervisor.broadcastFrom(slot, { type: 'share_sessions' });
     const diedAtMs = this.#diedAtMs.get(slot);
     this.#supervisor.send(slot, {
       type: 'start',

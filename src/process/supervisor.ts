@@ -73,6 +73,11 @@ export class Supervisor {
     for (const slot of this.#slots) if (slot.isAlive) slot.link.send(message);
   }
 
+  /** To all but one. */
+  broadcastFrom(slot: number, message: ToWorker): void {
+    for (const [index, one] of this.#slots.entries()) if (one.isAlive && index !== slot) one.link.send(message);
+  }
+
   /** From now on the death of a worker is expected and nobody takes its place. */
   stop(): void {
     this.#isStopping = true;

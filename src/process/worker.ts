@@ -106,6 +106,10 @@ export class Worker {
         );
       case 'post_answer':
         return this.#posts.answered(message.ticket, message.answer);
+      case 'sessions':
+        return this.#gateway?.sessionNews(message.news);
+      case 'share_sessions':
+        return this.#gateway?.shareSessions();
       case 'drain':
         return void this.#drain(message.delayMs, message.timeoutMs);
     }
@@ -124,6 +128,9 @@ export class Worker {
         baseEnv: process.env,
         sendAudit: (text, lines, dropped) => this.#outlet.send(text, lines, dropped),
         sealKeys: message.sealKeys,
+        sendSessionNews: (news) => {
+          if (message.config.server.workers > 1) this.#link.send({ type: 'sessions', news });
+        },
         leasePort: this.#leases,
         sinceDeathMs: message.sinceDeathMs,
         placePort: message.config.server.workers > 1 ? this.#places : null,

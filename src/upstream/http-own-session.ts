@@ -20,6 +20,7 @@ import type { HttpPoster } from './http-poster.ts';
 import { readSessionId, sessionHeaders } from './http-session.ts';
 import type { PendingEntry, PendingTable } from './pending.ts';
 import { CANCELLED, replyToClient } from './rewrite.ts';
+import { SessionListening } from './session-listening.ts';
 import { SessionCall, type SessionCallListener, type SessionCallOptions } from './session-call.ts';
 
 /** What a session needs of its upstream. */
@@ -88,15 +89,35 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
     return this.#post(message.bytes, options);
   }
 
-  listen(_lastEventId: string, _options: RequestOptions, _sink: StreamSink): Listening | Refusal {
-    return METHOD_UNKNOWN;
+  listen(lastEventId: string, options: RequestOptions, sink: StreamSink): Listening | Refusal {
+    if (this.#isGone) return SESSION_UNKNOWN;
+    if (this.#host.isDown || this.place === null) return UPSTREAM_DOWN;
+    const { clock, maxResponseBytes: maxEventBytes } = this.#host.callOptions;
+    const listening = new SessionListening(sink, {
+      clock,
+      maxEventBytes,
+      isResumed: lastEventId !== '',
+      noise: (kind) => this.#host.noise(kind),
+      listChanged: (kind) => this.#host.listChanged(kind),
+      lost: () => {
+        this.#isGone = true;
+      },
+    });
+    const headers = lastEventId === '' ? this.#headers : [...this.#headers, 'last-event-id', lastEventId];
+    listening.begin(this.#host.client.send({ method: 'GET', path: this.#host.pathTo(options.restPath), headers, body: null }, listening));
+    return listening;
   }
 
-  close(): void {
-    if (this.#isGone || this.place === null) return;
+  cancelled(idToken: string): void {
+    const entry = this.#host.pending.findByClientId(this.#id, idToken);
+    if (entry !== null) this.#host.pending.cancel(entry);
+  }
+
+  close(closed?: () => void): void {
+    if (this.#isGone || this.place === null) return closed?.();
     this.#isGone = true;
     const request = { method: 'DELETE' as const, path: this.#host.pathTo(''), headers: this.#headers, body: null };
-    this.#host.poster.send(request, this.#host.timeoutMs, () => undefined);
+    if (!this.#host.poster.send(request, this.#host.timeoutMs, () => closed?.())) closed?.();
   }
 
   // SessionCallListener

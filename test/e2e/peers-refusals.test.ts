@@ -172,7 +172,7 @@ describe('a limited client', () => {
 });
 
 describe('a client that believes in a session', () => {
-  it('ends it with DELETE, gets 405, and takes that for an answer', async () => {
+  it('ends it with DELETE, and gets 404', async () => {
     const seen: Seen[] = [];
     const headers = { authorization: `Bearer ${full.key}` };
     const transport = new StreamableHTTPClientTransport(new URL(at(full).url), {
@@ -181,8 +181,8 @@ describe('a client that believes in a session', () => {
       fetch: spy(seen),
     });
     await new Client({ name: 'peer', version: '1' }).connect(transport as Parameters<Client['connect']>[0]);
-    await transport.terminateSession();
-    expect(seen).toEqual([{ method: 'DELETE', path: '/mcp/everything', status: 405 }]);
+    await expect(transport.terminateSession()).rejects.toMatchObject({ code: 404 });
+    expect(seen).toEqual([{ method: 'DELETE', path: '/mcp/everything', status: 404 }]);
     await transport.close();
   });
 });

@@ -25,11 +25,12 @@ export async function rpcStream(
   options: RpcOptions & { readonly isPaused?: boolean } = {},
 ): Promise<RpcStream> {
   const body = JSON.stringify(message);
-  const headers: Record<string, string> = {
+  const headers: Record<string, string | undefined> = {
     'content-type': 'application/json',
     accept: 'application/json, text/event-stream',
     'content-length': String(Buffer.byteLength(body)),
     ...(options.headers as Record<string, string> | undefined),
+    ...options.headers,
     ...(options.key === undefined ? {} : { authorization: `Bearer ${options.key}` }),
   };
   const sent = request(url, { method: 'POST', headers, agent: false, signal: options.signal });

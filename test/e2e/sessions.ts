@@ -1,5 +1,7 @@
+import { request, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { expect } from 'vitest';
-import { rpc, rpcRequest, type HttpAnswer, type RpcOptions } from './http.ts';
+import { rpc, rpcRequest, sseData, type HttpAnswer, type JsonValue, type RpcOptions } from './http.ts';
+import { waitUntil } from './wait.ts';
 
 /** An open session: what its client sends with everything. */
 export interface OpenSession {
@@ -30,4 +32,46 @@ export async function openSession(url: string, options: SessionOptions = {}): Pr
     await rpc(url, message, { ...options, ...more, headers: { ...headers, ...more.headers } });
   expect((await post({ jsonrpc: '2.0', method: 'notifications/initialized' })).status).toBe(202);
   return { id, answer, post };
+}
+
+/** A GET that is answered with a stream, as far as it has come. */
+export interface StandingStream {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  text(): string;
+  /** Messages so far. */
+  messages(): readonly JsonValue[];
+  /** Waits for a text. */
+  awaits(text: string): Promise<string>;
+  readonly ended: Promise<'complete' | 'cut'>;
+  leave(): void;
+}
+
+/** GETs the stream of a session; also resolves when it is refused. */
+export async function listen(
+  url: string,
+  key: string,
+  session: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<StandingStream> {
+  const headers = { authorization: `Bearer ${key}`, accept: 'text/event-stream', 'mcp-session-id': session, ...more };
+  const sent = request(url, { method: 'GET', headers, agent: false });
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    sent.on('response', resolve);
+    sent.on('error', reject);
+    sent.end();
+  });
+  let text = '';
+  response.setEncoding('utf8').on('data', (piece: string) => (text += piece));
+  response.on('error', () => undefined);
+  const ended = new Promise<'complete' | 'cut'>((resolve) => response.on('close', () => resolve(response.complete ? 'complete' : 'cut')));
+  return {
+    status: response.statusCode ?? 0,
+    headers: response.headers,
+    text: () => text,
+    messages: () => sseData(text.slice(0, text.lastIndexOf('\n\n') + 2)).map((data) => JSON.parse(data) as JsonValue),
+    awaits: async (part) => await waitUntil(() => (text.includes(part) ? text : null), { what: part, describe: () => text }),
+    ended,
+    leave: () => sent.destroy(),
+  };
 }

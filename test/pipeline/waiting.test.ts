@@ -83,6 +83,7 @@ async function start(engine: string, rateLimit: object = {}): Promise<Running> {
       return true;
     },
     sealKeys: [new Uint8Array(32)],
+    sendSessionNews: () => undefined,
     leasePort: port,
     sinceDeathMs: null,
     placePort: null,

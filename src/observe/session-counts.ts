@@ -1,0 +1,42 @@
+import { CellFamily, type Collected, ReadFamily } from './families.ts';
+
+/** Sessions of clients, and what a worker keeps of them. */
+export interface SessionFigures {
+  /** Begun in this worker. */
+  readonly open: number;
+  /** Known to this worker, wherever they began. */
+  readonly known: number;
+  /** Over, and remembered. */
+  readonly ended: number;
+  readonly streams: number;
+}
+
+/** How many sessions there are, began and ended. Server names come from the configuration. */
+export class SessionCounts {
+  /** Of this worker; set after building. */
+  figures: () => SessionFigures = () => ({ open: 0, known: 0, ended: 0, streams: 0 });
+  readonly opened: CellFamily = new CellFamily({
+    name: 'mcp_guard_sessions_opened_total',
+    help: 'Sessions of clients that began.',
+    labels: ['server'],
+  });
+  readonly closed: CellFamily = new CellFamily({
+    name: 'mcp_guard_sessions_closed_total',
+    help: 'Sessions of clients that ended, by reason.',
+    labels: ['server', 'reason'],
+  });
+  readonly families: readonly Collected[];
+
+  constructor() {
+    const gauge = (name: string, help: string, read: (figures: SessionFigures) => number): Collected =>
+      new ReadFamily({ name, help, type: 'gauge', aggregator: 'sum' }, () => read(this.figures()));
+    this.families = [
+      this.opened,
+      this.closed,
+      gauge('mcp_guard_sessions', 'Sessions of clients that go on.', ({ open }) => open),
+      gauge('mcp_guard_sessions_known', 'Entries in the session tables of all workers.', ({ known }) => known),
+      gauge('mcp_guard_sessions_ended_known', 'Ended sessions that workers remember.', ({ ended }) => ended),
+      gauge('mcp_guard_session_streams', 'Standing streams that clients hold open.', ({ streams }) => streams),
+    ];
+  }
+}
