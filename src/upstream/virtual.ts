@@ -45,6 +45,9 @@ export class VirtualUpstream implements VirtualServer {
   readonly #deps: VirtualDeps;
   /** Lists under way. */
   readonly #merges = new Set<ListMerge>();
+  /** What the members said when `#modern` was made of it. */
+  #modernOf: readonly (ModernInfo | null)[] = [];
+  #modern: ModernInfo | null = null;
 
   /** `upstreams` in the order of `settings.servers`. No prefix begins with another; `config/` sees to that. */
   constructor(settings: VirtualSettings, upstreams: readonly Upstream[], deps: VirtualDeps) {
@@ -69,9 +72,14 @@ export class VirtualUpstream implements VirtualServer {
     return mergedInfo(this.name, this.#deps.version, this.#members);
   }
 
-  /** It speaks revision 2026-07-28 when all its members do. */
+  /** It speaks revision 2026-07-28 when all its members do. Asked with every such request: worked out when a member changes. */
   get modern(): ModernInfo | null {
-    return mergedModern(this.name, this.#deps.version, this.#members);
+    const current = this.#members.map(({ upstream }) => upstream.modern);
+    if (current.some((one, index) => one !== this.#modernOf[index])) {
+      this.#modernOf = current;
+      this.#modern = mergedModern(this.name, this.#deps.version, this.#members);
+    }
+    return this.#modern;
   }
 
   get inFlight(): number {
