@@ -72,7 +72,7 @@ export class VirtualUpstream implements VirtualServer {
     return mergedInfo(this.name, this.#deps.version, this.#members);
   }
 
-  /** It speaks revision 2026-07-28 when all its members do. Asked with every such request: worked out when a member changes. */
+  /** It speaks revision 2026-07-28 when all its members do. Asked for with every such request, so worked out when a member changes. */
   get modern(): ModernInfo | null {
     const current = this.#members.map(({ upstream }) => upstream.modern);
     if (current.some((one, index) => one !== this.#modernOf[index])) {
@@ -93,7 +93,8 @@ export class VirtualUpstream implements VirtualServer {
   viewFor(access: Access): Pick<Upstream, 'info' | 'modern' | 'detail'> {
     const members = this.#reachable(access);
     const { version } = this.#deps;
-    return { info: mergedInfo(this.name, version, members), modern: mergedModern(this.name, version, members), detail: this.detail };
+    const modern = members.length === this.#members.length ? this.modern : mergedModern(this.name, version, members);
+    return { info: mergedInfo(this.name, version, members), modern, detail: this.detail };
   }
 
   aim(message: Envelope, access: Access): Aim | Refusal | null {

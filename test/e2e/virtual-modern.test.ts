@@ -6,15 +6,19 @@ import {
   keyEntry,
   makeKey,
   rpc,
+  rpcRequest,
   startGateway,
   startHttpUpstream,
   stdioUpstream,
+  toolCall,
+  toolText,
   type UpstreamAnswer,
   type UpstreamRequest,
 } from './harness.ts';
 import { discoverResult, MODERN, modernAnswers, modernHeaders, modernRequest } from './modern.ts';
 import { sdkServerOverHttp } from './peer-servers.ts';
 import { connectV2Auto } from './peers.ts';
+import { namesIn } from './tool-gateway.ts';
 
 const all = makeKey();
 const few = makeKey();
@@ -131,6 +135,10 @@ describe('a virtual server in revision 2026-07-28', () => {
     // With a server that speaks older revisions only, all of it speaks those.
     const mixed = await send('mixed', 'tools/list');
     expect([mixed.status, mixed.json?.['error']?.['code']]).toEqual([400, -32601]);
+    const older = await rpc(`${gateway.mcp}/mixed`, rpcRequest('tools/list'), { key: all.key });
+    expect(namesIn(older).slice(0, 4)).toEqual(['one__read', 'one__write', 'old__echo', 'old__env']);
+    expect(toolText(await rpc(`${gateway.mcp}/mixed`, toolCall('one__read'), { key: all.key }))).toBe('one');
+    expect(toolText(await rpc(`${gateway.mcp}/mixed`, toolCall('old__echo', { x: 1 }), { key: all.key }))).toBe('{"x":1}');
   });
 
   it('row 235: the client of SDK 2 speaks it through two servers of SDK 2, page by page', async () => {
