@@ -188,8 +188,8 @@ export interface UpstreamEvents {
   /** What was dropped: a line or event that is no JSON-RPC message, or one that nobody waits for; a tool with a malformed `x-mcp-header`. */
   noise(server: string, kind: 'not_json' | 'unmatched' | 'oversize' | 'server_request' | 'bad_annotation'): void;
   restarted(server: string, attempt: number): void;
-  /** A virtual server left something of a member out of its answer: all that it lists, or one thing (`what`). */
-  leftOut(server: string, member: string, reason: LeftOutReason, what: string): void;
+  /** A virtual server left something of a member out of its answer: all that it lists (`what`: why), or `count` things of which `what` is the first. */
+  leftOut(server: string, member: string, reason: LeftOutReason, what: string, count: number): void;
   /** It said that one of its lists is another now (`notifications/…/list_changed`); null: it may have said so of any while nobody heard it. */
   listChanged(server: string, kind: ListKind | null): void;
   /** Its circuit opened, half-opened or closed. */

@@ -49,6 +49,8 @@ const LIST = 0;
 const CURSOR = 1;
 const TTL = 2;
 const MAX_TTL_MS = 2 ** 31 - 1;
+/** Elements of one page. A server with more has pages; 500,000 of them keep an event loop busy for seconds. */
+export const MAX_ITEMS: number = 10_000;
 
 const LIMITS: ScanLimits = { maxDepth: 512, maxKeys: Infinity, maxStringBytes: Infinity, areSkippedKeysCompared: false };
 
@@ -66,7 +68,7 @@ const scanner = new JsonScanner();
 
 /**
  * Reads a JSON-RPC result that is a page of a list. Null when it is none, or when another parser could read other elements or
- * names in it: repeated or look-alike keys, names that are no text.
+ * names in it: repeated or look-alike keys, names that are no text. Nor does it read more than `MAX_ITEMS` elements.
  */
 export function readListPage(reply: Buffer, shape: ListShape): ListPage | null {
   const draft: Draft = { shape, bytes: reply, items: [], hasList: false, ttlMs: 0, nextCursor: null, isSound: true };
@@ -118,7 +120,7 @@ function readList(draft: Draft): void {
 function readItem(draft: Draft): void {
   const { item } = draft.shape;
   const start = scanner.pos;
-  if (!scanner.isObject) return unsound(draft);
+  if (!scanner.isObject || draft.items.length >= MAX_ITEMS) return unsound(draft);
   let key: Pick<PageItem, 'key' | 'keyStart' | 'keyEnd'> | null = null;
   for (let more = scanner.enter(); more; more = scanner.next()) {
     const isKey = item.match(scanner) === 0;

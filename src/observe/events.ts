@@ -64,12 +64,12 @@ export function buildEvents(deps: EventsDeps): ObservedEvents {
       metrics.upstreams.restarts.child(server).value += 1;
       log.warn({ server, attempt }, 'upstream restarted');
     }),
-    leftOut: safely('event_left_out', (server, member, reason, what) => {
+    leftOut: safely('event_left_out', (server, member, reason, what, count) => {
       const { leftOut } = metrics.upstreams;
-      leftOut.child(server, member, reason).value += 1;
-      // What is missing once is missing in every list until somebody does something about it.
-      if (!known.addIfNew(`${server}\n${member}\n${reason}\n${what}`)) return;
-      log.warn({ server, member, reason, what }, 'left out of the lists of a virtual server');
+      leftOut.child(server, member, reason).value += count;
+      // What is missing once is missing in every list until somebody does something about it. The names are the member's to choose.
+      if (!known.addIfNew(`${server}\n${member}\n${reason}`)) return;
+      log.warn({ server, member, reason, what, count }, 'left out of the lists of a virtual server');
     }),
     listChanged: safely('event_list_changed', (server, list) => {
       if (log.isDebug) log.debug({ server, list: list ?? 'any' }, 'list of the upstream changed');

@@ -234,7 +234,7 @@ function upstreamEvents(events: Events, deps: GatewayDeps): UpstreamEvents {
     stderrLine: (server, line) => events.stderrLine(server, line),
     noise: (server, kind) => events.noise(server, kind),
     listChanged: (server, kind) => events.listChanged(server, kind),
-    leftOut: (server, member, reason, what) => events.leftOut(server, member, reason, what),
+    leftOut: (server, member, reason, what, count) => events.leftOut(server, member, reason, what, count),
     circuitChanged: (upstream) => {
       events.circuitChanged(upstream);
       deps.onUpstreamChange();

@@ -32,7 +32,8 @@ export interface MergeJob {
   readonly modern: { readonly meta: string; readonly serverInfo: string } | null;
   /** Whether the caller sees it, whatever the caller may. */
   isOffered(member: string, key: string): boolean;
-  leftOut(member: string, reason: LeftOutReason, what: string): void;
+  /** `what`: the first of `count` things of the member, or why all of it is missing. */
+  leftOut(member: string, reason: LeftOutReason, what: string, count: number): void;
   /** It is over, however; called once. */
   onOver(): void;
 }
@@ -54,11 +55,14 @@ class Slot implements ReplySink {
   isEmpty = false;
   hasBadCursor = false;
   readonly #shape: ListShape;
+  /** What comes after the merge is over costs nothing. */
+  readonly #isAwaited: () => boolean;
   readonly #onDone: () => void;
 
-  constructor(member: Member, shape: ListShape, onDone: () => void) {
+  constructor(member: Member, shape: ListShape, isAwaited: () => boolean, onDone: () => void) {
     this.member = member;
     this.#shape = shape;
+    this.#isAwaited = isAwaited;
     this.#onDone = onDone;
   }
 
@@ -77,7 +81,7 @@ class Slot implements ReplySink {
   }
 
   onReply(bytes: Buffer, isError: boolean, code: number): void {
-    if (this.isDone) return;
+    if (this.isDone || !this.#isAwaited()) return;
     if (!isError) this.#read(bytes);
     else if (code === METHOD_NOT_FOUND) this.isEmpty = true;
     else if (code === INVALID_PARAMS) this.hasBadCursor = true;
@@ -116,7 +120,8 @@ export class ListMerge implements InFlight {
   constructor(job: MergeJob, sink: ReplySink) {
     this.job = job;
     this.#sink = sink;
-    this.#slots = job.members.map((member) => new Slot(member, job.shape, () => this.#onDone()));
+    const isAwaited = (): boolean => !this.#isOver;
+    this.#slots = job.members.map((member) => new Slot(member, job.shape, isAwaited, () => this.#onDone()));
   }
 
   /** Sends the requests. Nothing is told inside. */
@@ -199,7 +204,7 @@ export class ListMerge implements InFlight {
     if (last === undefined || cursor === null) return null;
     const encoded = encodeCursor({ member: last.member.upstream.name, cursor });
     if (encoded !== null) return encoded;
-    this.job.leftOut(last.member.upstream.name, 'too_large', 'cursor');
+    this.job.leftOut(last.member.upstream.name, 'too_large', 'cursor', 1);
     const after = this.#slots[slots.length];
     return after === undefined ? null : encodeCursor({ member: after.member.upstream.name, cursor: null });
   }

@@ -12,7 +12,6 @@ const UNAVAILABLE = 'mcp-guard/unavailable';
 /** Of revision 2026-07-28. */
 const SERVER_INFO = 'io.modelcontextprotocol/serverInfo';
 
-const QUOTE = Buffer.from('"');
 const COMMA = Buffer.from(',');
 
 /** One page of a merged list while it is put together. Elements go out as they came, but for the names that get a prefix. */
@@ -30,7 +29,7 @@ export class MergedPage {
 
   leaveOut({ upstream }: Member, reason: LeftOutReason, detail: string): void {
     this.#missing.push(upstream.name);
-    this.#job.leftOut(upstream.name, reason, detail);
+    this.#job.leftOut(upstream.name, reason, detail, 1);
   }
 
   /** Adds what the caller may see of a member's page. */
@@ -39,12 +38,16 @@ export class MergedPage {
     this.#bytes += bytes.length;
     this.#ttlMs = Math.min(this.#ttlMs, page.ttlMs);
     const { name } = member.upstream;
+    const opening = Buffer.from(`"${member.prefix}`);
+    const leftOut = new Map<LeftOutReason, { readonly first: string; count: number }>();
     for (const item of page.items) {
       if (!this.#job.isOffered(name, item.key)) continue;
       const reason = this.#take(member, item.key);
-      if (reason === null) this.#push(member, bytes, item);
-      else this.#job.leftOut(name, reason, item.key);
+      if (reason === null) this.#push(opening, bytes, item);
+      else note(leftOut, reason, item.key);
     }
+    // Told once for a page: a server may list as many unfit names as it likes.
+    for (const [reason, { first, count }] of leftOut) this.#job.leftOut(name, reason, first, count);
   }
 
   /** The whole answer. */
@@ -78,11 +81,16 @@ export class MergedPage {
     return null;
   }
 
-  #push({ prefix }: Member, bytes: Buffer, { start, end, keyStart, keyEnd }: PageItem): void {
+  #push(opening: Buffer, bytes: Buffer, { start, end, keyStart }: PageItem): void {
     if (this.#parts.length > 0) this.#parts.push(COMMA);
     if (this.#job.shape.key !== 'name') return void this.#parts.push(bytes.subarray(start, end));
     // The prefix consists of plain characters, and the rest of the name stays as its server wrote it.
-    this.#parts.push(bytes.subarray(start, keyStart), QUOTE, Buffer.from(prefix), bytes.subarray(keyStart + 1, keyEnd));
-    this.#parts.push(bytes.subarray(keyEnd, end));
+    this.#parts.push(bytes.subarray(start, keyStart), opening, bytes.subarray(keyStart + 1, end));
   }
+}
+
+function note(leftOut: Map<LeftOutReason, { readonly first: string; count: number }>, reason: LeftOutReason, key: string): void {
+  const known = leftOut.get(reason);
+  if (known === undefined) leftOut.set(reason, { first: key.slice(0, MAX_NAME_CHARS), count: 1 });
+  else known.count += 1;
 }

@@ -191,7 +191,7 @@ export class VirtualUpstream implements VirtualServer {
         timeoutMs: this.#settings.listTimeoutMs,
         modern: modern === undefined ? null : this.#modernJob(message),
         isOffered: this.#offers(message.method, access),
-        leftOut: (member, reason, what) => this.#deps.events.leftOut(this.name, member, reason, what),
+        leftOut: (member, reason, what, count) => this.#deps.events.leftOut(this.name, member, reason, what, count),
         onOver: () => this.#merges.delete(merge),
       },
       sink,

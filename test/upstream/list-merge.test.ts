@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { MAX_ITEMS } from '../../src/mcp/list-page.ts';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Access } from '../../src/core/access.ts';
@@ -117,5 +118,19 @@ describe('a merged list', () => {
       ['v', 'one', 'duplicate', 'a'],
       ['v', 'three', 'unavailable', 'answered with error -32000'],
     ]);
+  });
+
+  it('tells once of a page with many unfit names, and keeps none of their endless text', async () => {
+    const { virtual, events } = await open();
+    pages = [[Array.from({ length: 500 }, (_, at) => `${at}${'x'.repeat(1000)}`)], [['a']], [['b']]];
+    expect((await walk(virtual)).names).toEqual(['two.a', 'three.b']);
+    expect(events.leftOuts).toEqual([['v', 'one', 'name_too_long', `0${'x'.repeat(127)}`]]);
+  });
+
+  it('leaves out a member with more elements on a page than anybody needs', async () => {
+    const { virtual, events } = await open();
+    pages = [[Array.from({ length: MAX_ITEMS + 1 }, (_, at) => `t${at}`)], [['a']], [['b']]];
+    expect((await walk(virtual)).names).toEqual(['two.a', 'three.b']);
+    expect(events.leftOuts).toEqual([['v', 'one', 'invalid', 'answered with something that is no list']]);
   });
 });
