@@ -41,7 +41,8 @@ export function asLegacyRequest(message: Envelope, idToken: string): Envelope | 
   return legacy === null ? null : reread(legacy.bytes, legacy.idStart, legacy.idEnd, Buffer.from(idToken));
 }
 
-function reread(bytes: Buffer, start: number, end: number, text: Buffer): Envelope | null {
+/** A message with another text in place of `[start, end)`; null when that makes none of it. */
+export function reread(bytes: Buffer, start: number, end: number, text: Buffer): Envelope | null {
   const message = parseMessage(Buffer.concat([bytes.subarray(0, start), text, bytes.subarray(end)]), LIMITS);
   return isFailure(message) ? null : message;
 }

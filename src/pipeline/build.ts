@@ -140,7 +140,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     },
     config.virtuals,
   );
-  const load: Load = { active: 0, streams: 0, isDraining: false, isClosing: false, onIdle: null };
+  const load: Load = { active: 0, streams: 0, isDraining: false, isClosing: false, standing: new Set(), onIdle: null };
   const streams = new SessionStreams(config.session.maxPerPrincipal);
   const sessions = new SessionBook({
     keys: deps.sealKeys,

@@ -8,6 +8,8 @@ import type { InFlight, ReplySink } from '../core/upstream.ts';
 import { withPrivateScope } from '../mcp/cache-scope.ts';
 import { acceptsOf } from '../mcp/content.ts';
 import { filterTools } from '../mcp/lists.ts';
+import { LISTEN } from '../mcp/modern-methods.ts';
+import { rpcResult } from '../mcp/messages.ts';
 import { encodeSseEvent } from '../mcp/sse.ts';
 import { looksLikeToolError } from '../mcp/tool-result.ts';
 import type { Parts } from './parts.ts';
@@ -26,6 +28,11 @@ const STATUS: ReadonlyMap<number, number> = new Map([
   [-32022, 400],
 ]);
 
+/** The end of a subscription, which it names (2026-07-28, subscriptions). */
+function listenResult(idToken: string): string {
+  return rpcResult(idToken, `{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":${idToken}}}`);
+}
+
 /**
  * Carries the answer to a request of revision 2026-07-28: JSON with the status that its error code has, or an event stream once
  * the upstream streams. A client that closes its stream cancels. Ends in exactly one settle.
@@ -40,6 +47,7 @@ export class ModernRelay implements ReplySink {
   readonly #acceptsJson: boolean;
   readonly #acceptsSse: boolean;
   #heartbeat: Timer | null = null;
+  #unlisten: (() => void) | null = null;
 
   constructor(parts: Parts, context: RequestContext, who: Principal, message: Envelope, isMerged: boolean) {
     const accepts = acceptsOf(context.exchange.head.accept);
@@ -55,12 +63,31 @@ export class ModernRelay implements ReplySink {
   attach(flight: InFlight): void {
     const { exchange } = this.#context;
     exchange.onDrain = () => flight.resume();
+    if (this.#method === LISTEN) this.#stand(flight);
     exchange.onGone = () => {
-      this.#heartbeat?.cancel();
+      this.#leave();
       this.#context.detail = 'cancelled';
       flight.detach(passPlace(this.#parts, this.#context));
       settleGone(this.#parts, this.#context);
     };
+  }
+
+  /** A subscription is ended in order when the gateway drains; its client may open another elsewhere. */
+  #stand(flight: InFlight): void {
+    const { standing } = this.#parts.load;
+    const end = (): void => {
+      if (this.#context.isSettled) return;
+      flight.detach(() => undefined);
+      this.#endStream(Buffer.from(listenResult(this.#context.idToken)));
+    };
+    standing.add(end);
+    this.#unlisten = () => void standing.delete(end);
+  }
+
+  /** Nothing of it is left to be told. */
+  #leave(): void {
+    this.#heartbeat?.cancel();
+    this.#unlisten?.();
   }
 
   /** The head leaves at once: who listens must not wait for the first event. */
@@ -83,12 +110,14 @@ export class ModernRelay implements ReplySink {
     const allowed = isError ? bytes : this.#filtered(bytes);
     if (allowed === null) return this.onFail(UPSTREAM_INVALID, 'malformed tools/list result');
     if (this.#context.isStreaming || !this.#acceptsJson) return this.#endStream(allowed);
+    this.#leave();
     answer(this.#parts, this.#context, isError ? (STATUS.get(code) ?? 200) : 200, JSON_TYPE, allowed);
   }
 
   onFail(refusal: Refusal, detail: string): void {
     if (this.#context.isSettled) return;
     this.#context.detail = detail;
+    this.#leave();
     if (!this.#context.isStreaming) return refuse(this.#parts, this.#context, refusal);
     markRefused(this.#context, refusal);
     this.#endStream(Buffer.from(refusalBody(this.#context, refusal)));
@@ -99,7 +128,7 @@ export class ModernRelay implements ReplySink {
     if (this.#context.isSettled) return;
     this.#context.detail = 'cancelled';
     this.#openStream();
-    this.#heartbeat?.cancel();
+    this.#leave();
     this.#context.exchange.end();
     settleGone(this.#parts, this.#context);
   }
@@ -127,7 +156,7 @@ export class ModernRelay implements ReplySink {
 
   #endStream(last: Buffer): void {
     this.#openStream();
-    this.#heartbeat?.cancel();
+    this.#leave();
     this.#context.exchange.write(encodeSseEvent(last));
     if (this.#context.isSettled) return;
     this.#context.exchange.end();

@@ -8,6 +8,7 @@ import { rpcResult } from '../mcp/messages.ts';
 import { isRelayedNotification } from '../mcp/methods.ts';
 import { climb } from '../mcp/modern-ladder.ts';
 import { DISCOVER } from '../mcp/modern-methods.ts';
+import { withoutUnrelayed } from '../mcp/relayed-extensions.ts';
 import { MODERN_REVISION } from '../mcp/revisions.ts';
 import { ModernRelay } from './modern-relay.ts';
 import type { Parts } from './parts.ts';
@@ -46,7 +47,7 @@ export function dispatchModern(parts: Parts, context: RequestContext, who: Princ
   const { restPath } = route;
   const modern = { params: context.exchange.head.mcpParams };
   const options = { restPath, principalKey: context.budgetKey, access: who.access, modern };
-  const flight = route.upstream.request(message, options, sink);
+  const flight = route.upstream.request(withoutUnrelayed(message), options, sink);
   if (isRefusal(flight)) {
     context.sentMs = 0;
     context.detail = route.upstream.detail ?? context.detail;

@@ -60,6 +60,8 @@ export interface Load {
   isDraining: boolean;
   /** Upstreams are being closed: nothing new is begun. */
   isClosing: boolean;
+  /** Each ends a stream that would last as long as its client; called when requests in progress are waited for. */
+  readonly standing: Set<() => void>;
   /** Called when `active` falls to zero. */
   onIdle: (() => void) | null;
 }

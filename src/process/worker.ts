@@ -191,6 +191,7 @@ export class Worker {
       for (const listener of this.#listeners) listener.stopAccepting();
       gateway.leaveStreams();
       await idle(gateway, Math.max(timeoutMs - delayMs, 0));
+      await lastWords();
       gateway.load.isClosing = true;
     }
     await this.#close();
@@ -215,12 +216,18 @@ export class Worker {
   }
 }
 
+/** What an engine was given to say it says in the next turns of the loop; only then may its connections be closed. */
+function lastWords(): Promise<void> {
+  return new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+}
+
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Resolves when no request is in progress, or after `timeoutMs`. */
+/** Resolves when no request is in progress, or after `timeoutMs`. Those that would go on for ever are ended in order. */
 function idle(gateway: Gateway, timeoutMs: number): Promise<void> {
+  for (const end of gateway.load.standing) end();
   if (gateway.load.active === 0) return Promise.resolve();
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, timeoutMs);

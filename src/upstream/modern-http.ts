@@ -5,7 +5,7 @@ import type { Refusal } from '../core/refusal.ts';
 import type { Health, InFlight, ModernInfo, ReplySink, RequestOptions } from '../core/upstream.ts';
 import { usableTools } from '../mcp/usable-tools.ts';
 import { changedList } from '../mcp/list-request.ts';
-import { DISCOVER, LISTEN } from '../mcp/modern-methods.ts';
+import { DISCOVER, fitsHeader, LISTEN } from '../mcp/modern-methods.ts';
 import { gatewayRequest } from '../mcp/modern-request.ts';
 import { argumentsOf, paramHeaders } from '../mcp/param-headers.ts';
 import { withSubscriptionId } from '../mcp/subscription-id.ts';
@@ -126,6 +126,8 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
   notify(message: Envelope, options: RequestOptions): Refusal | null {
     if (!this.#link.isUp) return UPSTREAM_DOWN;
     if (message.method === CANCELLED) return cancelNamed(message, options.principalKey, this.#pending);
+    // Of an older revision, whose names are not repeated in a header: no server of this one can know it.
+    if (!fitsHeader(message.method)) return null;
     const request = {
       method: 'POST' as const,
       path: this.#pathTo(options.restPath),

@@ -116,6 +116,21 @@ describe('arguments that a server wants repeated in headers', () => {
   });
 });
 
+describe('a notification of an older revision, and a server of revision 2026-07-28 only', () => {
+  it('goes there when its name fits the header that repeats it, and writes no headers of its own', async () => {
+    const upstream = await startHttpUpstream({ answer: modernAnswers() });
+    const gateway = await inFront({ transport: 'http', url: upstream.url, allow_private_networks: true });
+    const own = 'notifications/x\r\nx-evil: 1\r\ncontent-length: 0\r\n\r\nPOST /evil HTTP/1.1\r\nhost: a';
+    for (const method of [own, 'notifications/a b', 'notifications/vendor']) {
+      expect((await rpc(gateway.mcp, { jsonrpc: '2.0', method }, { key: key.key })).status).toBe(202);
+    }
+    await waitUntil(() => upstream.of('notifications/vendor').length === 1, { what: 'the harmless one' });
+    expect((await rpc(gateway.mcp, toolCall('echo'), { key: key.key })).status).toBe(200);
+    expect(upstream.requests.filter(({ url, headers }) => url !== '/mcp' || headers['x-evil'] !== undefined)).toEqual([]);
+    expect(upstream.requests.filter(({ body }) => body.includes('evil') || body.includes('a b'))).toEqual([]);
+  });
+});
+
 describe('a client of revision 2026-07-28, and a server of older revisions with `modern_clients = "bridge"`', () => {
   let gateway: Gateway;
   let scripted: Gateway;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { keyEntry, makeKey, rpc, rpcStream, startGateway, startHttpUpstream, waitUntil } from './harness.ts';
 import type { Gateway, HttpAnswer, HttpUpstream, RpcStream, UpstreamAnswer, UpstreamRequest } from './harness.ts';
-import { discoverResult, MODERN, modernAnswers, modernHeaders, modernRequest } from './modern.ts';
+import { discoverResult, MODERN, modernAnswers, modernHeaders, modernMeta, modernRequest } from './modern.ts';
 
 const key = makeKey();
 const reader = makeKey();
@@ -230,6 +230,48 @@ describe('trap 7: subscriptions/listen', () => {
     const sent = upstream.of('subscriptions/listen').at(-1);
     left.leave();
     await waitUntil(() => upstream.isGone(sent?.connection ?? 0), { what: 'the connection to be closed' });
+  });
+});
+
+describe('a gateway that ends', () => {
+  it('ends its subscriptions in order, and does not wait for their clients', async () => {
+    script = listening([]);
+    const own = await startGateway({
+      config: {
+        server: { drain_timeout_secs: 120, workers: 2 },
+        auth: { api_keys: [keyEntry('tester', key)] },
+        upstream: { transport: 'http', url: upstream.url, allow_private_networks: true },
+      },
+    });
+    const headers = modernHeaders('subscriptions/listen');
+    const stream = await rpcStream(own.mcp, modernRequest('subscriptions/listen', FILTER, 'last'), { key: key.key, headers });
+    await stream.awaitEvents(1);
+    expect(await own.stop()).toEqual({ code: 0, signal: null });
+    expect(await stream.ended).toBe('complete');
+    expect(stream.events().at(-1)).toEqual({
+      jsonrpc: '2.0',
+      id: 'last',
+      result: { resultType: 'complete', _meta: { [SUBSCRIPTION]: 'last' } },
+    });
+  });
+});
+
+describe('what a client can do', () => {
+  it('is told to the server, but for extensions that do not get through', async () => {
+    script = () => undefined;
+    const tasks = 'io.modelcontextprotocol/tasks';
+    const capabilities = { elicitation: { form: {} }, extensions: { [tasks]: {}, 'com.example/own': { a: 1 } } };
+    const meta = modernMeta({ 'io.modelcontextprotocol/clientCapabilities': capabilities });
+    const message = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'echo', arguments: { text: tasks }, _meta: meta } };
+    const answer = await rpc(gateway.mcp, message, { key: key.key, headers: modernHeaders('tools/call', 'echo') });
+    expect(answer.status).toBe(200);
+    const sent = upstream.of('tools/call').at(-1)?.message['params'];
+    const expected = { elicitation: { form: {} }, extensions: { 'com.example/own': { a: 1 } } };
+    expect(sent).toEqual({
+      name: 'echo',
+      arguments: { text: tasks },
+      _meta: { ...meta, 'io.modelcontextprotocol/clientCapabilities': expected },
+    });
   });
 });
 

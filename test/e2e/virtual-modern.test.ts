@@ -105,7 +105,7 @@ describe('a virtual server in revision 2026-07-28', () => {
     expect((await send('scripted', 'server/discover', {}, few.key)).json?.['result']?.['capabilities']).toEqual({ tools: {} });
   });
 
-  it('row 235: a tool has its own name in header and body upstream, and the name that came in both before', async () => {
+  it('row 235: trap 12: a tool has its own name in header and body upstream, and the name that came in both before', async () => {
     const answer = await send('scripted', 'tools/call', { name: 'two__read', arguments: {} });
     expect([answer.status, answer.json?.['result']?.['content']?.['0']?.['text']]).toEqual([200, 'two']);
     const seen = servers.get('two')?.of('tools/call').at(-1);
