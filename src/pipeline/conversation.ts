@@ -3,6 +3,7 @@ import type { RequestHead } from '../core/head.ts';
 import { mayClaimModern, modernHeaders } from '../mcp/modern-head.ts';
 import { isFailure, type JsonLimits, parseMessage } from '../mcp/parse.ts';
 import { MessageExchange, type MessageOutlet } from './message-exchange.ts';
+import { OwnExchange } from './own-exchange.ts';
 
 /** Why a conversation is ended by the gateway. */
 export type Ending = 'leaving' | 'unauthorized' | 'lost' | 'overrun' | 'fault';
@@ -14,6 +15,9 @@ export interface Wire {
   /** Nothing is delivered after it. */
   end(why: Ending): void;
 }
+
+/** Of what nobody hears the answer. */
+const UNHEARD: MessageOutlet = { deliver: () => true, answered: () => undefined, sessionBegan: () => undefined, broken: () => undefined };
 
 /** Messages of one client that may be under way at once, whatever its limits are. */
 const MAX_LIVE = 1024;
@@ -30,8 +34,11 @@ export class Conversation implements MessageOutlet {
   readonly #wire: Wire;
   readonly #live = new Set<MessageExchange>();
   readonly #readId = (message: Buffer): string | null | undefined => this.#idOf(message);
+  /** What the server says outside of calls, once there is a session. */
+  #standing: OwnExchange | null = null;
   #isLeaving = false;
   #isOver = false;
+  #isClosed = false;
 
   /** `serve`: the request path. `opening`: of the request that the connection began with; `path`: what it asked for below `/mcp`. */
   constructor(serve: (exchange: Exchange) => void, opening: RequestHead, path: string, limits: JsonLimits, wire: Wire) {
@@ -64,6 +71,7 @@ export class Conversation implements MessageOutlet {
   /** The client reads again. */
   drained(): void {
     for (const exchange of this.#live) exchange.onDrain?.();
+    this.#standing?.onDrain?.();
   }
 
   /** The gateway stops: ends as soon as nothing is under way. */
@@ -74,10 +82,14 @@ export class Conversation implements MessageOutlet {
 
   /** The client is gone. */
   closed(): void {
+    if (this.#isClosed) return;
     this.#isOver = true;
+    this.#isClosed = true;
     const live = [...this.#live];
     this.#live.clear();
     for (const exchange of live) exchange.gone();
+    this.#standing?.gone();
+    this.#giveBack();
   }
 
   deliver(message: string | Uint8Array): boolean {
@@ -85,20 +97,43 @@ export class Conversation implements MessageOutlet {
   }
 
   answered(exchange: MessageExchange, status: number): void {
+    if (exchange instanceof OwnExchange) return;
     this.#live.delete(exchange);
+    // The first that was taken without an answer is `notifications/initialized`: from now on the server may speak.
+    if (status === 202 && exchange.head.sessionId !== '') this.#listen();
     // Its credential is not good any more: no message of this connection will be served.
     if (status === 401) this.#end('unauthorized');
-    else if (status === 404 && exchange.head.sessionId !== '' && exchange.head.mcpMethod === '') this.#end('lost');
+    else if (status === 404 && exchange.head.sessionId !== '' && exchange.head.mcpMethod === '') this.#lose();
     else if (this.#isLeaving && this.#live.size === 0) this.#end('leaving');
   }
 
   sessionBegan(id: string): void {
+    this.#giveBack();
+    this.#standing?.gone();
+    this.#standing = null;
     this.#head = { ...this.#head, sessionId: id };
+  }
+
+  /** Whoever holds the connection has its session: nobody could come back to it. */
+  #giveBack(): void {
+    if (this.#head.sessionId !== '') this.#serve(new OwnExchange(this.#head, 'DELETE', UNHEARD));
+  }
+
+  #listen(): void {
+    if (this.#standing !== null || this.#isOver) return;
+    this.#standing = new OwnExchange(this.#head, 'GET', this);
+    this.#serve(this.#standing);
   }
 
   broken(exchange: MessageExchange): void {
     this.#live.delete(exchange);
     this.#end('fault');
+  }
+
+  /** The session is gone: there is nothing to give back. */
+  #lose(): void {
+    this.#head = { ...this.#head, sessionId: '' };
+    this.#end('lost');
   }
 
   #end(why: Ending): void {
