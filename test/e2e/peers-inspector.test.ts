@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { keyEntry, makeKey, REPOSITORY, runProgram, startGateway, tempDir, type Gateway } from './harness.ts';
-import { everythingOverStdio } from './peer-servers.ts';
+import { everythingOverStdio, sdkServerOverHttp } from './peer-servers.ts';
 
 const INSPECTOR = join(REPOSITORY, 'node_modules', '@modelcontextprotocol', 'inspector', 'clients', 'cli', 'build', 'index.js');
 const key = makeKey();
@@ -21,9 +21,9 @@ interface Inspection {
 }
 
 /** One run of the inspector's command line, with the gateway's key unless told otherwise. */
-async function inspect(args: readonly string[], bearer: string | null = key.key): Promise<Inspection> {
+async function inspect(args: readonly string[], bearer: string | null = key.key, url: string = gateway.mcp): Promise<Inspection> {
   const header = bearer === null ? [] : ['--header', `Authorization: Bearer ${bearer}`];
-  const run = [INSPECTOR, gateway.mcp, '--transport', 'http', '--stored-auth-only', ...header, ...args];
+  const run = [INSPECTOR, url, '--transport', 'http', '--stored-auth-only', ...header, ...args];
   const { code, stdout, stderr } = await runProgram(process.execPath, run, { env: { HOME: home } });
   return { code, printed: stdout === '' ? null : JSON.parse(stdout), error: stderr === '' ? null : JSON.parse(stderr).error };
 }
@@ -77,5 +77,23 @@ describe('the inspector', () => {
     const call = ['--method', 'tools/call', '--tool-name', 'echo', '--tool-arg', 'message=hi'];
     const load = ['--load', '--load-requests', '400', '--load-concurrency', '40'];
     expect(await inspect([...call, ...load])).toMatchObject({ code: 0, printed: { requests: 400, ok: 400, errors: 0, toolErrors: 0 } });
+  });
+});
+
+describe('the inspector, in front of a server that speaks every revision', () => {
+  let url: string;
+
+  beforeAll(async () => {
+    const upstream = { transport: 'http', url: await sdkServerOverHttp('http'), allow_private_networks: true };
+    const entry = keyEntry('inspector', key, { rate_limit: 10_000, burst: 10_000, denied_tools: ['exit'] });
+    url = (await startGateway({ config: { auth: { api_keys: [entry] }, upstream } })).mcp;
+  });
+
+  it.each([['legacy'], ['auto'], ['modern']])('lists what is allowed, and calls it (%s)', async (era) => {
+    const list = await inspect(['--method', 'tools/list', '--protocol-era', era], key.key, url);
+    const names = (list.printed as { tools: { name: string }[] }).tools.map(({ name }) => name);
+    expect([list.code, names.includes('add'), names.includes('exit')]).toEqual([0, true, false]);
+    const call = ['--method', 'tools/call', '--tool-name', 'add', '--tool-arg', 'a=2', '--tool-arg', 'b=3', '--protocol-era', era];
+    expect(await inspect(call, key.key, url)).toMatchObject({ code: 0, printed: { structuredContent: { sum: 5 } } });
   });
 });
