@@ -47,6 +47,7 @@ export function buildUpstream(section: Section, baseDir: string): UpstreamSettin
     isBridged: section.choice('modern_clients', ['fall_back', 'bridge']) === 'bridge',
     stdio: transport === 'stdio' ? buildStdio(section, baseDir) : null,
     http: transport === 'stdio' ? null : buildHttp(section),
+    hasOwnChannels: section.choice('isolation', ['shared', 'session']) === 'session',
   };
 }
 

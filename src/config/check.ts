@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import type { ConfigSnapshot } from '../core/config.ts';
 import { checkAuth } from './check-auth.ts';
 import { checkDigests } from './check-digests.ts';
+import { checkIsolation } from './check-isolation.ts';
 import { checkLimits } from './check-limits.ts';
 import { checkRedis } from './check-redis.ts';
 import { checkServer } from './check-server.ts';
@@ -20,6 +21,7 @@ export function checkTogether(root: Section, snapshot: ConfigSnapshot, nowMs: nu
   checkLimits(root.section('rate_limit'), snapshot, problems);
   checkRedis(root.section('redis'), snapshot, problems);
   checkUpstreams(root.section('upstream'), problems);
+  checkIsolation(root.section('upstream'), snapshot.server.workers, problems);
   checkVirtuals(root.section('upstream'), snapshot, problems);
   checkAudit(root.section('audit'), snapshot, problems);
 }

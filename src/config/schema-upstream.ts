@@ -111,7 +111,12 @@ export const SERVER_FIELDS: Fields = {
   ),
   max_line_size: integer(1024, 256 * MIB, 10 * MIB, '`stdio`: longest line in bytes.', { hardened: 4 * MIB }),
   required: flag(true, 'Whether `/ready` is 503 while the server is down.'),
-  isolation: choice(['shared'], 'shared', 'Who shares a connection or child process.', ['principal', 'session']),
+  isolation: choice(
+    ['shared', 'session'],
+    'shared',
+    'Who shares a connection or child process: all callers, or nobody: each session has its own (not `http`; with `server.workers` 0 or 1).',
+    ['principal'],
+  ),
   pool: later(
     group('Child processes kept per server.', {
       min: integer(0, 1000, 0, 'Kept even when idle.'),

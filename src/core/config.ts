@@ -234,6 +234,8 @@ export interface UpstreamSettings {
   readonly stdio: StdioSettings | null;
   /** Of every transport that has a URL. */
   readonly http: HttpSettings | null;
+  /** Each session of a client has a child process or connection of its own. */
+  readonly hasOwnChannels: boolean;
 }
 
 export interface ToolTimeout {

@@ -1,12 +1,14 @@
 import type { HttpSettings, StdioSettings, UpstreamSettings } from '../core/config.ts';
 import type { Upstream } from '../core/upstream.ts';
+import { ChannelSessions } from './channel-sessions.ts';
 import type { Connector } from './channel.ts';
 import type { UpstreamDeps } from './deps.ts';
 import { EraUpstream } from './era-upstream.ts';
 import { HttpUpstream } from './http.ts';
 import { ModernChannel } from './modern-channel.ts';
 import { ModernHttp } from './modern-http.ts';
-import { SseUpstream } from './sse.ts';
+import { SessionedUpstream } from './sessioned.ts';
+import { SseConnector, SseUpstream } from './sse.ts';
 import { StdioConnector, StdioUpstream } from './stdio.ts';
 import { WebSocketConnector, WebSocketUpstream } from './websocket.ts';
 
@@ -15,7 +17,7 @@ export function buildUpstream(settings: UpstreamSettings, deps: UpstreamDeps): U
   if (settings.transport === 'stdio' && settings.stdio !== null) return stdioUpstream(settings, settings.stdio, deps);
   if (settings.transport === 'http' && settings.http !== null) return httpUpstream(settings, settings.http, deps);
   if (settings.transport === 'websocket' && settings.http !== null) return webSocketUpstream(settings, settings.http, deps);
-  if (settings.transport === 'sse' && settings.http !== null) return new SseUpstream(settings, settings.http, deps);
+  if (settings.transport === 'sse' && settings.http !== null) return sseUpstream(settings, settings.http, deps);
   throw new Error(`upstream ${settings.name}: nothing to reach it by ${settings.transport}`);
 }
 
@@ -38,6 +40,11 @@ function webSocketUpstream(settings: UpstreamSettings, http: HttpSettings, deps:
   return overChannel(settings, connector, deps, (legacyDeps) => new WebSocketUpstream(settings, http, legacyDeps));
 }
 
+function sseUpstream(settings: UpstreamSettings, http: HttpSettings, deps: UpstreamDeps): Upstream {
+  const connector = new SseConnector(settings, http, deps);
+  return overChannel(settings, connector, deps, (legacyDeps) => new SseUpstream(settings, http, legacyDeps));
+}
+
 /** Each half has a channel of its own: a server decides by the first message which revisions it speaks on one. */
 function overChannel(
   settings: UpstreamSettings,
@@ -48,7 +55,12 @@ function overChannel(
   return new EraUpstream(deps, {
     asks: 'when_needed',
     isBridged: settings.isBridged,
-    legacy,
+    legacy: (legacyDeps) => withSessions(legacy(legacyDeps), settings, connector, deps),
     modern: (host) => new ModernChannel(settings, connector, deps, host),
   });
+}
+
+/** What comes without a session shares `shared` in any case. */
+function withSessions(shared: Upstream, settings: UpstreamSettings, connector: Connector, deps: UpstreamDeps): Upstream {
+  return settings.hasOwnChannels ? new SessionedUpstream(shared, new ChannelSessions(settings, connector, deps)) : shared;
 }

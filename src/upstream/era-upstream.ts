@@ -137,9 +137,13 @@ export class EraUpstream implements Upstream, ModernSideHost {
     return isLegacy ? this.#legacy.notify(message, options, taken) : this.#modern.notify(message, options);
   }
 
-  /** While the older half is not there, `initialize` is answered by what is known of the server. */
+  /**
+   * Where the older half has found nothing, `initialize` is answered by what is known of the server. Not while it has yet to find out, or is
+   * down for once: the client would be without a session for good.
+   */
   newSession(hello: ClientHello): UpstreamSession | null {
-    return this.#legacy.state === 'ready' ? this.#legacy.newSession(hello) : null;
+    const { state, info } = this.#legacy;
+    return state === 'ready' || state === 'starting' || info !== null ? this.#legacy.newSession(hello) : null;
   }
 
   resumeSession(place: SessionPlace): UpstreamSession | null {

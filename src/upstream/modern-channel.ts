@@ -3,7 +3,7 @@ import type { UpstreamSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
 import { HEADER_MISMATCH, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED, UPSTREAM_TIMEOUT } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
-import type { InFlight, ModernInfo, ReplySink, RequestOptions } from '../core/upstream.ts';
+import type { Health, InFlight, ModernInfo, ReplySink, RequestOptions } from '../core/upstream.ts';
 import { changedList } from '../mcp/list-request.ts';
 import { DISCOVER, LISTEN } from '../mcp/modern-methods.ts';
 import { gatewayRequest } from '../mcp/modern-request.ts';
@@ -152,8 +152,7 @@ export class ModernChannel implements ModernSide {
       this.#connector.connect({
         onOpen: () => this.#discover(),
         onMessage: (bytes) => this.#onMessage(bytes),
-        // What these transports take they deliver, or end.
-        onUndelivered: () => undefined,
+        onUndelivered: (bytes, detail, health) => this.#onUndelivered(bytes, detail, health),
         onNoise: (kind) => events.noise(name, kind),
         onStderr: (line) => events.stderrLine(name, line),
         onGone: (reason) => this.#onGone(reason),
@@ -222,6 +221,13 @@ export class ModernChannel implements ModernSide {
     if (message.kind === 'notification') return this.#onNotification(bytes, message);
     // This revision has no requests from server to client.
     this.#noise('server_request');
+  }
+
+  /** A request is over then; of anything else nobody waits for an end. */
+  #onUndelivered(bytes: Buffer, detail: string, health: Health): void {
+    const message = scanUpstreamMessage(bytes, { maxDepth: MAX_UPSTREAM_DEPTH });
+    const entry = message?.kind === 'request' ? this.#pending.get(internalId(bytes, message.idStart, message.idEnd)) : undefined;
+    if (entry !== undefined && this.#pending.remove(entry)) entry.sink?.onFail(UPSTREAM_FAILED, detail, health);
   }
 
   #onResponse(bytes: Buffer, message: UpstreamMessage): void {

@@ -146,6 +146,11 @@ export class PendingTable {
     return this.#insert({ isOwn: true, principalKey: '', idToken: '0', progressToken: null, sink, timeoutMs, timeoutMaxMs: timeoutMs });
   }
 
+  /** All that is under way, in no particular order. */
+  list(): PendingEntry[] {
+    return this.#entries.list();
+  }
+
   get(id: number): PendingEntry | undefined {
     return this.#entries.get(id);
   }

@@ -16,7 +16,7 @@ export class SseUpstream extends MessageUpstream {
   }
 }
 
-class SseConnector implements Connector {
+export class SseConnector implements Connector {
   readonly backoff: BackoffOptions = { firstMs: 250, maxMs: 5000 };
   readonly arePingsNeeded = true;
   readonly #target: SseTarget;

@@ -23,7 +23,7 @@ describe('generated files', () => {
   it('mark what is not available', () => {
     expect(text('docs/config.md')).toMatch(/## `tracing` \(not available yet\)/);
     expect(text('docs/config.md')).toMatch(/\| `peer_secret` .*Not available yet/);
-    expect(text('docs/config.md')).toMatch(/`session` \(not available yet\)/);
+    expect(text('docs/config.md')).toMatch(/`strict` \(not available yet\)/);
   });
 
   it('hold tables whose rows have as many cells as their heads', () => {

@@ -94,7 +94,6 @@ describe('features that are not built yet', () => {
     ['guards.anomaly.mode', '[guards.anomaly]\nmode = "block"'],
     ['tracing.enabled', '[tracing]\nenabled = true'],
     ['tracing.service_name', '[tracing]\nservice_name = "x"'],
-    ['session.idle_ttl_secs', '[session]\nidle_ttl_secs = 1800'],
     ['audit.chain', '[audit]\nchain = true'],
     ['audit.export_headers', '[audit.export_headers]\nAuthorization = "x"'],
   ])('%s is recognised and refused', (path, text) => {
@@ -108,7 +107,7 @@ describe('features that are not built yet', () => {
   });
 
   it.each([
-    ['upstream.isolation', '[upstream]\ncommand = "x"\nisolation = "session"', '"session"'],
+    ['upstream.isolation', '[upstream]\ncommand = "x"\nisolation = "principal"', '"principal"'],
     ['audit.durability', '[upstream]\ncommand = "x"\n[audit]\ndurability = "strict"', '"strict"'],
   ])('so is a choice of %s', (path, text, choice) => {
     expect(errorsOf(load(text))).toEqual(expect.arrayContaining([`${path} ${choice} is recognised but not available in this version`]));

@@ -1,6 +1,7 @@
+import type { VersionNegotiationMode } from '@modelcontextprotocol/client';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { waitUntil } from '../e2e/wait.ts';
-import { fixtureOverHttp, gatewayInFront } from './fixture.ts';
+import { fixtureOverHttp, gatewayInFront, type UpstreamTransport } from './fixture.ts';
 import { connectFull, type FullClient } from './full-client.ts';
 
 const NEWEST = '2026-07-28';
@@ -53,23 +54,28 @@ async function toldOfChanges({ client, changes }: FullClient): Promise<readonly 
   return [...changes];
 }
 
-describe.each([
-  ['asks for the newest revision', 'auto'],
-  ['knows the newest revision only', { pin: NEWEST }],
-] as const)('a client of SDK 2 that %s, in front of an HTTP server', (_title, mode) => {
+const REACHED: readonly { mode: VersionNegotiationMode; revision: string; transport: UpstreamTransport }[] = [
+  { mode: 'auto', revision: NEWEST, transport: 'http' },
+  { mode: { pin: NEWEST }, revision: NEWEST, transport: 'http' },
+  { mode: 'legacy', revision: '2025-11-25', transport: 'http' },
+  { mode: 'legacy', revision: '2025-11-25', transport: 'stdio' },
+  { mode: 'legacy', revision: '2025-11-25', transport: 'websocket' },
+  { mode: 'legacy', revision: '2025-11-25', transport: 'sse' },
+];
+
+describe.each(REACHED)('a client of SDK 2 ($mode), in front of a server over $transport', ({ mode, revision, transport }) => {
   let direct: FullClient;
   let via: FullClient;
 
   beforeAll(async () => {
-    const url = await fixtureOverHttp();
-    direct = await connectFull(url, mode);
-    via = await connectFull(await gatewayInFront('http', url), mode);
+    direct = await connectFull(await fixtureOverHttp(), mode);
+    via = await connectFull(await gatewayInFront(transport), mode);
   });
 
   it('sees through the gateway what it sees directly, and answers what it is asked', async () => {
     const seen = await survey(via);
     expect(seen).toEqual(await survey(direct));
-    expect(seen).toMatchObject({ revision: NEWEST, progress: { length: 3 } });
+    expect(seen).toMatchObject({ revision, progress: { length: 3 } });
     expect(JSON.stringify(seen['asked'])).toContain('Your favorite color is my color');
     expect([via.errors, via.logs]).toEqual([[], []]);
   });

@@ -6,10 +6,10 @@ import { startGateway } from '../e2e/gateway.ts';
 import { waitUntil } from '../e2e/wait.ts';
 
 /** Every transport that the gateway reaches servers by. */
-export const UPSTREAM_TRANSPORTS: readonly UpstreamTransport[] = ['http', 'stdio', 'websocket'];
+export const UPSTREAM_TRANSPORTS: readonly UpstreamTransport[] = ['http', 'stdio', 'websocket', 'sse'];
 
 /** How the gateway reaches the fixture. */
-export type UpstreamTransport = 'http' | 'stdio' | 'websocket';
+export type UpstreamTransport = 'http' | 'stdio' | 'websocket' | 'sse';
 
 const FIXTURES = join(import.meta.dirname, 'fixtures');
 const QUIET = '--disable-warning=ExperimentalWarning';
@@ -38,9 +38,10 @@ async function upstreamOf(transport: UpstreamTransport, url?: string): Promise<R
     case 'http':
       return { transport, url: url ?? (await fixtureOverHttp()), allow_private_networks: true };
     case 'websocket':
-      return { transport, url: url ?? (await listening('serve-websocket.ts')), allow_private_networks: true };
+    case 'sse':
+      return { transport, url: url ?? (await listening(`serve-${transport}.ts`)), allow_private_networks: true, isolation: 'session' };
     case 'stdio':
-      return { transport, command: process.execPath, args: [QUIET, join(FIXTURES, 'serve-stdio.ts')] };
+      return { transport, command: process.execPath, args: [QUIET, join(FIXTURES, 'serve-stdio.ts')], isolation: 'session' };
   }
 }
 

@@ -187,6 +187,7 @@ const COMMON = {
   timeoutMs: 20_000,
   timeoutMaxMs: 60_000,
   toolTimeouts: [],
+  hasOwnChannels: false,
   maxConcurrency: 0,
   queueMs: 0,
   queueMax: 8,
