@@ -11,6 +11,7 @@ import { touchesModern } from '../mcp/modern-ladder.ts';
 import { isLegacyHeader } from '../mcp/revisions.ts';
 import { refuseDenied, refuseFull, refuseMessage, takeCharges, takePlace } from './budget.ts';
 import type { Budget } from './charges.ts';
+import { handleBatch } from './batch.ts';
 import { noteMessage } from './context.ts';
 import { isPreflight } from './cors.ts';
 import { readBody } from './guarded.ts';
@@ -84,7 +85,8 @@ function handleBody(parts: Parts, context: RequestContext, call: Call, body: Buf
   const message = parseMessage(body, parts.settings.jsonLimits);
   if (isFailure(message)) {
     context.idToken = message.idToken;
-    return refuse(parts, context, message.refusal);
+    if (message.refusal !== errors.BATCH_REFUSED) return refuse(parts, context, message.refusal);
+    return handleBatch(parts, context, call.route.upstream, body, (sub) => handleMcp(parts, sub));
   }
   noteMessage(context, message);
   // Notifications need no place: a caller that has none left can still give a call up.

@@ -48,7 +48,8 @@ export const NOTES: Readonly<Record<string, string>> = {
   JSON_STRING_TOO_LONG: 'A single string beyond the limit: 1 MiB, 256 KiB in the hardened profile.',
   DUPLICATE_KEY: 'An object has a key twice, or a protocol key in another case: two readers could see two meanings.',
   BAD_MESSAGE: 'JSON, but no JSON-RPC 2.0 message.',
-  BATCH_REFUSED: 'An array of messages; the revisions served here have none.',
+  BATCH_REFUSED:
+    'An array of messages outside of a session that agreed on revision 2025-03-26, the only one that has batches; or one that is empty, too long, mixed, or holds an `initialize`.',
   BAD_PARAMS: 'A `tools/call` without a tool name, or other parameters that the decision needs and that are not there.',
   BAD_VERSION: '`MCP-Protocol-Version` names a revision that is not served.',
   BAD_CLAIM: "Revision 2026-07-28: `params._meta` lacks the version or the client's capabilities, or one of its keys is malformed.",

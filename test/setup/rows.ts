@@ -40,6 +40,7 @@ export const ROWS: ReadonlyMap<number, string> = new Map([
   [42, 'protocol version header'],
   [43, 'legacy HTTP+SSE'],
   [44, 'WebSocket front/back'],
+  [45, 'batch'],
   [46, 'invalid JSON'],
   [47, 'invalid message shape'],
   [48, 'content type'],
