@@ -154,6 +154,7 @@ describe('/metrics', () => {
 
   it('row 212: counts what happened, exactly', async () => {
     const web = { server: 'web', transport: 'http' };
+    const before = (await gateway.auditLines()).length;
     const grown = await growth(
       [
         ['mcp_guard_requests_total', { method: 'tools/call', status: '200' }],
@@ -177,6 +178,8 @@ describe('/metrics', () => {
         await rpc(gateway.mcp, rpcRequest('tools/list'), { key: ALICE.key });
         await call('echo', BOB.key);
         await call('echo', BOB.key);
+        // Workers hand records over in batches.
+        await waitUntil(async () => (await gateway.auditLines()).length >= before + 12 + 8, { what: 'the records' });
       },
     );
     const [ok, denied, lists, allowed, refused, success, error, timeout, unsent, reason, records] = grown;
