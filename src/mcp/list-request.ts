@@ -81,13 +81,22 @@ export function sharedMeta({ bytes, modern }: Envelope): string {
 }
 
 /**
- * A request for a page: `method` is one of the lists, `cursor` a raw JSON string or empty, `meta` a whole `_meta` object or empty. Its id
- * means nothing.
+ * A request for a page: `method` is one of the lists, `cursor` a raw JSON string or empty, `meta` a whole `_meta` object or empty. The id
+ * is whole and ≥ 0; it matters only to `listCancellation`.
  */
-export function listRequest(method: string, cursor: string, meta: string = ''): Envelope {
+export function listRequest(method: string, cursor: string, meta: string = '', id: number = 0): Envelope {
   const members = [...(meta === '' ? [] : [`"_meta":${meta}`]), ...(cursor === '' ? [] : [`"cursor":${cursor}`])];
   const params = members.length === 0 ? '' : `,"params":{${members.join(',')}}`;
-  const parsed = parseMessage(Buffer.from(`{"jsonrpc":"2.0","id":0,"method":"${method}"${params}}`), REQUEST_LIMITS);
-  if (isFailure(parsed)) throw new Error(`no request for a list: ${method}`);
+  return own(`{"jsonrpc":"2.0","id":${id},"method":"${method}"${params}}`);
+}
+
+/** Takes a `listRequest` back (MCP 2025-11-25, basic/utilities/cancellation). */
+export function listCancellation(id: number): Envelope {
+  return own(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":${id}}}`);
+}
+
+function own(text: string): Envelope {
+  const parsed = parseMessage(Buffer.from(text), REQUEST_LIMITS);
+  if (isFailure(parsed)) throw new Error(`no message of ours: ${text.slice(0, 100)}`);
   return parsed;
 }

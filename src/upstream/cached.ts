@@ -3,7 +3,7 @@ import type { Envelope } from '../core/envelope.ts';
 import { INVALID_PARAMS, METHOD_NOT_FOUND, UPSTREAM_BUSY, UPSTREAM_INVALID } from '../core/errors.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { Health, InFlight, ListFigures, ListKind, ReplySink, RequestOptions, Upstream } from '../core/upstream.ts';
-import { listKindOf, listRequest, readListParams, sharedMeta } from '../mcp/list-request.ts';
+import { listCancellation, listKindOf, listRequest, readListParams, sharedMeta } from '../mcp/list-request.ts';
 import { looksLikeUnknownTool } from '../mcp/tool-result.ts';
 import { UpstreamLayer } from './layer.ts';
 import { type FetchOwner, ListFetch, ListWaiter } from './list-fetch.ts';
@@ -77,6 +77,7 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
     const waiter = isShared && message.method === CANCELLED ? this.#namedBy(message, options.principalKey) : null;
     if (waiter === null) return this.inner.notify(message, options, taken);
     waiter.end((sink) => sink.onCancelled());
+    for (const fetch of this.#live) if (fetch.waiters.includes(waiter) && fetch.isAbandoned) this.#takeBack(fetch);
     return null;
   }
 
@@ -130,13 +131,22 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
     const fetch = new ListFetch(key, kind, this.#epoch, meta !== '', this);
     const shared = { restPath, principalKey: FETCHER };
     const options = meta === '' ? shared : { ...shared, modern: { params: null } };
-    const flight = this.inner.request(listRequest(method, cursor, meta), options, fetch);
+    const flight = this.inner.request(listRequest(method, cursor, meta, fetch.id), options, fetch);
     if (isRefusal(flight)) return flight;
+    fetch.flight = flight;
+    fetch.restPath = restPath;
     this.#counts.misses += 1;
     fetch.waiters.push(waiter);
     this.#fetches.set(key, fetch);
     this.#live.add(fetch);
     return null;
+  }
+
+  /** Or whoever asks and takes it back again and again would fill the upstream's places. */
+  #takeBack(fetch: ListFetch): void {
+    this.#forget(fetch);
+    if (fetch.isModern) fetch.flight?.detach(() => undefined);
+    else this.inner.notify(listCancellation(fetch.id), { restPath: fetch.restPath, principalKey: FETCHER });
   }
 
   /** For want of a new page. False: there is none at all. */

@@ -4,6 +4,8 @@ import type { Health, InFlight, ListKind, ReplySink } from '../core/upstream.ts'
 /** Most requests that wait for one page. */
 const MAX_WAITERS = 10_000;
 
+let serial = 0;
+
 /** One request for a list, between its client and whatever answers it. */
 export class ListWaiter implements InFlight {
   readonly principalKey: string;
@@ -11,7 +13,7 @@ export class ListWaiter implements InFlight {
   readonly idToken: string;
   /** Null once it is answered, or the client is gone. */
   sink: ReplySink | null;
-  #isOver = false;
+  isOver = false;
   #whenOver: (() => void) | null = null;
 
   constructor(principalKey: string, idToken: string, sink: ReplySink) {
@@ -22,7 +24,7 @@ export class ListWaiter implements InFlight {
 
   detach(whenOver: () => void): void {
     this.sink = null;
-    if (this.#isOver) whenOver();
+    if (this.isOver) whenOver();
     else this.#whenOver = whenOver;
   }
 
@@ -30,8 +32,8 @@ export class ListWaiter implements InFlight {
 
   /** Its wait has ended; the sink is told at most once. */
   end(tell: (sink: ReplySink) => void): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+    if (this.isOver) return;
+    this.isOver = true;
     const { sink } = this;
     this.sink = null;
     if (sink !== null) tell(sink);
@@ -46,7 +48,7 @@ export interface FetchOwner {
   onFetchFailed(fetch: ListFetch, refusal: Refusal, detail: string): void;
 }
 
-/** The one request for a page that is under way, for all who want it. Goes on when they leave: the next one will ask. */
+/** The one request for a page that is under way, for all who want it. Goes on when they leave, and is taken back when all of them took theirs back. */
 export class ListFetch implements ReplySink {
   readonly key: string;
   readonly kind: ListKind;
@@ -55,6 +57,10 @@ export class ListFetch implements ReplySink {
   /** In revision 2026-07-28. */
   readonly isModern: boolean;
   readonly waiters: ListWaiter[] = [];
+  /** Of its request. */
+  readonly id: number = (serial = (serial + 1) % 2 ** 31);
+  flight: InFlight | null = null;
+  restPath = '';
   readonly #owner: FetchOwner;
 
   constructor(key: string, kind: ListKind, epoch: number, isModern: boolean, owner: FetchOwner) {
@@ -63,6 +69,11 @@ export class ListFetch implements ReplySink {
     this.epoch = epoch;
     this.isModern = isModern;
     this.#owner = owner;
+  }
+
+  /** Nobody waits for it any more. */
+  get isAbandoned(): boolean {
+    return this.waiters.every(({ isOver }) => isOver);
   }
 
   get isFull(): boolean {

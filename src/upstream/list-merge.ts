@@ -4,7 +4,7 @@ import { INVALID_PARAMS, METHOD_NOT_FOUND, UPSTREAM_FAILED, UPSTREAM_INVALID, UP
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { InFlight, LeftOutReason, ReplySink, Upstream } from '../core/upstream.ts';
 import { type ListPage, type ListShape, readListPage } from '../mcp/list-page.ts';
-import { listRequest } from '../mcp/list-request.ts';
+import { listCancellation, listRequest } from '../mcp/list-request.ts';
 import { encodeCursor } from '../mcp/merged-cursor.ts';
 import { rpcError } from '../mcp/messages.ts';
 import { MergedPage } from './merged-page.ts';
@@ -38,6 +38,8 @@ export interface MergeJob {
   onOver(): void;
 }
 
+let serial = 0;
+
 /** Why a member gave no page, and what the client hears if none did. */
 interface Lost {
   readonly refusal: Refusal;
@@ -54,6 +56,8 @@ class Slot implements ReplySink {
   /** It knows no such lists. */
   isEmpty = false;
   hasBadCursor = false;
+  /** Its request while that is under way. */
+  flight: InFlight | null = null;
   readonly #shape: ListShape;
   /** What comes after the merge is over costs nothing. */
   readonly #isAwaited: () => boolean;
@@ -81,6 +85,7 @@ class Slot implements ReplySink {
   }
 
   onReply(bytes: Buffer, isError: boolean, code: number): void {
+    this.flight = null;
     if (this.isDone || !this.#isAwaited()) return;
     if (!isError) this.#read(bytes);
     else if (code === METHOD_NOT_FOUND) this.isEmpty = true;
@@ -90,11 +95,14 @@ class Slot implements ReplySink {
   }
 
   onFail(refusal: Refusal, detail: string): void {
+    this.flight = null;
     this.lose(refusal, detail, 'unavailable');
     this.#onDone();
   }
 
-  onCancelled(): void {}
+  onCancelled(): void {
+    this.flight = null;
+  }
 
   #read(bytes: Buffer): void {
     this.page = readListPage(bytes, this.#shape);
@@ -110,6 +118,8 @@ class Slot implements ReplySink {
  */
 export class ListMerge implements InFlight {
   readonly job: MergeJob;
+  /** Of its requests, so that each can be taken back by itself. */
+  readonly #id: number = (serial = (serial + 1) % 2 ** 31);
   readonly #slots: readonly Slot[];
   #sink: ReplySink | null;
   #late: Timer | null = null;
@@ -126,16 +136,16 @@ export class ListMerge implements InFlight {
 
   /** Sends the requests. Nothing is told inside. */
   start(clock: Clock): void {
-    const { method, cursor, principalKey, timeoutMs, modern } = this.job;
-    // No client can name these requests: a line break is in no principal's key.
-    const shared = { restPath: '', principalKey: `${principalKey}\nlists` };
+    const { method, cursor, timeoutMs, modern } = this.job;
+    const shared = this.#shared();
     const options = modern === null ? shared : { ...shared, modern: { params: null } };
     this.#late = clock.after(timeoutMs, () => this.#onLate());
     this.#slots.forEach((slot, index) => {
       const token = index === 0 && cursor !== null ? JSON.stringify(cursor) : '';
       const { upstream } = slot.member;
-      const flight = upstream.request(listRequest(method, token, modern?.meta), options, slot);
+      const flight = upstream.request(listRequest(method, token, modern?.meta, this.#id), options, slot);
       if (isRefusal(flight)) slot.lose(flight, upstream.detail ?? 'refused', 'unavailable');
+      else slot.flight = flight;
     });
     queueMicrotask(() => {
       this.#isStarting = false;
@@ -151,7 +161,7 @@ export class ListMerge implements InFlight {
 
   resume(): void {}
 
-  /** The client took its request back: what is still to come is dropped. */
+  /** The client took its request back: so are those to the members. */
   cancel(): void {
     this.#end((sink) => sink.onCancelled());
   }
@@ -209,10 +219,26 @@ export class ListMerge implements InFlight {
     return after === undefined ? null : encodeCursor({ member: after.member.upstream.name, cursor: null });
   }
 
+  /** No client can name these requests: a line break is in no principal's key. */
+  #shared(): { readonly restPath: string; readonly principalKey: string } {
+    return { restPath: '', principalKey: `${this.job.principalKey}\nlists` };
+  }
+
+  /** What nobody waits for any more must hold no places: members work for whoever asks. */
+  #withdraw(): void {
+    for (const { flight, member } of this.#slots) {
+      if (flight === null) continue;
+      // In revision 2026-07-28 who leaves has cancelled.
+      if (this.job.modern !== null) flight.detach(() => undefined);
+      else member.upstream.notify(listCancellation(this.#id), this.#shared());
+    }
+  }
+
   #end(tell: (sink: ReplySink) => void): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#late?.cancel();
+    this.#withdraw();
     this.job.onOver();
     const sink = this.#sink;
     this.#sink = null;

@@ -158,6 +158,27 @@ describe('CachedUpstream', () => {
     expect(cached.figures()).toMatchObject({ misses: 1, joined: 19 });
   });
 
+  it('takes its request back when all who waited took theirs back, and not before', async () => {
+    const { lists, cached } = await open();
+    lists.mode = 'holds';
+    const sinks = [1, 2].map((id) => {
+      const sink = new Sink();
+      begin(cached, list({}, id), sink);
+      return sink;
+    });
+    await until(() => lists.held.length === 1, 'the list is asked for');
+    const cancel = (requestId: number): void =>
+      void cached.notify(envelope({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId } }), {
+        restPath: '',
+        principalKey: 'api_key:alice',
+      });
+    cancel(1);
+    expect([cached.inFlight, sinks.map(({ outcomes }) => outcomes)]).toEqual([1, [1, 0]]);
+    cancel(2);
+    expect([cached.inFlight, sinks.map(({ outcomes }) => outcomes)]).toEqual([0, [1, 1]]);
+    await until(() => lists.server.calls('notifications/cancelled').length === 1, 'the server is told');
+  });
+
   it('tells all who wait of a failure, and keeps none', async () => {
     const { lists, cached } = await open();
     lists.mode = 'fails';

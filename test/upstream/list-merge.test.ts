@@ -1,20 +1,21 @@
 import type { ServerResponse } from 'node:http';
-import { MAX_ITEMS } from '../../src/mcp/list-page.ts';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Access } from '../../src/core/access.ts';
 import type { Upstream } from '../../src/core/upstream.ts';
+import { MAX_ITEMS } from '../../src/mcp/list-page.ts';
 import { compileSelection } from '../../src/policy/selection.ts';
 import { buildUpstream } from '../../src/upstream/build.ts';
 import { VirtualUpstream } from '../../src/upstream/virtual.ts';
 import { McpHttpServer, reply } from './http-server.ts';
-import { call, deps, httpSettings, isRefusal, ready, RecordedEvents, Sink } from './support.ts';
+import { call, deps, envelope, httpSettings, isRefusal, ready, RecordedEvents, Sink, until } from './support.ts';
 
 const NAMES = ['one', 'two', 'three'] as const;
 const opened: Upstream[] = [];
 const servers: McpHttpServer[] = [];
 
 afterEach(async () => {
+  silent = [];
   await Promise.all(opened.splice(0).map((upstream) => upstream.close()));
   await Promise.all(servers.splice(0).map((server) => server.stop()));
 });
@@ -30,6 +31,8 @@ const ACCESS: Access = {
 };
 
 let pages: readonly Pages[] = [];
+/** Members that do not answer. */
+let silent: readonly number[] = [];
 
 async function open(): Promise<{ readonly virtual: VirtualUpstream; readonly events: RecordedEvents }> {
   const members = await Promise.all(
@@ -37,6 +40,7 @@ async function open(): Promise<{ readonly virtual: VirtualUpstream; readonly eve
       const list = (response: ServerResponse, { id, params }: { id: number; params: Record<string, unknown> }): void => {
         const own = pages[index] ?? null;
         const at = Number(params['cursor'] ?? 0);
+        if (silent.includes(index)) return;
         if (own === null)
           return void response
             .writeHead(200, { 'content-type': 'application/json' })
@@ -132,5 +136,23 @@ describe('a merged list', () => {
     pages = [[Array.from({ length: MAX_ITEMS + 1 }, (_, at) => `t${at}`)], [['a']], [['b']]];
     expect((await walk(virtual)).names).toEqual(['two.a', 'three.b']);
     expect(events.leftOuts).toEqual([['v', 'one', 'invalid', 'answered with something that is no list']]);
+  });
+
+  it('takes its requests back from members that have not answered, when its client does', async () => {
+    const { virtual } = await open();
+    pages = [[['a']], null, null];
+    silent = [1, 2];
+    const inFlight = (): number => opened.reduce((sum, upstream) => sum + upstream.inFlight, 0);
+    const told = (): number => servers.reduce((sum, server) => sum + server.calls('notifications/cancelled').length, 0);
+    const options = { restPath: '', principalKey: 'api_key:a', access: ACCESS };
+    const cancel = envelope({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 1 } });
+    for (let round = 1; round <= 3; round++) {
+      const sink = new Sink();
+      virtual.request(call('tools/list', {}), options, sink);
+      await until(() => inFlight() === 2, 'two members work on it');
+      virtual.notify(cancel, options);
+      expect([inFlight(), sink.outcomes]).toEqual([0, 1]);
+      await until(() => told() === 2 * round, 'both are told');
+    }
   });
 });
