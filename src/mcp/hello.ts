@@ -7,15 +7,19 @@ const CLIENT_CAPABILITIES: readonly string[] = ['roots', 'sampling', 'elicitatio
 /** Of a client that does not introduce itself, though it must. */
 const NOBODY = '{"name":"unknown","version":"0"}';
 
-/** What a client's `initialize` says of the client. The message has been checked (`parseMessage`). */
-export function readHello(message: Envelope): ClientHello {
+/** Most that a client may say of itself: it is told to the server, and held until that has answered. */
+const MAX_HELLO_CHARS = 8_192;
+
+/** What a client's `initialize` says of the client; null when that is too long. The message has been checked (`parseMessage`). */
+export function readHello(message: Envelope): ClientHello | null {
   const params: unknown = message.paramsStart < 0 ? {} : JSON.parse(message.bytes.toString('utf8', message.paramsStart, message.paramsEnd));
   const { capabilities, clientInfo } = params as { capabilities?: unknown; clientInfo?: unknown };
-  return {
+  const hello: ClientHello = {
     revision: negotiate(message.protocolVersion),
     capabilities: pickObjects(capabilities, CLIENT_CAPABILITIES),
     clientInfo: isObject(clientInfo) ? JSON.stringify(clientInfo) : NOBODY,
   };
+  return hello.capabilities.length + hello.clientInfo.length > MAX_HELLO_CHARS ? null : hello;
 }
 
 /** The named members of `value` that are objects, as a JSON object. */

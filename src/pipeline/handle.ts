@@ -36,7 +36,7 @@ interface Call {
   readonly route: Route;
   /** The session that its id names; null without one. Known only once the message is. */
   session: Session | null;
-  /** It has no place among the requests in progress: only notifications pass. */
+  /** It has no place among the requests in progress: only notifications and responses pass. */
   readonly isFull: boolean;
 }
 
@@ -89,8 +89,8 @@ function handleBody(parts: Parts, context: RequestContext, call: Call, body: Buf
     return handleBatch(parts, context, call.route.upstream, body, (sub) => handleMcp(parts, sub));
   }
   noteMessage(context, message);
-  // Notifications need no place: a caller that has none left can still give a call up.
-  if (call.isFull && message.kind !== 'notification') return refuseFull(parts, context);
+  // Only requests need a place: a caller that has none left can still give a call up, and answer what the server asks within one.
+  if (call.isFull && message.kind === 'request') return refuseFull(parts, context);
 
   const unserved = checkRevision(context, message);
   if (unserved !== null) return refuse(parts, context, unserved);

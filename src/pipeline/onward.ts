@@ -1,5 +1,6 @@
 import type { RequestContext } from '../core/context.ts';
 import type { Envelope } from '../core/envelope.ts';
+import { BAD_PARAMS } from '../core/errors.ts';
 import type { Principal } from '../core/principal.ts';
 import { isRefusal } from '../core/refusal.ts';
 import type { InFlight, ReplySink, RequestOptions, Route } from '../core/upstream.ts';
@@ -41,7 +42,9 @@ export function relay(
 
 /** `initialize`: begins a session of the client's own where the upstream keeps any; else it is answered here. */
 export function openOrAnswer(parts: Parts, context: RequestContext, who: Principal, route: Route, message: Envelope): void {
-  const session = route.upstream.newSession(readHello(message));
+  const hello = readHello(message);
+  if (hello === null) return refuse(parts, context, BAD_PARAMS);
+  const session = route.upstream.newSession(hello);
   if (session === null) return answerInitialize(parts, context, route.virtual?.viewFor(who.access) ?? route.upstream, message);
   const options = { restPath: route.restPath, principalKey: context.budgetKey, session };
   send(parts, context, route, options, message, new Opening(parts, context, message, session));

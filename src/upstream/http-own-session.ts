@@ -49,7 +49,8 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
   agreement: SessionAgreement | null = null;
   place: SessionPlace | null = null;
   readonly #host: SessionHost;
-  readonly #hello: ClientHello | null;
+  /** Until it was sent. */
+  #hello: ClientHello | null;
   #headers: readonly string[];
   /** The upstream's id; empty before `initialize` was answered. Requests of the session are found under it. */
   #id = '';
@@ -72,6 +73,7 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
     if (entry === null) return UPSTREAM_BUSY;
     const call = new SessionCall(entry, !isFirst, this.#host.callOptions, this);
     const body = isFirst && this.#hello !== null ? initializeFor(this.#hello, entry.idToken) : withoutTask(message);
+    this.#hello = null;
     entry.carrier = call;
     const path = this.#host.pathTo(options.restPath);
     call.begin(this.#host.client.send({ method: 'POST', path, headers: this.#headers, body }, call));

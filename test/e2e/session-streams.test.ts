@@ -207,6 +207,18 @@ describe('what a server asks', () => {
     }
   });
 
+  it('is answered also by a client whose places are all in use: the call that asks holds one', async () => {
+    const place = await startGateway({ config: { ...config({}), rate_limit: { max_in_flight: 1 } } });
+    const session = await open('has one place', alice.key, place);
+    const headers = { 'mcp-session-id': session.id };
+    const stream = await rpcStream(place.mcp, toolCall('ask', {}, 'the call'), { key: alice.key, headers });
+    await stream.awaitEvents(1);
+    expect((await session.post(toolCall('x', {}, 'one too many'))).status).toBe(429);
+    expect((await session.post({ jsonrpc: '2.0', id: 'question', result: { action: 'accept', content: { name: 'n' } } })).status).toBe(202);
+    const [, reply] = await stream.awaitEvents(2);
+    expect(reply).toMatchObject({ id: 'the call', result: { content: [{ text: expect.stringContaining('n') as string }] } });
+  });
+
   it('is taken back through any worker: the call ends at once, wherever it is under way', async () => {
     const session = await open('takes back');
     for (let round = 0; round < 6; round++) {

@@ -41,6 +41,16 @@ describe('a session of the client', () => {
     }
   });
 
+  it('is refused to a client with endless things to say of itself, which the gateway would have to keep', async () => {
+    const before = upstream.given.length;
+    const clientInfo = { name: 'x'.repeat(10_000), version: '1' };
+    const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo };
+    const answer = await rpc(at(), { jsonrpc: '2.0', id: 1, method: 'initialize', params }, asAlice);
+    expect([answer.status, answer.json?.['error']]).toMatchObject([400, { code: -32602 }]);
+    expect(answer.headers['mcp-session-id']).toBeUndefined();
+    expect(upstream.given.length).toBe(before);
+  });
+
   it('sends the upstream what the real client declared, in a session of its own, and only there', async () => {
     const capabilities = { roots: { listChanged: true }, sampling: { tools: {} }, tasks: { list: {} }, experimental: { x: {} } };
     const session = await openSession(at(), { ...asAlice, client: 'declares', capabilities, revision: '2025-06-18' });

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { UPSTREAM_BUSY } from '../../src/core/errors.ts';
+import type { ClientHello } from '../../src/core/upstream-session.ts';
 import { readHello } from '../../src/mcp/hello.ts';
 import type { ChannelSession } from '../../src/upstream/channel-session.ts';
 import { ChannelSessions, type ChannelSessionLimits } from '../../src/upstream/channel-sessions.ts';
@@ -9,6 +10,7 @@ import { call, deps, isRefusal, RecordedEvents, Sink, stdioSettings, until } fro
 
 const LIMITS: ChannelSessionLimits = { maxSessions: 3, maxPerPrincipal: 2, idleMs: 100_000, yieldMs: 60_000 };
 const INITIALIZE = call('initialize', { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'x', version: '1' } });
+const HELLO = readHello(INITIALIZE) as ClientHello;
 const open: (() => Promise<unknown>)[] = [];
 
 afterEach(async () => {
@@ -31,7 +33,7 @@ function place(): Place {
   const sessions = new ChannelSessions(settings, connector, { ...deps(new RecordedEvents(), clock), stopGraceMs: 900 }, LIMITS);
   open.push(async () => await sessions.close());
   const begin = async (principalKey: string): Promise<ChannelSession> => {
-    const session = sessions.open(readHello(INITIALIZE));
+    const session = sessions.open(HELLO);
     const sink = new Sink();
     const flight = session.request(INITIALIZE, { restPath: '', principalKey }, sink);
     if (isRefusal(flight)) throw new Error(flight.code);
@@ -65,7 +67,7 @@ describe('sessions with channels of their own', () => {
   it('are refused when all places are taken by others who used them of late, and not for ever', async () => {
     const { sessions, clock, begin, isKept } = place();
     const taken = [await begin('alice'), await begin('alice'), await begin('bob')];
-    const refused = sessions.open(readHello(INITIALIZE)).request(INITIALIZE, { restPath: '', principalKey: 'carol' }, new Sink());
+    const refused = sessions.open(HELLO).request(INITIALIZE, { restPath: '', principalKey: 'carol' }, new Sink());
     expect([refused, taken.map(isKept)]).toEqual([UPSTREAM_BUSY, [true, true, true]]);
     clock.advance(LIMITS.yieldMs);
     const late = await begin('carol');
