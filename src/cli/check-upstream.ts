@@ -22,6 +22,7 @@ function eventsFor(io: CliIo, verbosity: number): UpstreamEvents {
     restarted: ignore,
     leftOut: ignore,
     listChanged: ignore,
+    childrenChanged: ignore,
     circuitChanged: ignore,
     stderrLine: verbosity > 0 ? stderrLine : ignore,
   };

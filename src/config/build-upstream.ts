@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { BreakerSettings, HttpSettings, StdioSettings, ToolTimeout, UpstreamSettings } from '../core/config.ts';
+import type { BreakerSettings, HttpSettings, PoolSettings, StdioSettings, ToolTimeout, UpstreamSettings } from '../core/config.ts';
 import type { TransportName } from '../core/upstream.ts';
 import { milliseconds } from './build-server.ts';
 import { SERVER_FIELDS } from './schema-upstream.ts';
@@ -47,7 +47,7 @@ export function buildUpstream(section: Section, baseDir: string): UpstreamSettin
     isBridged: section.choice('modern_clients', ['fall_back', 'bridge']) === 'bridge',
     stdio: transport === 'stdio' ? buildStdio(section, baseDir) : null,
     http: transport === 'stdio' ? null : buildHttp(section),
-    hasOwnChannels: section.choice('isolation', ['shared', 'session']) === 'session',
+    hasOwnChannels: section.entry('isolation').value === 'session',
   };
 }
 
@@ -76,6 +76,33 @@ function buildStdio(section: Section, baseDir: string): StdioSettings {
     cwd: cwd === null ? null : resolve(baseDir, cwd),
     isShellAllowed: section.flag('allow_shell'),
     maxLineBytes: section.number('max_line_size'),
+    pool: buildPool(section),
+  };
+}
+
+const MIB = 1_048_576;
+/** One child each would be no isolation worth its name. */
+const MAX_OWN_CHILDREN = 64;
+
+/** By its values: a configuration that is written out in full means the same. How long to wait or to be idle asks for nothing by itself. */
+export function isPoolAsked(pool: Section): boolean {
+  if (pool.maybeNumber('max') !== null || pool.number('child_calls') !== 1) return true;
+  return ['min', 'recycle_calls', 'recycle_mb'].some((name) => pool.number(name) > 0);
+}
+
+function buildPool(section: Section): PoolSettings | null {
+  const pool = section.section('pool');
+  const isolation = section.choice('isolation', ['shared', 'principal', 'session']);
+  if (isolation === 'session' || (isolation === 'shared' && !isPoolAsked(pool))) return null;
+  return {
+    isolation,
+    min: isolation === 'shared' ? pool.number('min') : 0,
+    max: pool.maybeNumber('max') ?? (isolation === 'shared' ? Math.max(pool.number('min'), 1) : MAX_OWN_CHILDREN),
+    queueMs: milliseconds(pool.number('queue_secs')),
+    childCalls: isolation === 'shared' ? pool.number('child_calls') : 0,
+    idleMs: milliseconds(pool.number('idle_secs')),
+    recycleCalls: pool.number('recycle_calls'),
+    recycleBytes: pool.number('recycle_mb') * MIB,
   };
 }
 

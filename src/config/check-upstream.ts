@@ -1,4 +1,4 @@
-import { isSingleForm, serverSections, transportOf } from './build-upstream.ts';
+import { isPoolAsked, isSingleForm, serverSections, transportOf } from './build-upstream.ts';
 import type { Problems } from './problems.ts';
 import { refuseRepeated } from './refuse-repeated.ts';
 import { HTTP_KEYS, SERVER_FIELDS, STDIO_KEYS } from './schema-upstream.ts';
@@ -36,6 +36,9 @@ function checkServerKeys(section: Section, isNameNeeded: boolean, problems: Prob
   if (!isStdio && url !== null && /^ws/i.test(url) !== isWebSocket)
     problems.error(section.at('url'), `must be ${isWebSocket ? 'a ws or wss' : 'an http or https'} URL with transport "${transport}"`);
   refuseSameHeaders(section, problems);
+  if (isStdio) checkPool(section, problems);
+  else if (section.entry('isolation').value === 'principal')
+    problems.error(section.at('isolation'), `"principal" has no meaning with transport "${transport}"`);
   if (section.number('timeout_max_secs') < section.number('timeout_secs'))
     problems.error(section.at('timeout_max_secs'), 'is shorter than timeout_secs');
   checkToolTimeouts(section.sections('tool_timeouts'), problems);
@@ -49,6 +52,19 @@ function checkToolTimeouts(tools: readonly Section[], problems: Problems): void 
     if (idle === null && most === null) problems.error(tool.path, 'changes nothing: give timeout_secs, timeout_max_secs, or both');
     if (idle !== null && most !== null && most < idle) problems.error(tool.at('timeout_max_secs'), 'is shorter than timeout_secs');
   }
+}
+
+function checkPool(section: Section, problems: Problems): void {
+  const pool = section.section('pool');
+  const isolation = section.entry('isolation').value;
+  if (isolation === 'session' && isPoolAsked(pool)) problems.error(section.at('pool'), 'has no meaning with isolation "session"');
+  const noMeaning = 'has no meaning unless isolation is "shared"';
+  if (isolation === 'principal') {
+    if (pool.number('min') > 0) problems.error(pool.at('min'), noMeaning);
+    if (pool.number('child_calls') !== 1) problems.error(pool.at('child_calls'), noMeaning);
+  }
+  const max = pool.maybeNumber('max');
+  if (max !== null && pool.number('min') > max) problems.error(pool.at('min'), 'is more than max');
 }
 
 /** Header names do not differ by case. */

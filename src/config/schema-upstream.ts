@@ -7,7 +7,6 @@ import {
   group,
   groupList,
   integer,
-  later,
   number,
   text,
   textList,
@@ -112,19 +111,26 @@ export const SERVER_FIELDS: Fields = {
   max_line_size: integer(1024, 256 * MIB, 10 * MIB, '`stdio`: longest line in bytes.', { hardened: 4 * MIB }),
   required: flag(true, 'Whether `/ready` is 503 while the server is down.'),
   isolation: choice(
-    ['shared', 'session'],
+    ['shared', 'principal', 'session'],
     'shared',
-    'Who shares a connection or child process: all callers, or nobody: each session has its own (not `http`; with `server.workers` 0 or 1).',
-    ['principal'],
+    'Who shares a connection or child process: all callers; the calls of one principal, anonymous callers by their network address (`stdio`); or nobody: each session has its own (not `http`; with `server.workers` 0 or 1).',
   ),
-  pool: later(
-    group('Child processes kept per server.', {
-      min: integer(0, 1000, 0, 'Kept even when idle.'),
-      max: integer(1, 1000, 1, 'Most at a time.'),
-      queue_secs: number(0, 3600, 5, 'Longest wait for a free one.'),
-      recycle_calls: integer(0, 1_000_000_000, 0, 'Replaced after this many calls; 0 = never.'),
-      recycle_mb: integer(0, 1_048_576, 0, 'Replaced at this size; 0 = never.'),
-    }),
+  pool: group(
+    '`stdio`: child processes of the server, counted over all workers. With `isolation = "shared"` and nothing but the defaults here each worker has one child for all callers.',
+    {
+      min: integer(0, 1000, 0, 'Kept even when idle; `shared` only. One is started in any case, to learn what the server is.'),
+      max: integer(1, 1000, null, 'Most at a time. Default: `min`, at least 1; with `isolation = "principal"` 64.'),
+      child_calls: integer(0, 10_000, 1, 'Calls that one child works on at a time, `shared` only; 0 = any number.'),
+      queue_secs: number(0, 3600, 5, 'Longest wait for a free one; 0 = refused at once. Of those that wait `queue_max` is the most.'),
+      idle_secs: number(0.1, DAY_SECS, 300, 'A child above `min` that served nobody for as long is ended.'),
+      recycle_calls: integer(0, 1_000_000_000, 0, 'Replaced after this many calls, when the last of them is answered; 0 = never.'),
+      recycle_mb: integer(
+        0,
+        1_048_576,
+        0,
+        'Replaced when it and all it started hold more memory, in MiB; 0 = never. Looked at every five seconds.',
+      ),
+    },
   ),
   breaker: group('Circuit breaker: a server that fails is left alone for a while.', {
     enabled: flag(true, 'Whether there is one.'),
@@ -145,7 +151,7 @@ export const SERVER_FIELDS: Fields = {
 };
 
 /** Keys of `SERVER_FIELDS` that only one transport has. */
-export const STDIO_KEYS: readonly string[] = ['command', 'args', 'env', 'cwd', 'allow_shell', 'max_line_size'];
+export const STDIO_KEYS: readonly string[] = ['command', 'args', 'env', 'cwd', 'allow_shell', 'max_line_size', 'pool'];
 export const HTTP_KEYS: readonly string[] = ['url', 'headers', 'allow_private_networks', 'strip_prefix', 'max_response_size'];
 
 const SEPARATOR = text('__', 'Between the name of a server and that of its tool or prompt.', { check: checkSeparator });

@@ -259,6 +259,27 @@ export interface StdioSettings {
   readonly cwd: string | null;
   readonly isShellAllowed: boolean;
   readonly maxLineBytes: number;
+  /** Null: one child in each worker, for all callers. */
+  readonly pool: PoolSettings | null;
+}
+
+/** The children of one server, counted over all workers. */
+export interface PoolSettings {
+  /** Whose calls one child serves: everybody's, or one principal's. */
+  readonly isolation: 'shared' | 'principal';
+  /** Kept even when idle; `shared` only. */
+  readonly min: number;
+  readonly max: number;
+  /** Longest wait for a child. */
+  readonly queueMs: number;
+  /** Calls that a shared child works on at a time; 0 = any number. */
+  readonly childCalls: number;
+  /** A child that nobody needed for as long is ended. */
+  readonly idleMs: number;
+  /** Replaced after so many calls; 0 = never. */
+  readonly recycleCalls: number;
+  /** Replaced when it, with all it started, holds more memory; 0 = never. */
+  readonly recycleBytes: number;
 }
 
 export interface HttpSettings {

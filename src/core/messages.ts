@@ -16,8 +16,8 @@ export interface UpstreamStatus {
   readonly circuit: CircuitState;
   /** For operators; null when ready. */
   readonly detail: string | null;
-  /** Process group of this worker's child; null without one. */
-  readonly pid: number | null;
+  /** Process groups of this worker's children. */
+  readonly pids: readonly number[];
 }
 
 /** Metrics of one worker: prom-client's `getMetricsAsJSON` form, opaque here. */
@@ -45,6 +45,17 @@ export interface LeaseAccess {
   readonly token: Uint8Array;
 }
 
+/** Where the workers of one gateway meet, and what proves that one belongs to it. */
+export interface MeshAccess {
+  /** Of their sockets, one for each slot. */
+  readonly folder: string;
+  /** 32 bytes, the same for all workers, and known to nobody else. */
+  readonly secret: Uint8Array;
+  readonly slots: number;
+  /** Largest frame that one may send another. */
+  readonly maxFrameBytes: number;
+}
+
 /** What one worker knows of its budgets. */
 export interface WorkerLimits {
   readonly worker: number;
@@ -66,6 +77,8 @@ export type ToWorker =
       readonly leases: LeaseAccess | null;
       /** Keys that seal session ids, newest first. */
       readonly sealKeys: readonly Uint8Array[];
+      /** Null: no worker needs another. */
+      readonly mesh: MeshAccess | null;
       /** How long ago the worker died whose place this one takes; null for the first. */
       readonly sinceDeathMs: number | null;
     }

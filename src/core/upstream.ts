@@ -112,6 +112,8 @@ export interface RequestOptions {
   readonly principalKey: string;
   /** The client's own session that it belongs to; absent or null: the shared way. */
   readonly session?: UpstreamSession | null;
+  /** Whose child process serves it, where children are not shared; `principalKey` when absent. */
+  readonly childKey?: string;
   /** Present for a message of revision 2026-07-28. */
   readonly modern?: ModernOptions;
   /** What the caller may do; asked by virtual servers only, whose answers come from several servers. */
@@ -147,8 +149,8 @@ export interface Upstream {
   readonly circuit: CircuitState;
   /** Seconds after which what is refused now is worth another try, ≥ 1. */
   readonly retryAfterSecs: number;
-  /** Process group of its child, for a last kill when the worker ends without closing; null without one. */
-  readonly pid: number | null;
+  /** Process groups of its children in this worker, for a last kill when the worker ends without closing. */
+  readonly pids: readonly number[];
   /** Begins to connect; never throws, failures show in `state`. */
   start(): void;
   /** Relays a request. A refusal is returned when nothing was sent. */
@@ -192,6 +194,8 @@ export interface UpstreamEvents {
   leftOut(server: string, member: string, reason: LeftOutReason, what: string, count: number): void;
   /** It said that one of its lists is another now (`notifications/…/list_changed`); null: it may have said so of any while nobody heard it. */
   listChanged(server: string, kind: ListKind | null): void;
+  /** A child of a pool was started or has ended. */
+  childrenChanged(server: string): void;
   /** Its circuit opened, half-opened or closed. */
   circuitChanged(upstream: Upstream): void;
 }

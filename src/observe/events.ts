@@ -74,6 +74,7 @@ export function buildEvents(deps: EventsDeps): ObservedEvents {
     listChanged: safely('event_list_changed', (server, list) => {
       if (log.isDebug) log.debug({ server, list: list ?? 'any' }, 'list of the upstream changed');
     }),
+    childrenChanged: () => undefined,
     circuitChanged: safely('event_circuit_changed', (upstream) => circuitChanged(deps, upstream)),
     stderrTail: (server) => stderr.tail(server),
   };

@@ -1,6 +1,7 @@
 import type { Registry } from 'prom-client';
 import type { Clock } from '../core/clock.ts';
 import { VERSION } from '../core/version.ts';
+import { ChildCounts } from './child-counts.ts';
 import { type Cell, CellFamily, type Collected, ReadFamily } from './families.ts';
 import { LimitCounts } from './limit-counts.ts';
 import { ListCounts } from './list-counts.ts';
@@ -29,6 +30,7 @@ export class Metrics {
   readonly tools: ToolCounts = new ToolCounts();
   readonly places: PlaceCounts = new PlaceCounts();
   readonly lists: ListCounts = new ListCounts();
+  readonly children: ChildCounts;
   readonly sources: MetricSources = { connections: () => 0, requestsInFlight: () => 0, streams: () => 0, activeIdentities: () => 0 };
   readonly auth: CellFamily = new CellFamily({
     name: 'mcp_guard_auth_total',
@@ -59,7 +61,9 @@ export class Metrics {
   readonly registry: Registry;
   readonly #close: () => void;
 
-  constructor(clock: Clock) {
+  /** @param worker number of this worker */
+  constructor(clock: Clock, worker: number = 0) {
+    this.children = new ChildCounts(worker);
     const blocked = new CellFamily({ name: 'mcp_guard_blocked_total', help: 'Requests refused because the caller may not.' });
     const suppressed = new CellFamily({ name: 'mcp_guard_log_suppressed_total', help: 'Log lines left out because there were too many.' });
     this.blocked = blocked.child();
@@ -78,6 +82,7 @@ export class Metrics {
       ...this.places.families,
       ...this.sessions.families,
       ...this.lists.families,
+      ...this.children.families,
     ];
     this.registry = registryOf([
       ...this.requests.families,

@@ -8,6 +8,7 @@ import type { Events } from '../core/events.ts';
 import type { Listener } from '../core/exchange.ts';
 import type { PostRelay } from '../core/post-relay.ts';
 import type { Fleet } from '../core/fleet.ts';
+import type { MeshPort } from '../core/mesh.ts';
 import type { MetricsDump, ServerStderr, UpstreamStatus, WorkerLimits } from '../core/messages.ts';
 import type { SessionNews } from '../core/session-news.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
@@ -63,6 +64,8 @@ export interface GatewayDeps {
   readonly placePort: PlacePort | null;
   /** The way of POSTs to streams of other workers; null: there are none. */
   readonly postRelay: PostRelay | null;
+  /** The way to the other workers; null where none of them is needed. */
+  readonly mesh: MeshPort | null;
   /** The state of an upstream changed. */
   onUpstreamChange(): void;
 }
@@ -112,7 +115,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
   const { clock } = deps;
   const redact = compileRedaction(config.audit.redactionRules, configuredSecrets(config));
   const log = createLog(config.logging, { redact, verbosity: deps.verbosity }).child({ worker: deps.worker });
-  const metrics = new Metrics(clock);
+  const metrics = new Metrics(clock, deps.worker);
   const audit = config.audit.isEnabled ? new WorkerSink({ worker: deps.worker, clock, redact, send: deps.sendAudit }) : null;
   const events = buildEvents({ metrics, audit, log, clock, redact, policyVersion: config.version });
   const workers = Math.max(config.server.workers, 1);
@@ -131,6 +134,8 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
       clock,
       places: requests.places,
       workers,
+      worker: deps.worker,
+      mesh: deps.mesh,
       circuit: (server, breaker) => requests.circuit(server, breaker),
       events: upstreamEvents(events, deps),
       version: VERSION,
@@ -190,6 +195,8 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
   });
   metrics.places.queued = () => registry.queued();
   metrics.lists.figures = () => registry.lists();
+  metrics.children.figures = () => registry.children();
+  metrics.children.relayed = () => registry.relayed();
   metrics.sources.requestsInFlight = () => load.active;
   metrics.sources.streams = () => load.streams;
   return {
@@ -235,6 +242,7 @@ function upstreamEvents(events: Events, deps: GatewayDeps): UpstreamEvents {
     noise: (server, kind) => events.noise(server, kind),
     listChanged: (server, kind) => events.listChanged(server, kind),
     leftOut: (server, member, reason, what, count) => events.leftOut(server, member, reason, what, count),
+    childrenChanged: () => deps.onUpstreamChange(),
     circuitChanged: (upstream) => {
       events.circuitChanged(upstream);
       deps.onUpstreamChange();
@@ -318,7 +326,7 @@ function statuses(config: ConfigSnapshot, registry: Registry): UpstreamStatus[] 
     state: upstream.state,
     circuit: upstream.circuit,
     detail: upstream.detail,
-    pid: upstream.pid,
+    pids: upstream.pids,
   }));
 }
 

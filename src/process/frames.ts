@@ -2,39 +2,65 @@
 export const MAX_FRAME_BYTES: number = 1_048_576;
 
 export const HEADER_BYTES: number = 4;
-const EMPTY: Uint8Array = new Uint8Array(0);
 
 /** Cuts a byte stream into frames. Holds at most one unfinished frame. */
 export class FrameReader {
-  #held: Uint8Array = EMPTY;
+  readonly #maxBytes: number;
+  #pieces: Uint8Array[] = [];
+  #heldBytes = 0;
+  /** Of the unfinished frame with its header; of the header alone until that is complete. */
+  #neededBytes = HEADER_BYTES;
+
+  constructor(maxBytes: number = MAX_FRAME_BYTES) {
+    this.#maxBytes = maxBytes;
+  }
 
   /**
-   * Hands each complete frame over; it is only valid inside the callback.
+   * Hands each complete frame over; it is only valid inside the callback if the chunks are used again.
    * @returns false when the stream cannot be ours: a frame is empty or too long
    */
   push(chunk: Uint8Array, take: (frame: Uint8Array) => void): boolean {
-    const bytes = this.#held.length === 0 ? chunk : joined(this.#held, chunk);
+    if (this.#heldBytes + chunk.length < this.#neededBytes) {
+      this.#hold(chunk);
+      return true;
+    }
+    const bytes = this.#heldBytes === 0 ? chunk : joined(this.#pieces, chunk, this.#heldBytes + chunk.length);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#pieces = [];
+    this.#heldBytes = 0;
+    this.#neededBytes = HEADER_BYTES;
     let at = 0;
     while (bytes.length - at >= HEADER_BYTES) {
       const length = view.getUint32(at, true);
-      if (length === 0 || length > MAX_FRAME_BYTES) return false;
+      if (length === 0 || length > this.#maxBytes) return false;
       const end = at + HEADER_BYTES + length;
-      if (end > bytes.length) break;
+      if (end > bytes.length) {
+        this.#neededBytes = HEADER_BYTES + length;
+        break;
+      }
       take(bytes.subarray(at + HEADER_BYTES, end));
       at = end;
     }
-    // A copy, so that what the socket read into may be used again.
-    this.#held = at === bytes.length ? EMPTY : bytes.slice(at);
+    if (at < bytes.length) this.#hold(bytes.subarray(at));
     return true;
+  }
+
+  /** A copy, so that what the socket read into may be used again. */
+  #hold(bytes: Uint8Array): void {
+    this.#pieces.push(bytes.slice());
+    this.#heldBytes += bytes.length;
   }
 }
 
-function joined(one: Uint8Array, other: Uint8Array): Uint8Array {
-  const both = new Uint8Array(one.length + other.length);
-  both.set(one);
-  both.set(other, one.length);
-  return both;
+/** In one piece: a large frame comes in many chunks, and joining each to what is there would copy it over and over. */
+function joined(pieces: readonly Uint8Array[], last: Uint8Array, length: number): Uint8Array {
+  const all = Buffer.allocUnsafeSlow(length);
+  let at = 0;
+  for (const piece of [...pieces, last]) {
+    all.set(piece, at);
+    at += piece.length;
+  }
+  return all;
 }
 
 /** `payload` with its length in front. */

@@ -9,6 +9,7 @@ import { Collector } from './collector.ts';
 import { FleetState } from './fleet-state.ts';
 import { killGroup } from './kill-group.ts';
 import { LimitDesk } from './limit-desk.ts';
+import { type MeetingPlace, openMeetingPlace } from './meeting-place.ts';
 import { mergeLimits } from './limits-view.ts';
 import { StartError } from './ports.ts';
 import type { PrimaryServices } from './services.ts';
@@ -45,6 +46,8 @@ export class Primary {
   /** Null: the one worker decides for itself. */
   #desk: LimitDesk | null = null;
   readonly #sealKeys: readonly Uint8Array[];
+  /** Null: no worker needs another. */
+  #meeting: MeetingPlace | null = null;
   readonly #diedAtMs = new Map<number, number>();
   readonly #listening = new Set<number>();
   /** Process groups of each worker's stdio children. */
@@ -82,6 +85,7 @@ export class Primary {
   async start(): Promise<void> {
     this.#desk = await LimitDesk.open(this.#config, this.#services.log);
     this.#services.limits = () => this.#desk?.figures() ?? null;
+    this.#meeting = openMeetingPlace(this.#config);
     await this.#startWorkers();
   }
 
@@ -127,6 +131,7 @@ export class Primary {
   /** After `drain`, or a start that failed: gives back what is leased from the store. */
   async close(): Promise<void> {
     this.#places.close();
+    this.#meeting?.close();
     await this.#desk?.close();
   }
 
@@ -148,7 +153,7 @@ export class Primary {
       case 'upstreams':
         this.#children.set(
           slot,
-          message.statuses.flatMap((status) => status.pid ?? []),
+          message.statuses.flatMap(({ pids }) => pids),
         );
         this.#fleet.report(slot, message.statuses);
         return this.#announceFleet();
@@ -198,6 +203,7 @@ export class Primary {
       verbosity: this.#verbosity,
       sealKeys: this.#sealKeys,
       leases: this.#desk?.admit(slot) ?? null,
+      mesh: this.#meeting?.access ?? null,
       sinceDeathMs: diedAtMs === undefined ? null : systemClock.nowMs() - diedAtMs,
     });
   }

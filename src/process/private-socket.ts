@@ -14,35 +14,55 @@ export interface PrivateSocket {
   close(): void;
 }
 
+/** A folder that only this user may enter, for sockets. */
+export interface PrivateFolder {
+  readonly path: string;
+  remove(): void;
+}
+
 /**
- * Listens in a new folder of mode 0700, which is removed when the process ends, unless it is killed.
+ * A new folder of mode 0700, which is removed when the process ends, unless it is killed.
+ * @throws StartError when there is no place to write to
+ */
+export function openPrivateFolder(): PrivateFolder {
+  const path = makeFolder();
+  const removeNow = (): void => rmSync(path, { recursive: true, force: true });
+  process.once('exit', removeNow);
+  return {
+    path,
+    remove: () => {
+      process.off('exit', removeNow);
+      removeNow();
+    },
+  };
+}
+
+/**
+ * Listens in a new private folder.
  * @throws StartError when there is no folder to write to
  */
 export async function listenPrivately(maxConnections: number, onConnection: (socket: Socket) => void): Promise<PrivateSocket> {
-  const folder = privateFolder();
-  const path = join(folder, 'limits');
-  const remove = (): void => rmSync(folder, { recursive: true, force: true });
-  process.once('exit', remove);
+  const folder = openPrivateFolder();
+  const path = join(folder.path, 'limits');
   const server = createServer(onConnection);
   server.maxConnections = maxConnections;
   try {
     await listening(server, path);
   } catch (error) {
-    process.off('exit', remove);
-    remove();
-    throw new StartError(`cannot listen on a socket in ${folder}: set TMPDIR to a folder on a local disk`, { cause: error });
+    folder.remove();
+    throw new StartError(`cannot listen on a socket in ${folder.path}: set TMPDIR to a folder on a local disk`, { cause: error });
   }
   return {
     path,
     close: () => {
       server.close();
-      process.off('exit', remove);
-      remove();
+      folder.remove();
     },
   };
 }
 
-function listening(server: Server, path: string): Promise<void> {
+/** Resolves when the server listens there. */
+export function listening(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(path, () => {
@@ -55,7 +75,7 @@ function listening(server: Server, path: string): Promise<void> {
 }
 
 /** The usual place for temporary files, or memory where that is read-only, as in a locked-down container. */
-function privateFolder(): string {
+function makeFolder(): string {
   const places = platform() === 'linux' ? [tmpdir(), '/dev/shm'] : [tmpdir()];
   let cause: unknown = null;
   for (const place of places) {

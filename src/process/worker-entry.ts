@@ -9,7 +9,7 @@ const worker = new Worker(channelLink<ToPrimary, ToWorker>(process, asToWorker),
 // node:cluster ends a worker whose primary is gone; the children must not outlive it.
 process.on('exit', () => {
   worker.killChildren();
-  if (!process.connected) worker.removeOrphanedSocket();
+  if (!process.connected) worker.removeOrphanedSockets();
 });
 process.on('uncaughtException', (error) => worker.crash(error));
 process.on('unhandledRejection', (error) => worker.crash(error));

@@ -11,6 +11,7 @@ import { FleetView } from './fleet-view.ts';
 import { LeaseThread } from './lease-thread.ts';
 import { SHOWN_BUCKETS } from './limits-view.ts';
 import type { Link } from './link.ts';
+import { Mesh } from './mesh.ts';
 import { PostDesk } from './post-desk.ts';
 import { killGroup } from './kill-group.ts';
 import { codeOf } from './ports.ts';
@@ -42,7 +43,8 @@ export class Worker {
   readonly #posts: PostDesk;
   #leases: LeaseThread | null = null;
   #slot = 0;
-  #socketPath = '';
+  #folders: readonly string[] = [];
+  #mesh: Mesh | null = null;
   #gateway: Gateway | null = null;
   #listeners: readonly Listener[] = [];
   #isDraining = false;
@@ -61,12 +63,12 @@ export class Worker {
 
   /** Ends the children's process groups at once, from an exit handler: nothing asynchronous runs any more. */
   killChildren(): void {
-    for (const status of this.#gateway?.statuses() ?? []) if (status.pid !== null) killGroup(status.pid);
+    for (const pid of this.#gateway?.statuses().flatMap(({ pids }) => pids) ?? []) killGroup(pid);
   }
 
-  /** The same for the folder of a primary that was killed and cannot clean up any more. */
-  removeOrphanedSocket(): void {
-    if (this.#socketPath !== '') rmSync(dirname(this.#socketPath), { recursive: true, force: true });
+  /** The same for the folders of a primary that was killed and cannot clean up any more. */
+  removeOrphanedSockets(): void {
+    for (const folder of this.#folders) rmSync(folder, { recursive: true, force: true });
   }
 
   /** A fault that no request caught: logged, and the process ends so that a clean one takes its place. */
@@ -117,9 +119,11 @@ export class Worker {
 
   async #start(message: Start): Promise<void> {
     this.#slot = message.worker;
-    this.#socketPath = message.leases?.path ?? '';
+    const { leases, mesh } = message;
+    this.#folders = [...(leases === null ? [] : [dirname(leases.path)]), ...(mesh === null ? [] : [mesh.folder])];
     try {
-      this.#leases = message.leases === null ? null : new LeaseThread(message.leases, { failed: (error) => this.#threadFailed(error) });
+      this.#mesh = mesh === null ? null : await Mesh.open(mesh, message.worker);
+      this.#leases = leases === null ? null : new LeaseThread(leases, { failed: (error) => this.#threadFailed(error) });
       const gateway = buildGateway(message.config, {
         clock: systemClock,
         fleet: this.#fleet,
@@ -135,6 +139,7 @@ export class Worker {
         sinceDeathMs: message.sinceDeathMs,
         placePort: message.config.server.workers > 1 ? this.#places : null,
         postRelay: message.config.server.workers > 1 ? this.#posts : null,
+        mesh: this.#mesh,
         onUpstreamChange: () => this.#reportUpstreams(),
       });
       this.#gateway = gateway;
@@ -190,8 +195,11 @@ export class Worker {
       await sleep(Math.min(delayMs, timeoutMs));
       for (const listener of this.#listeners) listener.stopAccepting();
       gateway.leaveStreams();
-      await idle(gateway, Math.max(timeoutMs - delayMs, 0));
+      const untilMs = performance.now() + Math.max(timeoutMs - delayMs, 0);
+      await idle(gateway, untilMs - performance.now());
       await lastWords();
+      // Requests of other workers may still need the children of this one.
+      await this.#mesh?.farewell(untilMs - performance.now());
       gateway.load.isClosing = true;
     }
     await this.#close();
@@ -204,6 +212,7 @@ export class Worker {
 
   async #close(): Promise<void> {
     await this.#gateway?.close();
+    this.#mesh?.close();
     for (const listener of this.#listeners) listener.close();
     // A connection that is cut off may end its request a moment later: that has its record too.
     if (this.#gateway !== null) await idle(this.#gateway, SETTLE_MS);

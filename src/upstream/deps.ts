@@ -16,6 +16,8 @@ export interface UpstreamDeps {
   readonly compileTools: (patterns: readonly string[]) => ToolIndex;
   /** How long a child may take to end, from closing its stdin to SIGKILL. Default 2,000. */
   readonly stopGraceMs?: number;
+  /** How long a request waits for a child that is about to be ready. Default `HOLD_MS`. */
+  readonly holdMs?: number;
 }
 
 /** Nesting that an upstream's message may have. */

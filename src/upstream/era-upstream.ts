@@ -116,8 +116,8 @@ export class EraUpstream implements Upstream, ModernSideHost {
     return this.#legacy.retryAfterSecs;
   }
 
-  get pid(): number | null {
-    return this.#legacy.pid;
+  get pids(): readonly number[] {
+    return this.#legacy.pids;
   }
 
   start(): void {
@@ -232,6 +232,7 @@ export class EraUpstream implements Upstream, ModernSideHost {
       restarted: (server, attempt) => events.restarted(server, attempt),
       leftOut: () => undefined,
       listChanged: (server, kind) => events.listChanged(server, kind),
+      childrenChanged: () => undefined,
       circuitChanged: () => events.circuitChanged(this),
     };
   }

@@ -84,8 +84,8 @@ export class GatedUpstream implements Upstream, CallGate {
     return this.#inner.modern;
   }
 
-  get pid(): number | null {
-    return this.#inner.pid;
+  get pids(): readonly number[] {
+    return this.#inner.pids;
   }
 
   get circuit(): CircuitState {

@@ -16,13 +16,15 @@ const MAX_HELD_BYTES = 16 * 1024 * 1024;
 export class HoldQueue<T extends { readonly bytes: Buffer }> {
   readonly #clock: Clock;
   readonly #onLate: (item: T) => void;
+  readonly #holdMs: number;
   #held: Held<T>[] = [];
   #heldBytes = 0;
   #timer: Timer | null = null;
 
   /** `onLate` gets what waited too long. */
-  constructor(clock: Clock, onLate: (item: T) => void) {
+  constructor(clock: Clock, onLate: (item: T) => void, holdMs: number = HOLD_MS) {
     this.#clock = clock;
+    this.#holdMs = holdMs;
     this.#onLate = onLate;
   }
 
@@ -31,9 +33,9 @@ export class HoldQueue<T extends { readonly bytes: Buffer }> {
   }
 
   push(item: T): void {
-    this.#held.push({ item, untilMs: this.#clock.nowMs() + HOLD_MS });
+    this.#held.push({ item, untilMs: this.#clock.nowMs() + this.#holdMs });
     this.#heldBytes += item.bytes.length;
-    this.#timer ??= this.#clock.after(HOLD_MS, () => this.#expire());
+    this.#timer ??= this.#clock.after(this.#holdMs, () => this.#expire());
   }
 
   /** Empties the queue. */

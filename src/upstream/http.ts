@@ -52,7 +52,7 @@ const ignoreStatus = (): void => {};
  */
 export class HttpUpstream implements Upstream, CallListener, LinkHost {
   readonly transport = 'http' as const;
-  readonly pid = null;
+  readonly pids: readonly number[] = [];
   readonly modern = null;
   readonly circuit = 'closed' as const;
   readonly retryAfterSecs = 1;

@@ -61,8 +61,8 @@ export class UpstreamLayer implements Upstream {
     return this.inner.modern;
   }
 
-  get pid(): number | null {
-    return this.inner.pid;
+  get pids(): readonly number[] {
+    return this.inner.pids;
   }
 
   start(): void {

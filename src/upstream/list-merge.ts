@@ -220,8 +220,9 @@ export class ListMerge implements InFlight {
   }
 
   /** No client can name these requests: a line break is in no principal's key. */
-  #shared(): { readonly restPath: string; readonly principalKey: string } {
-    return { restPath: '', principalKey: `${this.job.principalKey}\nlists` };
+  #shared(): { readonly restPath: string; readonly principalKey: string; readonly childKey: string } {
+    const { principalKey } = this.job;
+    return { restPath: '', principalKey: `${principalKey}\nlists`, childKey: principalKey };
   }
 
   /** What nobody waits for any more must hold no places: members work for whoever asks. */

@@ -83,7 +83,7 @@ export class MessageUpstream implements Upstream {
       deadlinesOf: deadlinesOf(settings, deps),
       onExpired: (entry, deadline) => this.#onExpired(entry, deadline),
     });
-    this.#held = new HoldQueue(deps.clock, ({ entry }) => this.#fail(entry, UPSTREAM_DOWN, 'not ready in time'));
+    this.#held = new HoldQueue(deps.clock, ({ entry }) => this.#fail(entry, UPSTREAM_DOWN, 'not ready in time'), deps.holdMs);
   }
 
   get name(): string {
@@ -110,8 +110,14 @@ export class MessageUpstream implements Upstream {
     return this.#pending.size;
   }
 
-  get pid(): number | null {
-    return this.#channel?.pid ?? null;
+  get pids(): readonly number[] {
+    const pid = this.#channel?.pid ?? null;
+    return pid === null ? [] : [pid];
+  }
+
+  /** Whether a request would be sent, now or as soon as the channel is ready. */
+  get isUsable(): boolean {
+    return this.state === 'ready' || this.#isAlmostReady();
   }
 
   start(): void {
@@ -133,8 +139,8 @@ export class MessageUpstream implements Upstream {
   }
 
   request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
+    if (!this.isUsable) return UPSTREAM_DOWN;
     const isReady = this.state === 'ready';
-    if (!isReady && !this.#isAlmostReady()) return UPSTREAM_DOWN;
     if (!isReady && this.#held.isFull) return UPSTREAM_BUSY;
     const entry = this.#pending.add(message, options.principalKey, sink);
     if (entry === null) return UPSTREAM_BUSY;
@@ -149,11 +155,18 @@ export class MessageUpstream implements Upstream {
   }
 
   notify(message: Envelope, options: RequestOptions): Refusal | null {
-    if (this.state !== 'ready') return UPSTREAM_DOWN;
     const cancelled = cancelledBy(message, options.principalKey, this.#pending);
+    if (this.state !== 'ready') return this.#cancelHeld(cancelled);
     const bytes = notificationToUpstream(message, cancelled);
     if (bytes !== null && !this.#send(bytes)) return UPSTREAM_BUSY;
     if (cancelled !== null) this.#pending.cancel(cancelled);
+    return null;
+  }
+
+  /** What waits for the channel was not sent yet: nobody else has to be told. */
+  #cancelHeld(entry: PendingEntry | null): Refusal | null {
+    if (entry === null) return UPSTREAM_DOWN;
+    this.#pending.cancel(entry);
     return null;
   }
 

@@ -28,6 +28,7 @@ export async function probeUpstream(settings: UpstreamSettings, deps: ProbeDeps,
     restarted: () => {},
     leftOut: () => {},
     listChanged: () => {},
+    childrenChanged: () => {},
     circuitChanged: () => {},
   };
   // One second more than the probe itself has, so that its own deadline speaks.

@@ -1,11 +1,15 @@
 import type { BreakerSettings, UpstreamSettings, VirtualSettings } from '../core/config.ts';
 import type { Places } from '../core/limit.ts';
-import type { Circuit, ListFigures, Upstream } from '../core/upstream.ts';
+import type { MeshPort } from '../core/mesh.ts';
+import type { Circuit, ListFigures, Upstream, UpstreamEvents } from '../core/upstream.ts';
 import type { Selection } from '../core/virtual.ts';
 import { buildUpstream } from './build.ts';
 import { CachedUpstream } from './cached.ts';
 import type { UpstreamDeps } from './deps.ts';
 import { GatedUpstream } from './gate.ts';
+import { areListsShared, buildPool, type ChildFigures, childrenOf, gateSettings } from './pool-build.ts';
+import type { PooledUpstream } from './pooled.ts';
+import { RelayDesk } from './relay-desk.ts';
 import { Router } from './router.ts';
 import { VirtualUpstream } from './virtual.ts';
 
@@ -19,14 +23,21 @@ export interface Registry {
   queued(): readonly { readonly server: string; readonly queued: number }[];
   /** Of those whose lists are kept. */
   lists(): readonly ListFigures[];
+  /** Children in this worker of the servers that have a pool. */
+  children(): readonly ChildFigures[];
+  /** Calls of each such server that were sent to other workers. */
+  relayed(): readonly { readonly server: string; readonly relayed: number }[];
   /** Closes all of them, side by side. */
   close(): Promise<void>;
 }
 
 export interface RegistryDeps extends UpstreamDeps {
   readonly places: Places;
-  /** Event loops of the gateway. */
+  /** Event loops of the gateway, and which of them this is. */
   readonly workers: number;
+  readonly worker: number;
+  /** The way to the others; null where none of them is needed. */
+  readonly mesh: MeshPort | null;
   circuit(server: string, settings: BreakerSettings): Circuit;
   selection(settings: VirtualSettings): Selection;
 }
@@ -38,6 +49,8 @@ interface Built {
   readonly gate: GatedUpstream;
   /** Null: its lists are not kept. */
   readonly cache: CachedUpstream | null;
+  /** Null: it has none. */
+  readonly pool: PooledUpstream | null;
 }
 
 /** Builds and starts every upstream. One that cannot work shows it in its state; the others are not affected. */
@@ -46,10 +59,13 @@ export function buildRegistry(
   deps: RegistryDeps,
   virtuals: readonly VirtualSettings[] = [],
 ): Registry {
-  const built = settings.map((one) => buildOne(one, deps));
+  const desk = deps.mesh === null ? null : new RelayDesk(deps.mesh, deps.clock);
+  const built = settings.map((one, index) => buildOne(one, index, deps, desk));
   const list = built.map(({ upstream }) => upstream);
+  const pools = built.flatMap(({ pool }) => pool ?? []);
   const byName = new Map<string, Upstream>(list.map((upstream) => [upstream.name, upstream]));
   for (const upstream of list) upstream.start();
+  desk?.open();
   return {
     list,
     router: new Router(
@@ -59,6 +75,8 @@ export function buildRegistry(
     get: (name) => byName.get(name),
     queued: () => built.map(({ gate }) => ({ server: gate.name, queued: gate.queued })),
     lists: () => built.flatMap(({ cache }) => (cache === null ? [] : [cache.figures()])),
+    children: () => pools.flatMap(childrenOf),
+    relayed: () => pools.map(({ name, relayed }) => ({ server: name, relayed })),
     close: async () => {
       await Promise.all(list.map((upstream) => upstream.close()));
     },
@@ -73,31 +91,32 @@ function buildVirtual(settings: VirtualSettings, byName: ReadonlyMap<string, Ups
 }
 
 /** What the upstream reports of itself names what everybody else knows. */
-function buildOne(settings: UpstreamSettings, deps: RegistryDeps): Built {
+function buildOne(settings: UpstreamSettings, index: number, deps: RegistryDeps, desk: RelayDesk | null): Built {
   const { clock, events, places, workers } = deps;
   const circuit = settings.breaker === null ? null : deps.circuit(settings.name, settings.breaker);
-  const inner = buildUpstream(settings, {
-    ...deps,
-    events: {
-      stateChanged: () => {
-        // Another process or session behind the name may have other lists.
-        if (gate.state === 'ready') cache?.invalidate(null);
-        events.stateChanged(upstream);
-      },
-      stderrLine: (server, line) => events.stderrLine(server, line),
-      noise: (server, kind) => events.noise(server, kind),
-      restarted: (server, attempt) => events.restarted(server, attempt),
-      leftOut: () => undefined,
-      listChanged: (server, kind) => {
-        cache?.invalidate(kind);
-        events.listChanged(server, kind);
-      },
-      circuitChanged: () => undefined,
+  const ownEvents: UpstreamEvents = {
+    stateChanged: () => {
+      // Another process or session behind the name may have other lists.
+      if (gate.state === 'ready') cache?.invalidate(null);
+      events.stateChanged(upstream);
     },
-  });
-  const gate: GatedUpstream = new GatedUpstream(settings, inner, { clock, places, circuit, workers });
-  const cache: CachedUpstream | null = settings.listCacheMs > 0 ? new CachedUpstream(gate, settings.listCacheMs, clock) : null;
+    stderrLine: (server, line) => events.stderrLine(server, line),
+    noise: (server, kind) => events.noise(server, kind),
+    restarted: (server, attempt) => events.restarted(server, attempt),
+    listChanged: (server, kind) => {
+      cache?.invalidate(kind);
+      events.listChanged(server, kind);
+    },
+    leftOut: () => undefined,
+    childrenChanged: (server) => events.childrenChanged(server),
+    circuitChanged: () => undefined,
+  };
+  const pool = buildPool(settings, { ...deps, events: ownEvents, desk, index });
+  const inner = pool ?? buildUpstream(settings, { ...deps, events: ownEvents });
+  const gate: GatedUpstream = new GatedUpstream(gateSettings(settings), inner, { clock, places, circuit, workers });
+  const cache: CachedUpstream | null =
+    settings.listCacheMs > 0 && areListsShared(settings) ? new CachedUpstream(gate, settings.listCacheMs, clock) : null;
   const upstream: Upstream = cache ?? gate;
   if (circuit !== null) circuit.onChange = () => events.circuitChanged(upstream);
-  return { upstream, gate, cache };
+  return { upstream, gate, cache, pool };
 }

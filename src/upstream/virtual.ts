@@ -39,7 +39,7 @@ export class VirtualUpstream implements VirtualServer {
   readonly isRequired = false;
   readonly circuit = 'closed' as const;
   readonly retryAfterSecs = 1;
-  readonly pid = null;
+  readonly pids: readonly number[] = [];
   readonly #settings: VirtualSettings;
   readonly #members: readonly Member[];
   readonly #deps: VirtualDeps;

@@ -126,4 +126,31 @@ describe('checkUpstreams', () => {
     );
     expect(upstreams[0]?.stdio).toMatchObject({ args: ['a b', '$HOME', '&', '{"k":1}', ''], env: { A: '', B: 'x=y' }, cwd: '/srv/sub' });
   });
+
+  it('knows pools of children: what they default to, and what has no meaning', () => {
+    const poolOf = (table: string) => snapshotOf(`${AUTH}[upstream]\ncommand = "x"\n${table}`).upstreams[0]?.stdio?.pool;
+    expect(poolOf('')).toBeNull();
+    expect(poolOf('isolation = "shared"')).toBeNull();
+    expect(poolOf('[upstream.pool]\nmin = 3')).toMatchObject({
+      isolation: 'shared',
+      min: 3,
+      max: 3,
+      childCalls: 1,
+      queueMs: 5000,
+      idleMs: 300_000,
+    });
+    expect(poolOf('[upstream.pool]\nrecycle_mb = 2')).toMatchObject({ min: 0, max: 1, recycleCalls: 0, recycleBytes: 2_097_152 });
+    expect(poolOf('isolation = "principal"')).toMatchObject({ isolation: 'principal', max: 64, childCalls: 0 });
+    expect(errorsOf(load(`${AUTH}[upstream]\ncommand = "x"\n[upstream.pool]\nmin = 3\nmax = 2`))).toEqual([
+      'upstream.pool.min is more than max',
+    ]);
+    expect(errorsOf(load(`${AUTH}[upstream]\ncommand = "x"\nisolation = "principal"\n[upstream.pool]\nmin = 1\nchild_calls = 2`))).toEqual([
+      'upstream.pool.min has no meaning unless isolation is "shared"',
+      'upstream.pool.child_calls has no meaning unless isolation is "shared"',
+    ]);
+    expect(errorsOf(load(`${AUTH}[upstream]\nurl = "https://x.example"\nisolation = "principal"\n[upstream.pool]\nmax = 2`))).toEqual([
+      'upstream.isolation "principal" has no meaning with transport "http"',
+      'upstream.pool has no meaning with transport "http"',
+    ]);
+  });
 });

@@ -64,7 +64,7 @@ describe('renderConfig (row 12)', () => {
       upstream: { command: 'server', transport: 'stdio', timeout_secs: 30 },
     });
     expect(Object.keys(effective)).not.toEqual(expect.arrayContaining(['redis']));
-    expect(JSON.stringify(effective)).not.toMatch(/peer_secret|jwt|otlp|pool|url/);
+    expect(JSON.stringify(effective)).not.toMatch(/peer_secret|jwt|otlp|url/);
   });
 
   it('writes a file that means the same when it is read again', () => {

@@ -100,18 +100,12 @@ describe('features that are not built yet', () => {
     expect(errorsOf(load(`${text}\n${BASE}`))).toEqual([`${path} is recognised but not available in this version`]);
   });
 
-  it.each([['upstream.pool.max', '[upstream.pool]\nmax = 1']])('%s of a server is refused as well', (path, text) => {
-    expect(errorsOf(load(`${text}\n[auth]\nallow_anonymous = true`))).toEqual(
-      expect.arrayContaining([`${path} is recognised but not available in this version`]),
-    );
-  });
-
-  it.each([
-    ['upstream.isolation', '[upstream]\ncommand = "x"\nisolation = "principal"', '"principal"'],
-    ['audit.durability', '[upstream]\ncommand = "x"\n[audit]\ndurability = "strict"', '"strict"'],
-  ])('so is a choice of %s', (path, text, choice) => {
-    expect(errorsOf(load(text))).toEqual(expect.arrayContaining([`${path} ${choice} is recognised but not available in this version`]));
-  });
+  it.each([['audit.durability', '[upstream]\ncommand = "x"\n[audit]\ndurability = "strict"', '"strict"']])(
+    'so is a choice of %s',
+    (path, text, choice) => {
+      expect(errorsOf(load(text))).toEqual(expect.arrayContaining([`${path} ${choice} is recognised but not available in this version`]));
+    },
+  );
 
   it('may be written as long as they ask for nothing', () => {
     const text = `[tracing]\nenabled = false\nsample_rate = 0.1\n[auth.mtls]\nenabled = false\n[guards.jailbreak]\nmode = "off"\n[policy]\nmode = "enforce"

@@ -29,7 +29,7 @@ tracing.{enabled,service_name,otlp_endpoint,protocol,sample_rate,propagate_conte
 logging.{level,format}
 upstream.{transport,command,args,env,cwd,url,headers}
 upstream.servers.{name,path_prefix,strip_prefix,transport,command,args,env,cwd,url,headers,allow_private_networks,timeout_secs,timeout_max_secs,max_concurrency,required,isolation,tool_cache_ttl_secs}
-upstream.servers.pool.{min,max,queue_secs,recycle_calls,recycle_mb}
+upstream.servers.pool.{min,max,child_calls,queue_secs,idle_secs,recycle_calls,recycle_mb}
 upstream.servers.breaker
 upstream.aggregate.{enabled,path,separator}
 auth.jwt.secret_file

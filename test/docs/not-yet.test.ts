@@ -24,7 +24,7 @@ function isNamed(key: string): boolean {
 
 describe('the list of what is not there yet', () => {
   it('names every key that the schema knows and refuses', () => {
-    expect(refused().length).toBeGreaterThan(20);
+    expect(refused().length).toBeGreaterThan(10);
     expect(refused().filter((key) => !isNamed(key))).toEqual([]);
   });
 });

@@ -7,7 +7,7 @@ export interface StdioBehaviour {
   readonly name?: string;
   /**
    * Names for `tools/list`; default all that it has: `echo` (after its argument `delayMs`), `env`, `whoami`, `sleep`, `progress`,
-   * `crash`, `raw`, `null` (a result of null).
+   * `crash`, `raw`, `null` (a result of null); `grow` (by `mib` of memory) is there and not listed.
    */
   readonly tools?: readonly string[];
   /** Further members of its `tools/list` results: a cursor. */

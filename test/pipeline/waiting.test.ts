@@ -88,6 +88,7 @@ async function start(engine: string, rateLimit: object = {}): Promise<Running> {
     sinceDeathMs: null,
     placePort: null,
     postRelay: null,
+    mesh: null,
     onUpstreamChange: () => undefined,
   });
   const listeners: readonly Listener[] = await startListeners(config, { main: 0, admin: 0 }, gateway, systemClock);

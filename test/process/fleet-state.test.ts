@@ -11,7 +11,7 @@ function status(server: string, state: UpstreamStatus['state'], isRequired = tru
     state,
     circuit: 'closed',
     detail: state === 'ready' ? null : 'broken',
-    pid: null,
+    pids: [],
   };
 }
 

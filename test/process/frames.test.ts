@@ -55,3 +55,24 @@ describe('FrameReader', () => {
     expect(read([new Uint8Array(4)])).toBeNull();
   });
 });
+
+describe('FrameReader and large frames', () => {
+  it('puts a frame together that comes in many chunks, also when its length is cut in two, and goes on behind it', () => {
+    const payload = Buffer.alloc(500_000, 'x');
+    const bytes = Buffer.concat([framed(Buffer.from('first')), framed(payload), framed(Buffer.from('last'))]);
+    for (const size of [1, 3, 7, 4096, 65_536]) {
+      const seen: string[] = [];
+      const reader = new FrameReader();
+      for (let at = 0; at < bytes.length; at += size) {
+        expect(reader.push(bytes.subarray(at, at + size), (frame) => seen.push(Buffer.from(frame).toString()))).toBe(true);
+      }
+      expect(seen).toEqual(['first', payload.toString(), 'last']);
+    }
+  });
+
+  it('refuses what is longer than it was told, as soon as the length is there', () => {
+    const reader = new FrameReader(10);
+    expect(reader.push(framed(Buffer.alloc(10)), () => undefined)).toBe(true);
+    expect(reader.push(framed(Buffer.alloc(11)).subarray(0, 4), () => undefined)).toBe(false);
+  });
+});

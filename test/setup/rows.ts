@@ -95,6 +95,7 @@ export const ROWS: ReadonlyMap<number, string> = new Map([
   [149, 'circuit breaker'],
   [150, 'upstream timeout'],
   [152, 'stdio restart'],
+  [153, 'stdio pool/isolation'],
   [154, 'tool cache'],
   [155, 'graceful shutdown'],
   [156, 'stdio'],

@@ -268,7 +268,7 @@ describe('GatedUpstream: the circuit', () => {
     const upstream = registry.get('one') as Upstream;
     await ready(upstream);
     const flights = Array.from({ length: 8 }, () => ask(upstream, call('hang')));
-    process.kill(upstream.pid as number, 'SIGKILL');
+    process.kill(upstream.pids[0] ?? 0, 'SIGKILL');
     expect((await Promise.all(flights)).every(({ refusal }) => refusal === UPSTREAM_FAILED)).toBe(true);
     await ready(upstream);
     expect([(await ask(upstream, call('echo'))).refusal, upstream.circuit]).toEqual([null, 'closed']);

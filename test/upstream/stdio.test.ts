@@ -81,7 +81,7 @@ describe('StdioUpstream: the child', () => {
 
   it('refuses to start a shell and stays down', async () => {
     const { upstream } = open({ command: '/bin/sh', args: ['-c', 'exit 0'] });
-    expect([upstream.state, upstream.pid]).toEqual(['down', null]);
+    expect([upstream.state, upstream.pids]).toEqual(['down', []]);
     expect(upstream.detail).toContain('allow_shell');
     expect((await ask(upstream, call('echo'))).refusal).toBe(UPSTREAM_DOWN);
   });
@@ -228,6 +228,17 @@ describe('StdioUpstream: requests', () => {
     expect(cancels.map(({ params }) => params?.requestId)).toEqual([hanging?.id]);
   });
 
+  it('forgets what is cancelled while the child is still starting', async () => {
+    const { upstream } = open();
+    const sink = new Sink();
+    begin(upstream, call('tools/list', {}, 'q'), sink);
+    const cancel = envelope({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 'q' } });
+    expect(upstream.notify(cancel, { restPath: '', principalKey: 'api_key:mallory' })?.code).toBe('UPSTREAM_DOWN');
+    expect(upstream.notify(cancel, { restPath: '', principalKey: 'api_key:alice' })).toBeNull();
+    expect([(await sink.outcome).detail, upstream.inFlight]).toEqual(['cancelled', 0]);
+    await ready(upstream);
+  });
+
   it('gives up what was cancelled: its place is free at once, and a late answer finds nobody', async () => {
     const { upstream, events } = open({}, { maxConcurrency: 1 });
     await ready(upstream);
@@ -307,7 +318,7 @@ describe('StdioUpstream: death and restart', () => {
     const { upstream, events } = open();
     await ready(upstream);
     const pending = [ask(upstream, call('hang')), ask(upstream, call('hang')), ask(upstream, call('hang'))];
-    process.kill(upstream.pid ?? 0, 'SIGKILL');
+    process.kill(upstream.pids[0] ?? 0, 'SIGKILL');
     expect((await Promise.all(pending)).map(({ refusal }) => refusal)).toEqual([UPSTREAM_FAILED, UPSTREAM_FAILED, UPSTREAM_FAILED]);
     expect(upstream.detail).toContain('SIGKILL');
     expect(await resultOf(upstream, call('echo', { again: 1 }))).toEqual({ again: 1 });
@@ -329,7 +340,7 @@ describe('StdioUpstream: death and restart', () => {
     await until(() => events.restarts.length >= 3, 'three restarts');
     expect(events.states).not.toContain('ready');
     expect(upstream.detail).toContain('code 7');
-    await until(() => upstream.pid === null && events.restarts.length >= 4, 'a long pause');
+    await until(() => upstream.pids.length === 0 && events.restarts.length >= 4, 'a long pause');
     expect((await ask(upstream, call('echo'))).refusal).toBe(UPSTREAM_DOWN);
   });
 
@@ -351,7 +362,7 @@ describe('StdioUpstream: close', () => {
     expect([isAlive(child), isAlive(grandchild)]).toEqual([true, true]);
     await upstream.close();
     await until(() => !isAlive(child) && !isAlive(grandchild), 'the tree ends');
-    expect([upstream.state, upstream.pid]).toEqual(['closed', null]);
+    expect([upstream.state, upstream.pids]).toEqual(['closed', []]);
   });
 
   it('tells the callers, refuses new ones, and may be called twice', async () => {
@@ -371,9 +382,9 @@ describe('StdioUpstream: close', () => {
     const failed = open({ command: join(tmpdir(), 'missing') }).upstream;
     const settings = stdioSettings();
     const fresh = new StdioUpstream(settings, settings.stdio, deps());
-    const pid = starting.pid ?? 0;
+    const pid = starting.pids[0] ?? 0;
     await Promise.all([starting.close(), failed.close(), fresh.close()]);
     fresh.start();
-    expect([starting.state, failed.state, fresh.state, isAlive(pid), fresh.pid]).toEqual(['closed', 'closed', 'closed', false, null]);
+    expect([starting.state, failed.state, fresh.state, isAlive(pid), fresh.pids]).toEqual(['closed', 'closed', 'closed', false, []]);
   });
 });

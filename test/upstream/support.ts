@@ -36,6 +36,7 @@ export class RecordedEvents implements UpstreamEvents {
   readonly circuits: string[] = [];
   readonly changedLists: string[] = [];
   readonly leftOuts: string[][] = [];
+  children = 0;
 
   stateChanged(upstream: Upstream): void {
     this.states.push(upstream.state);
@@ -51,6 +52,10 @@ export class RecordedEvents implements UpstreamEvents {
 
   restarted(_server: string, attempt: number): void {
     this.restarts.push(attempt);
+  }
+
+  childrenChanged(): void {
+    this.children += 1;
   }
 
   circuitChanged(upstream: Upstream): void {
@@ -84,7 +89,7 @@ export function deps(events: UpstreamEvents = new RecordedEvents(), clock: Clock
 /** The same for a whole registry, of the only event loop. */
 export function registryDeps(events: UpstreamEvents = new RecordedEvents(), clock: Clock = systemClock): RegistryDeps {
   const circuit = (_server: string, settings: BreakerSettings): Circuit => new LocalCircuit(settings, clock);
-  return { ...deps(events, clock), places: new PlaceTable(), workers: 1, circuit, selection: compileSelection };
+  return { ...deps(events, clock), places: new PlaceTable(), workers: 1, worker: 0, mesh: null, circuit, selection: compileSelection };
 }
 
 /** What a request came to. */
@@ -201,7 +206,15 @@ export function stdioSettings(
   stdio: Partial<StdioSettings> = {},
   more: Partial<UpstreamSettings> = {},
 ): UpstreamSettings & { stdio: StdioSettings } {
-  const defaults = { command: process.execPath, args: [FIXTURE], env: {}, cwd: null, isShellAllowed: false, maxLineBytes: 1024 * 1024 };
+  const defaults = {
+    command: process.execPath,
+    args: [FIXTURE],
+    env: {},
+    cwd: null,
+    isShellAllowed: false,
+    maxLineBytes: 1024 * 1024,
+    pool: null,
+  };
   return { ...COMMON, ...more, transport: 'stdio', stdio: { ...defaults, ...stdio }, http: null };
 }
 

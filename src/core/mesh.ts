@@ -1,0 +1,186 @@
+import type { Envelope } from './envelope.ts';
+import { asEnvelope, envelopeParts } from './mesh-envelope.ts';
+import type { Health, ListKind, UpstreamInfo, UpstreamState } from './upstream.ts';
+
+/** A request or notification on its way to the worker that holds the child. */
+export interface RelayedMessage {
+  readonly server: string;
+  /** Whose child: empty where all share them. */
+  readonly key: string;
+  readonly restPath: string;
+  readonly principalKey: string;
+  readonly message: Envelope;
+}
+
+/** Worker that has a client's request → worker that has the child. `call` numbers a request within one connection. */
+export type ToOwner =
+  | ({ readonly type: 'call'; readonly call: number } & RelayedMessage)
+  /** `call`: the request that a cancellation is about; 0 for other notifications. */
+  | ({ readonly type: 'notify'; readonly call: number } & RelayedMessage)
+  /** The client reads slowly; it reads again. */
+  | { readonly type: 'pause'; readonly call: number }
+  | { readonly type: 'resume'; readonly call: number }
+  /** Somebody waits for a child of this server: close one that nobody needs. */
+  | { readonly type: 'want'; readonly server: string }
+  /** No more calls: the sender drains, and has none left. */
+  | { readonly type: 'bye' };
+
+/** Worker that has the child → worker that has the client's request. */
+export type ToCaller =
+  | { readonly type: 'stream'; readonly call: number }
+  | { readonly type: 'message'; readonly call: number; readonly bytes: Buffer }
+  | { readonly type: 'reply'; readonly call: number; readonly bytes: Buffer; readonly isError: boolean; readonly code: number }
+  /** `refusal`: its code in the error catalogue. */
+  | { readonly type: 'fail'; readonly call: number; readonly refusal: string; readonly detail: string; readonly health: Health | null }
+  | { readonly type: 'cancelled'; readonly call: number }
+  /** Every child here is at work: nothing was sent, and `free` follows when one is not any more. */
+  | { readonly type: 'busy'; readonly call: number }
+  | { readonly type: 'free'; readonly server: string }
+  | { readonly type: 'list_changed'; readonly server: string; readonly kind: ListKind | null }
+  /** How the server is as this worker sees it; sent on connecting and on every change. */
+  | { readonly type: 'status'; readonly server: string; readonly status: PeerStatus };
+
+/** What one worker tells the others of a server whose children it may hold. */
+export interface PeerStatus {
+  readonly state: UpstreamState;
+  readonly detail: string | null;
+  readonly info: UpstreamInfo | null;
+}
+
+/** Receives what comes from other workers. Nothing of a worker arrives before `connected` and after `lost`. */
+export interface MeshClient {
+  /** This worker can now send to that one. */
+  connected(slot: number): void;
+  /** It cannot any more: what was on its way to it will not be answered. */
+  lost(slot: number): void;
+  fromOwner(slot: number, message: ToCaller): void;
+  /** That worker can now send to this one. */
+  callerConnected(slot: number): void;
+  /** It has ended, or starts anew: nobody waits for its calls. */
+  callerLost(slot: number): void;
+  fromCaller(slot: number, message: Exclude<ToOwner, { type: 'bye' }>): void;
+}
+
+/** The way to the other workers of this gateway, each known by its slot. Messages to one worker arrive in order, or are lost with the connection. */
+export interface MeshPort {
+  /** This worker's own. */
+  readonly slot: number;
+  /** How many workers there are: slots are 0 … slots − 1. */
+  readonly slots: number;
+  /** Once, before anything else. */
+  attach(client: MeshClient): void;
+  /** False when there is no connection or too much waits: nothing was sent. */
+  toOwner(slot: number, message: ToOwner): boolean;
+  /** What cannot be sent is lost with the connection. */
+  toCaller(slot: number, message: ToCaller): void;
+  /** Whether that worker leaves much of what it was sent unread. */
+  isSlow(slot: number): boolean;
+}
+
+const STATES: ReadonlySet<unknown> = new Set<UpstreamState>(['starting', 'ready', 'down', 'closed']);
+const HEALTHS: ReadonlySet<unknown> = new Set<Health | null>(['alive', 'failed', null]);
+
+const LISTS: ReadonlySet<unknown> = new Set<ListKind | null>(['tools', 'resources', 'prompts', null]);
+
+type Raw = Readonly<Record<string, unknown>>;
+
+function isRaw(value: unknown): value is Raw {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isCall(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function asBuffer(value: unknown): Buffer | null {
+  if (Buffer.isBuffer(value)) return value;
+  return value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.length) : null;
+}
+
+/** A message to an owner as it travels: the bytes of the envelope, and its parts in one list. */
+export function packToOwner(message: ToOwner): unknown {
+  if (message.type !== 'call' && message.type !== 'notify') return message;
+  const { message: envelope, ...rest } = message;
+  return { ...rest, bytes: envelope.bytes, parts: envelopeParts(envelope) };
+}
+
+/** Null for anything that is no message of ours. */
+export function asToOwner(value: unknown): ToOwner | null {
+  if (!isRaw(value)) return null;
+  const { type, call } = value;
+  if (type === 'want') return typeof value['server'] === 'string' ? { type, server: value['server'] } : null;
+  if (type === 'bye') return { type };
+  if (!isCall(call)) return null;
+  if (type === 'pause' || type === 'resume') return { type, call };
+  if (type !== 'call' && type !== 'notify') return null;
+  const relayed = asRelayed(value);
+  return relayed === null ? null : { type, call, ...relayed };
+}
+
+function asRelayed(value: Raw): RelayedMessage | null {
+  const { server, key, restPath, principalKey } = value;
+  if (typeof server !== 'string' || typeof key !== 'string' || typeof restPath !== 'string' || typeof principalKey !== 'string')
+    return null;
+  const bytes = asBuffer(value['bytes']);
+  const message = bytes === null ? null : asEnvelope(value['parts'], bytes);
+  return message === null ? null : { server, key, restPath, principalKey, message };
+}
+
+function isTextOrNull(value: unknown): value is string | null {
+  return value === null || typeof value === 'string';
+}
+
+/** Null for anything that is no message of ours. */
+export function asToCaller(value: unknown): ToCaller | null {
+  if (!isRaw(value)) return null;
+  const { type, call, server } = value;
+  if (type === 'free') return typeof server === 'string' ? { type, server } : null;
+  if (type === 'status') return asStatus(value);
+  if (type === 'list_changed') return asListChanged(value);
+  if (!isCall(call)) return null;
+  if (type === 'stream' || type === 'cancelled' || type === 'busy') return { type, call };
+  if (type === 'fail') return asFail(call, value);
+  const bytes = asBuffer(value['bytes']);
+  if (bytes === null) return null;
+  if (type === 'message') return { type, call, bytes };
+  const { isError, code } = value;
+  if (type !== 'reply' || typeof isError !== 'boolean' || !Number.isFinite(code)) return null;
+  return { type, call, bytes, isError, code: code as number };
+}
+
+function asFail(call: number, { refusal, detail, health }: Raw): ToCaller | null {
+  if (typeof refusal !== 'string' || typeof detail !== 'string' || !HEALTHS.has(health)) return null;
+  return { type: 'fail', call, refusal, detail, health: health as Health | null };
+}
+
+function asListChanged({ server, kind }: Raw): ToCaller | null {
+  if (typeof server !== 'string' || !LISTS.has(kind)) return null;
+  return { type: 'list_changed', server, kind: kind as ListKind | null };
+}
+
+function asStatus({ server, status }: Raw): ToCaller | null {
+  if (typeof server !== 'string' || !isRaw(status)) return null;
+  const { state, detail, info } = status;
+  if (!STATES.has(state) || !isTextOrNull(detail)) return null;
+  const known = info === null ? null : asInfo(info);
+  if (known === undefined) return null;
+  return { type: 'status', server, status: { state: state as UpstreamState, detail, info: known } };
+}
+
+/** Undefined when it is none. */
+function asInfo(value: unknown): UpstreamInfo | undefined {
+  if (!isRaw(value)) return undefined;
+  const { protocolVersion, name, version, serverInfo, capabilities, capabilitiesJson, instructions } = value;
+  if (typeof protocolVersion !== 'string' || typeof name !== 'string' || typeof version !== 'string') return undefined;
+  if (typeof serverInfo !== 'string' || typeof capabilitiesJson !== 'string' || !isTextOrNull(instructions) || !Array.isArray(capabilities))
+    return undefined;
+  const names = capabilities.filter((one) => typeof one === 'string');
+  return { protocolVersion, name, version, serverInfo, capabilities: new Set(names), capabilitiesJson, instructions };
+}
+
+/** A message to a caller as it travels: sets become lists. */
+export function packToCaller(message: ToCaller): unknown {
+  if (message.type !== 'status' || message.status.info === null) return message;
+  const { info } = message.status;
+  return { ...message, status: { ...message.status, info: { ...info, capabilities: [...info.capabilities] } } };
+}

@@ -1,0 +1,86 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { asToCaller, asToOwner, packToCaller, packToOwner, type ToCaller, type ToOwner } from '../../src/core/mesh.ts';
+import { envelope } from '../upstream/support.ts';
+
+const message = envelope(
+  '{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"echo","arguments":{"x":1},"_meta":{"progressToken":7}}}',
+);
+const call: ToOwner = { type: 'call', call: 3, server: 'fs', key: 'api_key:alice', restPath: '', principalKey: 'api_key:alice', message };
+
+describe('messages to the worker that has the child', () => {
+  it('arrive as they were sent, with every part of the message where it was', () => {
+    const all: readonly ToOwner[] = [
+      call,
+      { ...call, type: 'notify', call: 0 },
+      { type: 'pause', call: 3 },
+      { type: 'resume', call: 3 },
+      { type: 'want', server: 'fs' },
+      { type: 'bye' },
+    ];
+    expect(all.map((one) => asToOwner(packToOwner(one)))).toEqual(all);
+  });
+
+  it('are refused when a part would lie outside of the bytes, or in the wrong order', () => {
+    const packed = packToOwner(call) as { parts: unknown[]; bytes: Buffer };
+    for (const [at, value] of [
+      [2, 1000],
+      [2, -2],
+      [2, 1.5],
+      [3, 5],
+      [4, -1],
+      [1, null],
+      [0, 'batch'],
+      [14, 1],
+    ] as const) {
+      const parts = packed.parts.with(at, value);
+      expect(asToOwner({ ...packed, parts }), `${at} ${value}`).toBeNull();
+    }
+    expect(asToOwner({ ...packed, parts: packed.parts.slice(1) })).toBeNull();
+    expect(asToOwner({ ...packed, bytes: 'text' })).toBeNull();
+    expect(asToOwner({ ...packed, call: -1 })).toBeNull();
+  });
+
+  it('are refused when they are anything else', () => {
+    fc.assert(fc.property(fc.anything(), (value) => asToOwner(value) === null && asToCaller(value) === null));
+    for (const type of ['call', 'notify', 'pause', 'want', 'fail', 'constructor', '']) expect(asToOwner({ type })).toBeNull();
+  });
+});
+
+describe('messages to the worker that has the client', () => {
+  const info = {
+    protocolVersion: '2025-11-25',
+    name: 'n',
+    version: '1',
+    serverInfo: '{"name":"n"}',
+    capabilities: new Set(['tools', 'logging']),
+    capabilitiesJson: '{"tools":{},"logging":{}}',
+    instructions: null,
+  };
+
+  it('arrive as they were sent', () => {
+    const bytes = Buffer.from('{}');
+    const all: readonly ToCaller[] = [
+      { type: 'stream', call: 1 },
+      { type: 'message', call: 1, bytes },
+      { type: 'reply', call: 1, bytes, isError: true, code: -32603 },
+      { type: 'fail', call: 1, refusal: 'UPSTREAM_FAILED', detail: 'd', health: 'failed' },
+      { type: 'cancelled', call: 1 },
+      { type: 'busy', call: 1 },
+      { type: 'free', server: 'fs' },
+      { type: 'list_changed', server: 'fs', kind: 'tools' },
+      { type: 'status', server: 'fs', status: { state: 'ready', detail: null, info } },
+      { type: 'status', server: 'fs', status: { state: 'down', detail: 'gone', info: null } },
+    ];
+    expect(all.map((one) => asToCaller(packToCaller(one)))).toEqual(all);
+  });
+
+  it('are refused when a member is missing or of another kind', () => {
+    const status = { state: 'ready', detail: null, info: { ...info, capabilities: ['tools'] } };
+    expect(asToCaller({ type: 'status', server: 'fs', status })).not.toBeNull();
+    expect(asToCaller({ type: 'status', server: 'fs', status: { ...status, state: 'fine' } })).toBeNull();
+    expect(asToCaller({ type: 'status', server: 'fs', status: { ...status, info: {} } })).toBeNull();
+    expect(asToCaller({ type: 'reply', call: 1, bytes: Buffer.from('{}'), isError: 'no', code: 0 })).toBeNull();
+    expect(asToCaller({ type: 'fail', call: 1, refusal: 'X', detail: 'd', health: 'fine' })).toBeNull();
+  });
+});
