@@ -238,8 +238,6 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
     const { session } = this.#link;
     this.#info = session?.info ?? this.#info;
     this.#status.set(this, 'ready', null);
-    // A server that forgot its session may have been started anew, with other lists.
-    if (this.#watch !== null) this.#deps.events.listChanged(this.name, null);
     if (session !== null) this.#watch?.begin(session.headers);
     for (const call of this.#held.takeAll()) {
       if (!call.entry.isDone && session !== null) this.#send(call, session);

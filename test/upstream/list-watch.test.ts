@@ -73,7 +73,7 @@ describe('ListWatch', () => {
     await until(() => streams.length === 1, 'it listens');
     streams[0]?.end();
     await until(() => gets() === 2, 'it listens again');
-    expect(events.changedLists).toEqual(['any']);
+    expect(new Set(events.changedLists)).toEqual(new Set(['any']));
     await until(() => streams.length === 2, 'the stream stands');
     streams[1]?.destroy();
     await until(() => gets() === 3, 'and again');
@@ -88,7 +88,7 @@ describe('ListWatch', () => {
     });
     await until(() => streams[0]?.destroyed === true, 'the stream is given up');
     await until(() => streams.length === 2, 'it listens again');
-    expect(events.changedLists).toEqual(['any']);
+    expect(new Set(events.changedLists)).toEqual(new Set(['any']));
     await upstream.close();
     await until(() => streams.every(({ destroyed }) => destroyed), 'all streams are given up');
   });
