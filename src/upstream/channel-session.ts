@@ -82,6 +82,11 @@ export class ChannelSession implements UpstreamSession {
     });
   }
 
+  /** Of its child; null for a channel without one. */
+  get pid(): number | null {
+    return this.#channel?.pid ?? null;
+  }
+
   /** Nothing is under way, and nobody listens. */
   get isIdle(): boolean {
     return this.inFlight === 0 && this.#streams.isEmpty;
@@ -158,6 +163,8 @@ export class ChannelSession implements UpstreamSession {
       return UPSTREAM_DOWN;
     }
     this.#channel = made;
+    // The primary must know of the child, to end it should this worker be killed.
+    this.#host.deps.events.childrenChanged(this.#host.settings.name);
     this.#opening = this.#pending.add(message, '', sink);
     if (this.#opening === null) return UPSTREAM_BUSY;
     if (made.isOpen) this.#hail();

@@ -59,6 +59,11 @@ export class ChannelSessions implements ChannelSessionHost {
     return [...this.#held.values()].reduce((sum, { session }) => sum + session.inFlight, 0);
   }
 
+  /** Of the children that sessions have now. */
+  get pids(): readonly number[] {
+    return [...this.#held.values()].flatMap(({ session }) => session.pid ?? []);
+  }
+
   open(hello: ClientHello): ChannelSession {
     return new ChannelSession(this, hello, randomBytes(PLACE_BYTES));
   }

@@ -117,7 +117,8 @@ export class EraUpstream implements Upstream, ModernSideHost {
   }
 
   get pids(): readonly number[] {
-    return this.#legacy.pids;
+    const { pid } = this.#modern;
+    return pid === null ? this.#legacy.pids : [...this.#legacy.pids, pid];
   }
 
   start(): void {

@@ -159,6 +159,8 @@ export class ModernChannel implements ModernSide {
       });
     if (typeof made === 'string') return queueMicrotask(() => this.#onGone(made));
     this.#channel = made;
+    // The primary must know of the child, to end it should this worker be killed.
+    events.childrenChanged(name);
     if (made.isOpen) this.#discover();
   }
 

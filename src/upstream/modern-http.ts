@@ -44,6 +44,7 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
   readonly isReturning = false;
   readonly #settings: UpstreamSettings;
   readonly #deps: UpstreamDeps;
+  readonly pid = null;
   readonly #host: ModernSideHost;
   readonly #pending: PendingTable;
   readonly #callOptions: CallOptions;

@@ -19,6 +19,8 @@ export interface ModernSide {
   /** Why it is not up. */
   readonly detail: string;
   readonly inFlight: number;
+  /** Of the child that it has of its own; null without one. */
+  readonly pid: number | null;
   /** Asks the server, unless it was asked and the answer is not old yet. */
   start(): void;
   /** The flight's `detach` cancels. */

@@ -16,6 +16,10 @@ export class SessionedUpstream extends UpstreamLayer {
     return this.inner.inFlight + this.#sessions.inFlight;
   }
 
+  override get pids(): readonly number[] {
+    return [...this.inner.pids, ...this.#sessions.pids];
+  }
+
   override newSession(hello: ClientHello): UpstreamSession | null {
     return this.#sessions.open(hello);
   }

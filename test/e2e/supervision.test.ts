@@ -22,6 +22,7 @@ import {
   wildUpstream,
   type Gateway,
 } from './harness.ts';
+import { openSession } from './sessions.ts';
 
 const KEY = makeKey();
 const ADMIN = makeKey();
@@ -147,6 +148,19 @@ describe('a worker that is killed under load', () => {
     await waitUntil(() => !pids.some(isAlive), { what: 'the child is gone', timeoutMs: 3000 });
     await gateway.stop();
     expect((await readRecord(recordFile)).pids.filter(isAlive)).toEqual([]);
+  });
+
+  it('takes the child of a session along', async () => {
+    const recordFile = join(await tempDir(), 'record');
+    const upstream = { required: false, ...wildUpstream({ recordFile, isStubborn: true }), isolation: 'session' };
+    const gateway = await startGateway({ config: { server: { workers: 1 }, auth, rate_limit, upstream } });
+    await openSession(gateway.mcp, { key: KEY.key });
+    const { pids } = await readRecord(recordFile);
+    expect(pids.filter(isAlive)).toHaveLength(2);
+    const [worker = 0] = await workersOf(gateway);
+    process.kill(worker, 'SIGKILL');
+    await waitUntil(() => !pids.some(isAlive), { what: 'both children are gone', timeoutMs: 3000 });
+    await gateway.stop();
   });
 
   it('that dies again and again is replaced with pauses, while the others serve', async () => {
