@@ -9,9 +9,10 @@ import { HeldPlaces, type Waiter } from './held-places.ts';
  * without the authority exceed the limit: a primary that is busy for a moment is waited for, one that stands still is not.
  */
 const ANSWER_MS = 200;
-/** With more keys than this, free places go back after `CROWDED_IDLE_MS`: what is kept for callers who come back is bounded. */
+/** Of places that were free for as long all but one go back: another worker may need them all at once. */
+const IDLE_MS = 1000;
+/** With more keys than this the last one does too: what is kept for callers who come back is bounded. */
 const CROWDED_KEYS = 20_000;
-const CROWDED_IDLE_MS = 1000;
 const SWEEP_MS = 250;
 /** After a recall, places go back as they become free for so long: another worker waits for them. */
 const RECALL_MS = 100;
@@ -26,7 +27,7 @@ export interface PlaceLeaseOptions {
   /** Without the authority: the worker's share of the places (`local`), only those it holds (`closed`), all of them (`open`). */
   readonly failMode: FailMode;
   /**
-   * Places that were free for as long go back. Long, because asking anew costs many times what a request costs: of 10,000 callers
+   * The last free place goes back after as long. Long, because asking anew costs many times what a request costs: of 10,000 callers
    * each returns after a second or more.
    */
   readonly idleMs: number;
@@ -249,9 +250,11 @@ export class PlaceLease implements Places {
 
   #sweep(): void {
     const nowMs = this.#options.clock.nowMs();
-    const idleMs = this.#keys.size > CROWDED_KEYS ? CROWDED_IDLE_MS : this.#options.idleMs;
+    const lastMs = this.#keys.size > CROWDED_KEYS ? IDLE_MS : this.#options.idleMs;
     for (const places of this.#keys.values()) {
-      if (places.free > 0 && nowMs - places.idleSinceMs >= idleMs) this.#giveBack(places, places.free, false);
+      const idleMs = nowMs - places.idleSinceMs;
+      if (places.free > 0 && idleMs >= lastMs) this.#giveBack(places, places.free, false);
+      else if (places.free > 1 && idleMs >= IDLE_MS) this.#giveBack(places, places.free - 1, false);
       if (places.isEmpty && nowMs >= places.deniedUntilMs && nowMs >= places.recalledUntilMs) this.#keys.delete(places.key);
     }
     if (this.#keys.size === 0) this.close();

@@ -98,11 +98,12 @@ describe('answers under concurrency', () => {
       config: {
         server: { workers: 2 },
         auth: { api_keys: keys.map((key, index) => keyEntry(`agent-${index}`, key)) },
-        rate_limit: { requests_per_second: 1_000_000, burst_size: 1_000_000 },
+        rate_limit: { requests_per_second: 1_000_000, burst_size: 1_000_000, max_in_flight: 1000 },
         upstream: {
           servers: [
-            { name: 'http', transport: 'http', url: upstream.url, allow_private_networks: true },
-            { name: 'stdio', ...stdioUpstream() },
+            // Room enough for all at both workers: who meets whom is the question here, not who finds a place.
+            { name: 'http', transport: 'http', url: upstream.url, allow_private_networks: true, max_concurrency: 8000 },
+            { name: 'stdio', ...stdioUpstream(), max_concurrency: 8000 },
           ],
         },
       },
