@@ -101,6 +101,8 @@ function readResultMember(draft: Draft): void {
   if (!scanner.skip()) return;
   draft.nextCursor = scanner.text(start, scanner.pos);
   if (draft.nextCursor === null) draft.isSound = false;
+  // Servers that have no next page may say so by an empty cursor, which as a cursor would be the first page again.
+  if (draft.nextCursor === '') draft.nextCursor = null;
 }
 
 /** What is no number of milliseconds is none (2026-07-28, Caching). */

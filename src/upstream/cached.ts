@@ -3,6 +3,7 @@ import type { Envelope } from '../core/envelope.ts';
 import { INVALID_PARAMS, METHOD_NOT_FOUND, UPSTREAM_BUSY, UPSTREAM_INVALID } from '../core/errors.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { Health, InFlight, ListFigures, ListKind, ReplySink, RequestOptions, Upstream } from '../core/upstream.ts';
+import { LIST_SHAPES, readListPage } from '../mcp/list-page.ts';
 import { listCancellation, listKindOf, listRequest, readListParams, sharedMeta } from '../mcp/list-request.ts';
 import { looksLikeUnknownTool } from '../mcp/tool-result.ts';
 import { UpstreamLayer } from './layer.ts';
@@ -86,9 +87,9 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
     const nowMs = this.#clock.nowMs();
     const reply = readListReply(bytes, fetch.isModern);
     if (reply === null) return this.onFetchFailed(fetch, UPSTREAM_INVALID, 'answered a list with something else');
-    if (!isError) this.#pages.put(fetch.key, fetch.kind, reply, nowMs, fetch.epoch !== this.#epoch);
-    // What the server says of this very request is its answer; other errors are a failure to give one.
-    else if (code === METHOD_NOT_FOUND || code === INVALID_PARAMS) this.#pages.remove(fetch.key);
+    if (!isError && isList(fetch.method, bytes)) this.#pages.put(fetch.key, fetch.kind, reply, nowMs, fetch.epoch !== this.#epoch);
+    // What the server says of this very request is its answer; other errors, and what is no list, are a failure to give one.
+    else if (isError && (code === METHOD_NOT_FOUND || code === INVALID_PARAMS)) this.#pages.remove(fetch.key);
     else if (this.#serveOld(fetch)) return;
     const leftMs = fetch.epoch === this.#epoch ? reply.ttlMs : 0;
     for (const waiter of fetch.waiters) waiter.end((sink) => sink.onReply(replyFor(reply, waiter.idToken, leftMs), isError, code));
@@ -198,6 +199,11 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
     const named = waiting.filter((waiter) => waiter.sink !== null && waiter.idToken === idToken && waiter.principalKey === principalKey);
     return named.length === 1 ? (named[0] ?? null) : null;
   }
+}
+
+function isList(method: string, reply: Buffer): boolean {
+  const shape = LIST_SHAPES.get(method);
+  return shape !== undefined && readListPage(reply, shape) !== null;
 }
 
 /** Null for a request whose answer may rest on something that is not part of the key. */

@@ -1,14 +1,6 @@
 import type { UpstreamSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
-import {
-  METHOD_UNKNOWN,
-  SESSION_UNKNOWN,
-  UPSTREAM_BUSY,
-  UPSTREAM_DOWN,
-  UPSTREAM_FAILED,
-  UPSTREAM_INVALID,
-  UPSTREAM_TIMEOUT,
-} from '../core/errors.ts';
+import { METHOD_UNKNOWN, SESSION_UNKNOWN, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED, UPSTREAM_INVALID } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Health, InFlight, ReplySink, RequestOptions } from '../core/upstream.ts';
 import type { ClientHello, Listening, SessionAgreement, SessionPlace, StreamSink, UpstreamSession } from '../core/upstream-session.ts';
@@ -271,7 +263,7 @@ export class ChannelSession implements UpstreamSession {
   }
 
   #onExpired(entry: PendingEntry, deadline: 'idle' | 'hard'): void {
-    entry.sink?.onFail(UPSTREAM_TIMEOUT, `no answer within its ${deadline} deadline`, 'failed');
+    entry.expired(deadline);
     // A server that does not even agree on a session is not kept.
     if (entry === this.#opening) this.close();
     else this.#send(cancelledNotification(entry.id, 'timed out'));

@@ -6,6 +6,8 @@ import type { UpstreamDeps } from './deps.ts';
 export interface Deadlines {
   readonly timeoutMs: number;
   readonly timeoutMaxMs: number;
+  /** Its tool has less time than the server: that it passes tells nothing of the server. */
+  readonly isShort?: boolean;
 }
 
 /** The deadlines of each request to one upstream: those of its tool, else the upstream's. */
@@ -16,9 +18,12 @@ export function deadlinesOf(settings: UpstreamSettings, { compileTools }: Pick<U
   const { name, toolTimeouts } = settings;
   const common: Deadlines = { timeoutMs: settings.timeoutMs, timeoutMaxMs: settings.timeoutMaxMs };
   if (toolTimeouts.length === 0) return () => common;
+  const ofTools = toolTimeouts.map(
+    ({ timeoutMs, timeoutMaxMs }): Deadlines => ({ timeoutMs, timeoutMaxMs, isShort: timeoutMs < common.timeoutMs }),
+  );
   const find = compileTools(toolTimeouts.map(({ pattern }) => pattern));
   return (message) => {
     if (message.method !== 'tools/call' || message.name === null) return common;
-    return toolTimeouts[find(name, message.name)] ?? common;
+    return ofTools[find(name, message.name)] ?? common;
   };
 }

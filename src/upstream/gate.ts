@@ -18,6 +18,7 @@ import type {
   UpstreamState,
 } from '../core/upstream.ts';
 import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
+import { LISTEN } from '../mcp/modern-methods.ts';
 import { FairQueue } from './fair-queue.ts';
 import { type CallGate, GatedCall } from './gated-call.ts';
 import { CANCELLED } from './rewrite.ts';
@@ -111,6 +112,7 @@ export class GatedUpstream implements Upstream, CallGate {
   }
 
   request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
+    if (message.method === LISTEN) return this.#listen(message, options, sink);
     const idToken = this.#calls === null ? '' : message.bytes.toString('utf8', message.idStart, message.idEnd);
     const call = new GatedCall(this, message, options, sink, idToken);
     this.#calls?.add(call);
@@ -118,6 +120,14 @@ export class GatedUpstream implements Upstream, CallGate {
     if (refusal === null) return call;
     call.end();
     return refusal;
+  }
+
+  /**
+   * A subscription lasts as long as its client stays. With a place it would keep others out by doing nothing, and as the probe
+   * it would leave the circuit half open. Its caller's own places bound it.
+   */
+  #listen(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
+    return this.circuit === 'closed' && !this.#isClosed ? this.#inner.request(message, options, sink) : UPSTREAM_OPEN;
   }
 
   newSession(hello: ClientHello): UpstreamSession | null {

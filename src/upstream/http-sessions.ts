@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { UpstreamSettings } from '../core/config.ts';
-import { UPSTREAM_DOWN, UPSTREAM_TIMEOUT } from '../core/errors.ts';
+import { UPSTREAM_DOWN } from '../core/errors.ts';
 import type { ClientHello, SessionPlace } from '../core/upstream-session.ts';
 import type { ListKind } from '../core/upstream.ts';
 import { LEGACY_REVISIONS } from '../mcp/revisions.ts';
@@ -92,6 +92,6 @@ export class HttpSessions implements SessionHost {
 
   #onExpired(entry: PendingEntry, deadline: 'idle' | 'hard'): void {
     if (entry.carrier instanceof SessionCall) entry.carrier.expire();
-    entry.sink?.onFail(UPSTREAM_TIMEOUT, `no answer within its ${deadline} deadline`, 'failed');
+    entry.expired(deadline);
   }
 }

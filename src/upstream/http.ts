@@ -1,6 +1,6 @@
 import type { HttpSettings, UpstreamSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { METHOD_NOT_FOUND, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED, UPSTREAM_TIMEOUT } from '../core/errors.ts';
+import { METHOD_NOT_FOUND, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
 import type { Health, InFlight, ReplySink, RequestOptions, Upstream, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
@@ -327,7 +327,7 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
     const { session } = this.#link;
     entry.carrier?.abandon();
     if (!entry.isOwn && session !== null) this.#post(session, cancelledNotification(entry.id, 'timed out'), this.#pathTo(''));
-    entry.sink?.onFail(UPSTREAM_TIMEOUT, `no answer within its ${deadline} deadline`, 'failed');
+    entry.expired(deadline);
   }
 
   #fail(entry: PendingEntry, refusal: Refusal, detail: string, health?: Health): void {

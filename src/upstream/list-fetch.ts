@@ -71,6 +71,11 @@ export class ListFetch implements ReplySink {
     this.#owner = owner;
   }
 
+  /** The method begins the key. */
+  get method(): string {
+    return this.key.slice(0, this.key.indexOf('\n'));
+  }
+
   /** Nobody waits for it any more. */
   get isAbandoned(): boolean {
     return this.waiters.every(({ isOver }) => isOver);

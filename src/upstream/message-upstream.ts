@@ -1,7 +1,7 @@
 import type { Timer } from '../core/clock.ts';
 import type { UpstreamSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { METHOD_NOT_FOUND, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED, UPSTREAM_TIMEOUT } from '../core/errors.ts';
+import { METHOD_NOT_FOUND, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type {
   Health,
@@ -310,7 +310,7 @@ export class MessageUpstream implements Upstream {
 
   #onExpired(entry: PendingEntry, deadline: 'idle' | 'hard'): void {
     if (!entry.isOwn && this.state === 'ready') this.#send(cancelledNotification(entry.id, 'timed out'));
-    entry.sink?.onFail(UPSTREAM_TIMEOUT, `no answer within its ${deadline} deadline`, 'failed');
+    entry.expired(deadline);
   }
 
   #fail(entry: PendingEntry, refusal: Refusal, detail: string, health?: Health): void {

@@ -1,7 +1,7 @@
 import type { Timer } from '../core/clock.ts';
 import type { UpstreamSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { HEADER_MISMATCH, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED, UPSTREAM_TIMEOUT } from '../core/errors.ts';
+import { HEADER_MISMATCH, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Health, InFlight, ModernInfo, ReplySink, RequestOptions } from '../core/upstream.ts';
 import { changedList } from '../mcp/list-request.ts';
@@ -274,7 +274,7 @@ export class ModernChannel implements ModernSide {
   #onExpired(entry: PendingEntry, deadline: 'idle' | 'hard'): void {
     this.#logging.delete(entry);
     if (!entry.isOwn && this.isUp) this.#send(cancelledNotification(entry.id, 'timed out'));
-    entry.sink?.onFail(UPSTREAM_TIMEOUT, `no answer within its ${deadline} deadline`, 'failed');
+    entry.expired(deadline);
   }
 
   #send(message: Buffer): boolean {

@@ -1,6 +1,6 @@
 import type { HttpSettings, UpstreamSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_TIMEOUT } from '../core/errors.ts';
+import { UPSTREAM_BUSY, UPSTREAM_DOWN } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Health, InFlight, ModernInfo, ReplySink, RequestOptions } from '../core/upstream.ts';
 import { usableTools } from '../mcp/usable-tools.ts';
@@ -226,7 +226,7 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
 
   #onExpired(entry: PendingEntry, deadline: 'idle' | 'hard'): void {
     entry.carrier?.abandon();
-    entry.sink?.onFail(UPSTREAM_TIMEOUT, `no answer within its ${deadline} deadline`, 'failed');
+    entry.expired(deadline);
   }
 
   #fail(entry: PendingEntry, refusal: Refusal, detail: string, health: Health): void {

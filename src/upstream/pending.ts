@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../core/clock.ts';
 import type { Envelope } from '../core/envelope.ts';
+import { UPSTREAM_TIMEOUT } from '../core/errors.ts';
 import type { InFlight, ReplySink } from '../core/upstream.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { DeadlinesOf } from './deadlines.ts';
@@ -38,6 +39,7 @@ export class PendingEntry implements InFlight {
   isSlow = false;
   isDone = false;
   readonly timeoutMs: number;
+  readonly #isShort: boolean;
   idleAtMs: number;
   readonly hardAtMs: number;
   #whenOver: (() => void) | null = null;
@@ -50,8 +52,16 @@ export class PendingEntry implements InFlight {
     this.progressToken = fields.progressToken;
     this.sink = fields.sink;
     this.timeoutMs = fields.timeoutMs;
+    this.#isShort = fields.isShort;
     this.idleAtMs = fields.nowMs + fields.timeoutMs;
     this.hardAtMs = fields.nowMs + fields.timeoutMaxMs;
+  }
+
+  /** Its deadline has passed: the client is told. Callers of a tool with little time cannot open the circuit of its server for all. */
+  expired(deadline: 'idle' | 'hard'): void {
+    const detail = `no answer within its ${deadline} deadline`;
+    if (this.#isShort) this.sink?.onFail(UPSTREAM_TIMEOUT, detail);
+    else this.sink?.onFail(UPSTREAM_TIMEOUT, detail, 'failed');
   }
 
   /** It lasts as long as its client stays: a subscription. */
@@ -95,11 +105,15 @@ interface EntryFields {
   readonly nowMs: number;
   readonly timeoutMs: number;
   readonly timeoutMaxMs: number;
+  readonly isShort: boolean;
 }
+
+/** Subscriptions at once, of one upstream and worker: they wait for hours, and must not take the room of what is answered in a moment. */
+const MAX_OPEN = 4096;
 
 export interface PendingOptions {
   readonly clock: Clock;
-  /** Client requests at once; the gateway's own are few and not counted. */
+  /** Client requests at once; subscriptions have a bound of their own, the gateway's requests are few and not counted. */
   readonly maxEntries: number;
   readonly deadlinesOf: DeadlinesOf;
   /** The entry was removed because a deadline passed; the owner tells the sink and the upstream. */
@@ -114,6 +128,7 @@ export class PendingTable {
   readonly #entries: IdRing<PendingEntry> = new IdRing();
   readonly #options: PendingOptions;
   #clientEntries = 0;
+  #openEntries = 0;
   #sweeper: Timer | null = null;
 
   constructor(options: PendingOptions) {
@@ -122,14 +137,15 @@ export class PendingTable {
 
   /** Requests of clients, the detached ones included: the upstream still works on them. */
   get size(): number {
-    return this.#clientEntries;
+    return this.#clientEntries + this.#openEntries;
   }
 
   /** Null when the table is full. `isOpen`: it may last as long as its client stays, no deadline ends it. */
   add(message: Envelope, principalKey: string, sink: ReplySink, isOpen: boolean = false): PendingEntry | null {
-    if (this.#clientEntries >= this.#options.maxEntries) return null;
-    this.#clientEntries += 1;
-    const { timeoutMs, timeoutMaxMs } = this.#options.deadlinesOf(message);
+    if (isOpen ? this.#openEntries >= MAX_OPEN : this.#clientEntries >= this.#options.maxEntries) return null;
+    if (isOpen) this.#openEntries += 1;
+    else this.#clientEntries += 1;
+    const { timeoutMs, timeoutMaxMs, isShort = false } = this.#options.deadlinesOf(message);
     return this.#insert({
       isOwn: false,
       principalKey,
@@ -138,12 +154,22 @@ export class PendingTable {
       sink,
       timeoutMs: isOpen ? Number.POSITIVE_INFINITY : timeoutMs,
       timeoutMaxMs: isOpen ? Number.POSITIVE_INFINITY : timeoutMaxMs,
+      isShort,
     });
   }
 
   /** A request of the gateway itself. */
   addOwn(sink: ReplySink, timeoutMs: number): PendingEntry {
-    return this.#insert({ isOwn: true, principalKey: '', idToken: '0', progressToken: null, sink, timeoutMs, timeoutMaxMs: timeoutMs });
+    return this.#insert({
+      isOwn: true,
+      principalKey: '',
+      idToken: '0',
+      progressToken: null,
+      sink,
+      timeoutMs,
+      timeoutMaxMs: timeoutMs,
+      isShort: false,
+    });
   }
 
   /** All that is under way, in no particular order. */
@@ -158,7 +184,8 @@ export class PendingTable {
   /** Takes the entry out; false when it was no longer in. */
   remove(entry: PendingEntry): boolean {
     if (!this.#entries.remove(entry)) return false;
-    if (!entry.isOwn) this.#clientEntries -= 1;
+    if (entry.isOpen) this.#openEntries -= 1;
+    else if (!entry.isOwn) this.#clientEntries -= 1;
     entry.over();
     return true;
   }

@@ -197,6 +197,29 @@ describe('trap 7: subscriptions/listen', () => {
     ]);
   });
 
+  it('takes no place of the server: who only listens keeps nobody out', async () => {
+    script = listening([]);
+    const narrow = await startGateway({
+      config: {
+        auth: { api_keys: [keyEntry('tester', key), keyEntry('reader', reader)] },
+        rate_limit: { enabled: false },
+        upstream: { transport: 'http', url: upstream.url, allow_private_networks: true, max_concurrency: 1 },
+      },
+    });
+    for (const id of [1, 2, 3]) {
+      const headers = modernHeaders('subscriptions/listen');
+      const stream = await rpcStream(narrow.mcp, modernRequest('subscriptions/listen', FILTER, id), { key: key.key, headers });
+      streams.push(stream);
+      await stream.awaitEvents(1);
+    }
+    const params = { name: 'read_it', arguments: {} };
+    const answer = await rpc(narrow.mcp, modernRequest('tools/call', params), {
+      key: reader.key,
+      headers: modernHeaders('tools/call', 'read_it'),
+    });
+    expect(answer.status).toBe(200);
+  });
+
   it('keeps two that have the same id apart, and passes on nothing that names another', async () => {
     script = listening([
       { method: 'notifications/tools/list_changed', params: { _meta: { [SUBSCRIPTION]: 99_999 } } },

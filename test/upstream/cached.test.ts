@@ -18,7 +18,7 @@ afterEach(async () => {
 });
 
 /** What the server does to the next requests for its lists. */
-type Mode = 'answers' | 'holds' | 'fails' | 'errors' | 'denies';
+type Mode = 'answers' | 'holds' | 'fails' | 'errors' | 'denies' | 'odd';
 
 class Lists {
   mode: Mode = 'answers';
@@ -33,6 +33,7 @@ class Lists {
       if (this.mode === 'holds') this.held.push(answer);
       else if (this.mode === 'fails') response.writeHead(500).end();
       else if (this.mode === 'answers') answer();
+      else if (this.mode === 'odd') reply(response, id, { oops: true });
       else json(response, JSON.stringify({ jsonrpc: '2.0', id, error: { code: this.mode === 'errors' ? -32603 : -32602, message: 'no' } }));
     };
     const handlers = {
@@ -177,6 +178,19 @@ describe('CachedUpstream', () => {
     cancel(2);
     expect([cached.inFlight, sinks.map(({ outcomes }) => outcomes)]).toEqual([0, [1, 1]]);
     await until(() => lists.server.calls('notifications/cancelled').length === 1, 'the server is told');
+  });
+
+  it('keeps no answer that is no list, and serves the old list instead while there is one', async () => {
+    const { lists, cached, clock } = await open();
+    lists.mode = 'odd';
+    expect(await resultOf(cached, list())).toEqual({ oops: true });
+    expect(cached.figures()).toMatchObject({ pages: 0 });
+    lists.mode = 'answers';
+    const sound = await resultOf(cached, list());
+    lists.mode = 'odd';
+    clock.advance(TTL_MS + 1);
+    expect([await resultOf(cached, list()), cached.figures().stale]).toEqual([sound, 1]);
+    expect(lists.asked).toBe(3);
   });
 
   it('tells all who wait of a failure, and keeps none', async () => {

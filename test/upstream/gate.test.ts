@@ -225,6 +225,16 @@ describe('GatedUpstream: the circuit', () => {
     expect(events.circuits).toEqual(['open', 'half_open', 'closed']);
   });
 
+  it('the deadline of a single tool opens nothing when it is shorter than that of the server', async () => {
+    const { upstream } = await open(
+      { handlers: { 'tools/call': () => undefined } },
+      { breaker, timeoutMs: 20_000, toolTimeouts: [{ pattern: 'hasty', timeoutMs: 50, timeoutMaxMs: 50 }] },
+    );
+    const calls = Array.from({ length: 8 }, (_, id) => ask(upstream, call('tools/call', { name: 'hasty' }, id)));
+    expect((await Promise.all(calls)).map(({ refusal }) => refusal)).toEqual(calls.map(() => UPSTREAM_TIMEOUT));
+    expect(upstream.circuit).toBe('closed');
+  });
+
   it('counts what failed for a client that is gone: impatient clients do not hide a dead server', async () => {
     const { upstream } = await open(failing, { breaker, timeoutMs: 150 });
     for (let i = 0; i < 3; i++) begin(upstream, call('mute'), new Sink()).detach(() => undefined);

@@ -50,6 +50,21 @@ describe('PendingTable', () => {
     expect(pending.size).toBe(2);
   });
 
+  it('counts subscriptions by themselves: they leave the room to what is answered, and are bounded', () => {
+    const { pending, clock, expired } = table(1);
+    const listen = (id: number): PendingEntry | null =>
+      pending.add(call('subscriptions/listen', {}, id), 'api_key:alice', new Sink(), true);
+    const open = Array.from({ length: 4096 }, (_, id) => listen(id));
+    expect([open.includes(null), listen(5000)]).toEqual([false, null]);
+    const entry = add(pending, 1);
+    expect([pending.add(call('ping'), 'api_key:alice', new Sink()), pending.size]).toEqual([null, 4097]);
+    pending.remove(entry);
+    pending.remove(open[0] as PendingEntry);
+    expect([add(pending, 2) === null, listen(5001) === null, pending.size]).toEqual([false, false, 4097]);
+    clock.advance(10_000);
+    expect(expired).toEqual(['2 idle']);
+  });
+
   it('expires an entry that shows no life, and one that shows life for too long', () => {
     const { clock, pending, expired } = table();
     add(pending, 'silent');
