@@ -16,7 +16,8 @@ export interface Addressed {
  * its own name are what is decided on, counted, recorded and sent, as if the client had asked the member directly.
  */
 export function address(context: RequestContext, virtual: VirtualServer, access: Access, message: Envelope): Addressed | Refusal {
-  const aim = message.kind === 'request' ? virtual.aim(message, access) : null;
+  // Who may reach none of its members learns nothing of what it offers.
+  const aim = message.kind === 'request' && virtual.isReachable(access) ? virtual.aim(message, access) : null;
   if (aim === null) return { route: { upstream: virtual, virtual, restPath: '' }, message };
   if (isRefusal(aim)) return aim;
   context.server = aim.upstream.name;

@@ -5,7 +5,7 @@ import type { Member, MergeJob } from './list-merge.ts';
 /** Most bytes of one merged page: each member's own answer is bounded, their number is not. */
 const MAX_BYTES = 32 * 1024 * 1024;
 /** MCP 2025-11-25, server/tools, Tool Names: 1 to 128 characters. */
-const MAX_NAME_CHARS = 128;
+export const MAX_NAME_CHARS: number = 128;
 /** Key of the result's `_meta` that names the members that are missing. */
 const UNAVAILABLE = 'mcp-guard/unavailable';
 

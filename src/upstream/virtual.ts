@@ -22,6 +22,7 @@ import { decodeCursor, type MergedCursor } from '../mcp/merged-cursor.ts';
 import { neededCapability } from '../mcp/methods.ts';
 import { FirstAnswer } from './first-answer.ts';
 import { ListMerge, type Member, type MergeJob } from './list-merge.ts';
+import { MAX_NAME_CHARS } from './merged-page.ts';
 import { CANCELLED } from './rewrite.ts';
 import { mergedInfo, mergedModern, serverInfoOf } from './virtual-info.ts';
 
@@ -161,7 +162,8 @@ export class VirtualUpstream implements VirtualServer {
     if (part === null) return NAME_UNKNOWN;
     if (part.kind === 'uri') return selection.resource(part.text) ? null : resourceUnknown(message);
     const member = this.#members.find(({ prefix }) => part.text.startsWith(prefix));
-    if (member === undefined) return NAME_UNKNOWN;
+    // A name that no list can show is not callable either.
+    if (member === undefined || part.text.length > MAX_NAME_CHARS) return NAME_UNKNOWN;
     const name = part.text.slice(member.prefix.length);
     const kind = message.method === 'tools/call' ? 'tool' : 'prompt';
     if (!selection[kind](member.upstream.name, name)) return NAME_UNKNOWN;

@@ -6,6 +6,7 @@ import { connectV1, connectV2Auto, connectV2Legacy, type Peer } from './peers.ts
 const all = makeKey();
 const few = makeKey();
 const admin = makeKey();
+const outsider = makeKey();
 
 /** Order as configured: `sdk` has three pages, the others one. */
 const SERVERS = ['everything', 'sdk', 'demo'] as const;
@@ -23,6 +24,7 @@ beforeAll(async () => {
             servers: ['demo', 'sdk'],
           }),
           keyEntry('admin', admin, { roles: ['admin'] }),
+          keyEntry('outsider', outsider, { servers: ['everything'] }),
         ],
       },
       rate_limit: { enabled: false },
@@ -162,6 +164,16 @@ describe('one endpoint for several servers', () => {
     const narrow = await connectV2Legacy({ url: gateway.mcp, key: few.key });
     expect(await allTools(narrow)).toEqual(['sdk__add', ...demo]);
     expect((await rpc(gateway.mcp, toolCall('everything__echo', { message: 'x' }), { key: few.key })).status).toBe(403);
+  });
+
+  it('tells who may reach none of its servers nothing of what it offers, and calls nothing that no list can show', async () => {
+    const whole = `${gateway.mcp}/teams/whole`;
+    const call = async (name: string, key: string): Promise<unknown> => {
+      const { status, json } = await rpc(whole, toolCall(name), { key });
+      return [status, (json?.['error'] as { code: number } | undefined)?.code];
+    };
+    for (const name of ['sdk__add', 'sdk__none', 'none']) expect(await call(name, outsider.key)).toEqual([403, -31_403]);
+    expect(await call(`sdk__${'x'.repeat(200)}`, all.key)).toEqual([200, -32_602]);
   });
 
   it('row 235: the trail and the metrics name the server and its tool', async () => {
