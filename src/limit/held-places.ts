@@ -11,9 +11,11 @@ export interface Waiter {
 export class HeldPlaces {
   readonly key: string;
   readonly max: number;
-  /** Free places that are kept while the key is in use. They are called back when another worker lacks them. */
-  readonly ahead: number;
-  inUse = 0;
+  /** Most free places that are kept ahead of need: what one worker may hold idle of all. */
+  readonly #maxAhead: number;
+  /** Most places that were in use at once, lately. */
+  #busiest = 1;
+  #inUse = 0;
   /** As the authority counts them, once it has read what was sent. */
   held = 0;
   /** First come first. */
@@ -27,12 +29,38 @@ export class HeldPlaces {
   constructor(key: string, max: number, workers: number) {
     this.key = key;
     this.max = max;
-    this.ahead = Math.max(Math.floor(max / (4 * workers)), 1);
+    this.#maxAhead = Math.max(Math.floor(max / (4 * workers)), 1);
+  }
+
+  get inUse(): number {
+    return this.#inUse;
+  }
+
+  /**
+   * Free places that are kept while the key is in use: as many as it lately used at once, so that a caller with one call at a time
+   * asks once. They are called back when another worker lacks them.
+   */
+  get ahead(): number {
+    return Math.min(this.#busiest, this.#maxAhead);
   }
 
   /** Below zero: more was entered, without the authority, than is held. */
   get free(): number {
     return this.held - this.inUse;
+  }
+
+  take(): void {
+    this.#inUse += 1;
+    if (this.#inUse > this.#busiest) this.#busiest = this.#inUse;
+  }
+
+  release(): void {
+    this.#inUse -= 1;
+  }
+
+  /** Called now and then: what was used at once long ago is forgotten, a quarter each time. */
+  forget(): void {
+    this.#busiest = Math.max(this.#inUse, Math.floor(this.#busiest * 0.75), 1);
   }
 
   get isEmpty(): boolean {

@@ -69,7 +69,7 @@ export class PlaceLease implements Places {
     const places = this.#keys.get(key);
     if (places === undefined) return this.#enterUnknown(key, max);
     if (places.free > 0 && places.waiters.length === 0) {
-      places.inUse += 1;
+      places.take();
       // With one place ahead, asking for it at each request would cost more than to wait when it is missing.
       if (places.ahead > 1 && places.free < places.ahead / 2) this.#ask(places);
       return 'entered';
@@ -82,7 +82,7 @@ export class PlaceLease implements Places {
     const places = this.#keys.get(key);
     if (places === undefined || places.inUse === 0) throw new RangeError('leave without enter');
     const nowMs = this.#options.clock.nowMs();
-    places.inUse -= 1;
+    places.release();
     places.idleSinceMs = nowMs;
     if (nowMs < places.recalledUntilMs) this.#giveBack(places, places.free, false);
     else if (!this.#serve(places)) this.#giveBackSurplus(places);
@@ -174,7 +174,7 @@ export class PlaceLease implements Places {
     while (places.free > 0) {
       const waiter = places.waiters[0];
       if (waiter === undefined) break;
-      places.inUse += 1;
+      places.take();
       this.#settle(places, waiter, true);
     }
     return isAwaited;
@@ -234,7 +234,7 @@ export class PlaceLease implements Places {
     const share = failMode === 'open' ? places.max : failMode === 'local' ? Math.max(Math.floor(places.max / workers), 1) : 0;
     if (places.free <= 0 && places.inUse >= share) return 'full';
     if (places.free <= 0) this.#unleased += 1;
-    places.inUse += 1;
+    places.take();
     return 'entered';
   }
 
@@ -252,6 +252,7 @@ export class PlaceLease implements Places {
     const nowMs = this.#options.clock.nowMs();
     const lastMs = this.#keys.size > CROWDED_KEYS ? IDLE_MS : this.#options.idleMs;
     for (const places of this.#keys.values()) {
+      places.forget();
       const idleMs = nowMs - places.idleSinceMs;
       if (places.free > 0 && idleMs >= lastMs) this.#giveBack(places, places.free, false);
       else if (places.free > 1 && idleMs >= IDLE_MS) this.#giveBack(places, places.free - 1, false);

@@ -56,6 +56,33 @@ describe('places over several workers', () => {
     expect((fleet.sent.get('ask') ?? 0) - before).toBe(0);
   });
 
+  it('a caller with one call at a time asks once, however many it might have at once and whenever it comes back', async () => {
+    const fleet = new PlaceFleet({ workers: 2 });
+    await entered(fleet, [enter(fleet, 0, 'a', 100_000)]);
+    fleet.lease(0).leave('a');
+    for (let i = 0; i < 20; i++) {
+      await fleet.pass(IDLE_MS - 100, 5);
+      expect(fleet.lease(0).enter('a', 100_000)).toBe('entered');
+      fleet.lease(0).leave('a');
+    }
+    expect([fleet.sent.get('ask'), fleet.authority.heldOf('a')]).toEqual([1, 2]);
+  });
+
+  it('as many places are kept ahead as were used at once, and fewer when that is long ago', async () => {
+    const fleet = new PlaceFleet({ workers: 2 });
+    const many = Array.from({ length: 100 }, () => enter(fleet, 0, 'a', 100_000));
+    expect(await entered(fleet, many)).toBe(100);
+    for (let i = 0; i < 100; i++) fleet.lease(0).leave('a');
+    await fleet.pass(500);
+    expect(fleet.authority.heldOf('a')).toBeGreaterThanOrEqual(100);
+    for (let i = 0; i < 40; i++) {
+      fleet.lease(0).enter('a', 100_000);
+      fleet.lease(0).leave('a');
+      await fleet.pass(250);
+    }
+    expect(fleet.authority.heldOf('a')).toBeLessThanOrEqual(3);
+  });
+
   it('a flood at a full key is refused here, with one question each five milliseconds', async () => {
     const fleet = new PlaceFleet({ workers: 2 });
     await entered(fleet, [enter(fleet, 0, 'a', 1)]);
