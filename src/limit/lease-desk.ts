@@ -12,10 +12,12 @@ import type { Waiter, Waiters } from './waiters.ts';
 /** What is spent of a limit too small for leases is told so soon: the authority cannot refill what it believes to be held. */
 const REPORT_SOON_MS = 5;
 /**
- * What is asked for ahead of need may wait so long for company: a batch costs five processes and threads a wake-up each, so that eight asks
- * in one cost little more than one. Who waits for tokens takes along what is there.
+ * What is asked for ahead of need, with half of the lease left, may wait so long for company: a batch costs five processes and threads a
+ * wake-up each, so that twenty asks in one cost little more than one. Who waits for tokens takes along what is there.
  */
-const AHEAD_MS = 5;
+const AHEAD_MS = 50;
+/** Of a lease of which less than a quarter is left, the rest may be gone before that. */
+const URGENT_MS = 1;
 /** A sweep looks at this many slots, or an eighth of those ever used, whichever is more. */
 const SWEEP_SLOTS = 8_192;
 
@@ -36,6 +38,7 @@ export class LeaseDesk {
   #dirty: number[] = [];
   #reportTimer: Timer | null = null;
   #aheadTimer: Timer | null = null;
+  #aheadDueMs = 0;
   /** Called in the next turn because what they wait for is there already. */
   #ready: Waiter[] = [];
   #isScheduled = false;
@@ -75,14 +78,12 @@ export class LeaseDesk {
   }
 
   /** Asks for a lease before the tokens are needed, unless that is known to be in vain. */
-  askAhead(slot: number, nowMs: number): void {
-    if (((this.#table.flags[slot] as number) & BUSY) !== 0) return;
+  askAhead(slot: number, nowMs: number, isUrgent: boolean): void {
+    const flags = this.#table.flags[slot] as number;
+    if ((flags & ASKING) !== 0 || ((flags & QUEUED) !== 0 && !isUrgent)) return;
     if (nowMs < (this.#table.deniedUntilMs[slot] as number) || !this.line.isUp) return;
-    this.#enqueue(slot);
-    this.#aheadTimer ??= this.#clock.after(AHEAD_MS, () => {
-      this.#aheadTimer = null;
-      this.#flush();
-    });
+    if ((flags & QUEUED) === 0) this.#enqueue(slot);
+    this.#flushWithin(isUrgent ? URGENT_MS : AHEAD_MS, nowMs);
   }
 
   /** To be reported soon. */
@@ -200,8 +201,17 @@ export class LeaseDesk {
     this.#port.afterTurn(() => this.#flush());
   }
 
+  #flushWithin(ms: number, nowMs: number): void {
+    if (this.#aheadTimer !== null && this.#aheadDueMs <= nowMs + ms) return;
+    this.#aheadTimer?.cancel();
+    this.#aheadDueMs = nowMs + ms;
+    this.#aheadTimer = this.#clock.after(ms, () => this.#flush());
+  }
+
   #flush(): void {
     this.#isScheduled = false;
+    this.#aheadTimer?.cancel();
+    this.#aheadTimer = null;
     const ready = this.#ready;
     this.#ready = [];
     for (const waiter of ready) this.#call(waiter);

@@ -142,7 +142,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
     if (nowMs >= this.#desk.line.shareFromMs) this.#clipShare(slot, left + tokens, nowMs);
     const quota = table.quota[slot] as number;
     if (quota === 0) this.#desk.markDirty(slot);
-    else if (left * 2 < quota) this.#desk.askAhead(slot, nowMs);
+    else if (left * 2 < quota) this.#desk.askAhead(slot, nowMs, left * 4 < quota);
     return 'leased';
   }
 

@@ -31,8 +31,25 @@ describe('LeasedLimiter', () => {
     expect(bench.limiter.stats().asks).toBe(asksBefore);
     expect(bench.take('a', leased)).toBe('taken');
     bench.pass(10);
+    expect(bench.limiter.stats().asks).toBe(asksBefore);
+    bench.pass(50);
     expect(bench.limiter.stats().asks).toBe(asksBefore + 1);
     expect(bench.limiter.view(bench.clock.nowMs(), 1)).toMatchObject([{ leased: 10, refused: 0 }]);
+  });
+
+  it('asks much sooner when less than a quarter is left, and takes along what could have waited', async () => {
+    const bench = new Bench();
+    for (const key of ['a', 'b']) await bench.flood(1, key, leased);
+    const before = bench.sent.filter(({ asks }) => asks.length > 0).length;
+    for (let i = 0; i < 6; i++) bench.take('a', leased);
+    for (let i = 0; i < 8; i++) bench.take('b', leased);
+    bench.pass(2);
+    expect(
+      bench.sent
+        .filter(({ asks }) => asks.length > 0)
+        .slice(before)
+        .map(({ asks }) => asks.map(({ key }) => key)),
+    ).toEqual([['a', 'b']]);
   });
 
   it('asks ahead for several keys in one batch, and at once when somebody waits', async () => {
