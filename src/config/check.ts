@@ -21,7 +21,7 @@ export function checkTogether(root: Section, snapshot: ConfigSnapshot, nowMs: nu
   checkLimits(root.section('rate_limit'), snapshot, problems);
   checkRedis(root.section('redis'), snapshot, problems);
   checkUpstreams(root.section('upstream'), problems);
-  checkIsolation(root.section('upstream'), snapshot.server.workers, problems);
+  checkIsolation(root.section('upstream'), problems);
   checkVirtuals(root.section('upstream'), snapshot, problems);
   checkAudit(root.section('audit'), snapshot, problems);
 }

@@ -113,7 +113,7 @@ export const SERVER_FIELDS: Fields = {
   isolation: choice(
     ['shared', 'principal', 'session'],
     'shared',
-    'Who shares a connection or child process: all callers; the calls of one principal, anonymous callers by their network address (`stdio`); or nobody: each session has its own (not `http`; with `server.workers` 0 or 1).',
+    'Who shares a connection or child process: all callers; the calls of one principal, anonymous callers by their network address (`stdio`); or nobody: each session has its own (not `http`).',
   ),
   pool: group(
     '`stdio`: child processes of the server, counted over all workers. With `isolation = "shared"` and nothing but the defaults here each worker has one child for all callers.',

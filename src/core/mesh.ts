@@ -1,5 +1,7 @@
 import type { Envelope } from './envelope.ts';
 import { asEnvelope, envelopeParts } from './mesh-envelope.ts';
+import { asSessionEvent, asSessionOrder, packSessionOrder, type SessionEvent, type SessionOrder } from './mesh-session.ts';
+import { asBuffer, isCall, isHealth, isRaw, type Raw } from './mesh-values.ts';
 import type { Health, ListKind, UpstreamInfo, UpstreamState } from './upstream.ts';
 
 /** A request or notification on its way to the worker that holds the child. */
@@ -22,6 +24,7 @@ export type ToOwner =
   | { readonly type: 'resume'; readonly call: number }
   /** Somebody waits for a child of this server: close one that nobody needs. */
   | { readonly type: 'want'; readonly server: string }
+  | SessionOrder
   /** No more calls: the sender drains, and has none left. */
   | { readonly type: 'bye' };
 
@@ -38,7 +41,8 @@ export type ToCaller =
   | { readonly type: 'free'; readonly server: string }
   | { readonly type: 'list_changed'; readonly server: string; readonly kind: ListKind | null }
   /** How the server is as this worker sees it; sent on connecting and on every change. */
-  | { readonly type: 'status'; readonly server: string; readonly status: PeerStatus };
+  | { readonly type: 'status'; readonly server: string; readonly status: PeerStatus }
+  | SessionEvent;
 
 /** What one worker tells the others of a server whose children it may hold. */
 export interface PeerStatus {
@@ -71,6 +75,8 @@ export interface MeshPort {
   attach(client: MeshClient): void;
   /** False when there is no connection or too much waits: nothing was sent. */
   toOwner(slot: number, message: ToOwner): boolean;
+  /** Nobody takes connections there: that worker has ended, with all that it held. */
+  isGone(slot: number): boolean;
   /** What cannot be sent is lost with the connection. */
   toCaller(slot: number, message: ToCaller): void;
   /** Whether that worker leaves much of what it was sent unread. */
@@ -78,27 +84,11 @@ export interface MeshPort {
 }
 
 const STATES: ReadonlySet<unknown> = new Set<UpstreamState>(['starting', 'ready', 'down', 'closed']);
-const HEALTHS: ReadonlySet<unknown> = new Set<Health | null>(['alive', 'failed', null]);
-
 const LISTS: ReadonlySet<unknown> = new Set<ListKind | null>(['tools', 'resources', 'prompts', null]);
-
-type Raw = Readonly<Record<string, unknown>>;
-
-function isRaw(value: unknown): value is Raw {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isCall(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
-}
-
-function asBuffer(value: unknown): Buffer | null {
-  if (Buffer.isBuffer(value)) return value;
-  return value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.length) : null;
-}
 
 /** A message to an owner as it travels: the bytes of the envelope, and its parts in one list. */
 export function packToOwner(message: ToOwner): unknown {
+  if (message.type === 'session') return packSessionOrder(message);
   if (message.type !== 'call' && message.type !== 'notify') return message;
   const { message: envelope, ...rest } = message;
   return { ...rest, bytes: envelope.bytes, parts: envelopeParts(envelope) };
@@ -110,6 +100,7 @@ export function asToOwner(value: unknown): ToOwner | null {
   const { type, call } = value;
   if (type === 'want') return typeof value['server'] === 'string' ? { type, server: value['server'] } : null;
   if (type === 'bye') return { type };
+  if (type === 'session') return asSessionOrder(value);
   if (!isCall(call)) return null;
   if (type === 'pause' || type === 'resume') return { type, call };
   if (type !== 'call' && type !== 'notify') return null;
@@ -137,6 +128,7 @@ export function asToCaller(value: unknown): ToCaller | null {
   if (type === 'free') return typeof server === 'string' ? { type, server } : null;
   if (type === 'status') return asStatus(value);
   if (type === 'list_changed') return asListChanged(value);
+  if (type === 'session') return asSessionEvent(value);
   if (!isCall(call)) return null;
   if (type === 'stream' || type === 'cancelled' || type === 'busy') return { type, call };
   if (type === 'fail') return asFail(call, value);
@@ -149,8 +141,8 @@ export function asToCaller(value: unknown): ToCaller | null {
 }
 
 function asFail(call: number, { refusal, detail, health }: Raw): ToCaller | null {
-  if (typeof refusal !== 'string' || typeof detail !== 'string' || !HEALTHS.has(health)) return null;
-  return { type: 'fail', call, refusal, detail, health: health as Health | null };
+  if (typeof refusal !== 'string' || typeof detail !== 'string' || !isHealth(health)) return null;
+  return { type: 'fail', call, refusal, detail, health };
 }
 
 function asListChanged({ server, kind }: Raw): ToCaller | null {

@@ -41,7 +41,7 @@ export class ChildCounts {
       new ReadFamily(
         {
           name: 'mcp_guard_upstream_relayed_total',
-          help: 'Calls that came to one worker and were served by a child of another, counted where they came.',
+          help: 'Calls that came to one worker and were served by a child, or in a session, of another, counted where they came.',
           type: 'counter',
           aggregator: 'sum',
         },

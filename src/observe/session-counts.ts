@@ -1,4 +1,4 @@
-import { CellFamily, type Collected, ReadFamily } from './families.ts';
+import { CellFamily, type Collected, ReadFamily, type Sample } from './families.ts';
 
 /** Sessions of clients, and what a worker keeps of them. */
 export interface SessionFigures {
@@ -11,10 +11,21 @@ export interface SessionFigures {
   readonly streams: number;
 }
 
+/** Requests in sessions with one server that came to a worker. */
+export interface SessionUseFigures {
+  readonly server: string;
+  /** The session began in that worker. */
+  readonly here: number;
+  /** It began in another. */
+  readonly elsewhere: number;
+}
+
 /** How many sessions there are, began and ended. Server names come from the configuration. */
 export class SessionCounts {
   /** Of this worker; set after building. */
   figures: () => SessionFigures = () => ({ open: 0, known: 0, ended: 0, streams: 0 });
+  /** Of this worker; set after building. */
+  uses: () => readonly SessionUseFigures[] = () => [];
   readonly opened: CellFamily = new CellFamily({
     name: 'mcp_guard_sessions_opened_total',
     help: 'Sessions of clients that began.',
@@ -33,10 +44,26 @@ export class SessionCounts {
     this.families = [
       this.opened,
       this.closed,
+      new ReadFamily(
+        {
+          name: 'mcp_guard_session_requests_total',
+          help: 'Requests in sessions of clients, by whether the session began in the worker that the request came to.',
+          type: 'counter',
+          aggregator: 'sum',
+        },
+        () => this.uses().flatMap(samplesOf),
+      ),
       gauge('mcp_guard_sessions', 'Sessions of clients that go on.', ({ open }) => open),
       gauge('mcp_guard_sessions_known', 'Entries in the session tables of all workers.', ({ known }) => known),
       gauge('mcp_guard_sessions_ended_known', 'Ended sessions that workers remember.', ({ ended }) => ended),
       gauge('mcp_guard_session_streams', 'Standing streams that clients hold open.', ({ streams }) => streams),
     ];
   }
+}
+
+function samplesOf({ server, here, elsewhere }: SessionUseFigures): Sample[] {
+  return [
+    { labels: { server, began: 'here' }, value: here },
+    { labels: { server, began: 'elsewhere' }, value: elsewhere },
+  ];
 }

@@ -193,6 +193,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     ended: sessions.ledger.endedSize,
     streams: streams.size,
   });
+  metrics.sessions.uses = () => sessions.uses();
   metrics.places.queued = () => registry.queued();
   metrics.lists.figures = () => registry.lists();
   metrics.children.figures = () => registry.children();

@@ -20,6 +20,13 @@ export interface SessionOwner {
   readonly server: string;
 }
 
+/** Requests in sessions with one server, by where those began: in this worker, or in another, of this host or not. */
+export interface SessionUses {
+  readonly server: string;
+  here: number;
+  elsewhere: number;
+}
+
 export interface SessionBookOptions {
   /** Newest first. */
   readonly keys: readonly Uint8Array[];
@@ -52,6 +59,7 @@ export class SessionBook {
   readonly #known = new Map<string, Session>();
   /** The same by name. */
   readonly #byRef = new Map<string, Session>();
+  readonly #uses = new Map<string, SessionUses>();
 
   constructor(options: SessionBookOptions) {
     this.#options = options;
@@ -70,7 +78,7 @@ export class SessionBook {
     const sid = randomBytes(SID_BYTES);
     const createdSecs = Math.floor(this.#options.clock.wallMs() / 1000);
     const id = this.#seal.seal(encodeSessionRecord({ sid, createdSecs, owner: ownerOf(principalKey), server, revision, place }));
-    const fields = { ref: sid.toString('base64url'), principalKey, server, revision, createdMs: createdSecs * 1000, pipe };
+    const fields = { ref: sid.toString('base64url'), principalKey, server, revision, createdMs: createdSecs * 1000, pipe, isOwn: true };
     const session = new Session(fields, this.#eventSeal);
     this.#keep(id, session);
     this.ledger.open(session);
@@ -81,9 +89,14 @@ export class SessionBook {
   find(id: string, principalKey: string, upstream: Upstream): Session | Refusal {
     const session = this.#known.get(id) ?? this.#open(id, principalKey, upstream);
     if (session === null || session.principalKey !== principalKey || session.server !== upstream.name) return SESSION_UNKNOWN;
-    if (this.ledger.use(session)) return session;
+    if (this.ledger.use(session)) return this.#used(session);
     this.#drop(id);
     return SESSION_UNKNOWN;
+  }
+
+  /** How often sessions of each server were used here. */
+  uses(): readonly SessionUses[] {
+    return [...this.#uses.values()];
   }
 
   /** Ends a session for good, upstream too; `closed` as with `UpstreamSession.close`. */
@@ -106,9 +119,20 @@ export class SessionBook {
     const pipe = upstream.resumeSession(record.place);
     if (pipe === null) return null;
     const { sid, server, revision, createdSecs } = record;
-    const fields = { ref: sid.toString('base64url'), principalKey, server, revision, createdMs: createdSecs * 1000, pipe };
+    const fields = { ref: sid.toString('base64url'), principalKey, server, revision, createdMs: createdSecs * 1000, pipe, isOwn: false };
     const session = new Session(fields, this.#eventSeal);
     this.#keep(id, session);
+    return session;
+  }
+
+  #used(session: Session): Session {
+    const { server, isOwn } = session;
+    let uses = this.#uses.get(server);
+    if (uses === undefined) {
+      uses = { server, here: 0, elsewhere: 0 };
+      this.#uses.set(server, uses);
+    }
+    uses[isOwn ? 'here' : 'elsewhere'] += 1;
     return session;
   }
 

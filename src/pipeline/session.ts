@@ -12,6 +12,8 @@ export interface SessionFields {
   /** Wall clock. */
   readonly createdMs: number;
   readonly pipe: UpstreamSession;
+  /** It began in this worker. */
+  readonly isOwn: boolean;
 }
 
 /** A client's session, as the request path of this worker sees it. */
@@ -22,6 +24,7 @@ export class Session implements SessionFields {
   readonly revision: string;
   readonly createdMs: number;
   readonly pipe: UpstreamSession;
+  readonly isOwn: boolean;
   readonly #seal: Seal;
   #events: Seal | null = null;
 
@@ -33,6 +36,7 @@ export class Session implements SessionFields {
     this.revision = fields.revision;
     this.createdMs = fields.createdMs;
     this.pipe = fields.pipe;
+    this.isOwn = fields.isOwn;
     this.#seal = seal;
   }
 

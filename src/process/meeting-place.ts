@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { ConfigSnapshot } from '../core/config.ts';
+import type { ConfigSnapshot, UpstreamSettings } from '../core/config.ts';
 import type { MeshAccess } from '../core/messages.ts';
 import { SECRET_BYTES } from './mesh-handshake.ts';
 import { openPrivateFolder } from './private-socket.ts';
@@ -16,12 +16,17 @@ export interface MeetingPlace {
 /** Null when no worker needs another. @throws StartError when there is no place for the folder */
 export function openMeetingPlace(config: ConfigSnapshot): MeetingPlace | null {
   const slots = config.server.workers;
-  if (slots <= 1 || config.upstreams.every(({ stdio }) => stdio === null || stdio.pool === null)) return null;
+  if (slots <= 1 || !config.upstreams.some(areChildrenShared)) return null;
   const folder = openPrivateFolder();
   const maxFrameBytes = Math.max(config.server.maxRequestBytes, ...config.upstreams.map(largestMessage)) + FRAME_SLACK_BYTES;
   return { access: { folder: folder.path, secret: randomBytes(SECRET_BYTES), slots, maxFrameBytes }, close: () => folder.remove() };
 }
 
-function largestMessage({ stdio }: ConfigSnapshot['upstreams'][number]): number {
-  return stdio?.maxLineBytes ?? 0;
+/** Whether what one worker holds for the server serves what comes to another. */
+function areChildrenShared({ stdio, hasOwnChannels }: UpstreamSettings): boolean {
+  return hasOwnChannels || (stdio !== null && stdio.pool !== null);
+}
+
+function largestMessage({ stdio, maxResponseBytes }: UpstreamSettings): number {
+  return stdio?.maxLineBytes ?? maxResponseBytes;
 }

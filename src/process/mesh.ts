@@ -98,6 +98,11 @@ export class Mesh implements MeshPort {
     return true;
   }
 
+  isGone(slot: number): boolean {
+    const route = this.#routes[slot];
+    return route === undefined || (!route.isUp && route.failures > 0);
+  }
+
   toCaller(slot: number, message: ToCaller): void {
     const link = this.#callers.get(slot);
     if (link === undefined) return;
@@ -181,6 +186,8 @@ export class Mesh implements MeshPort {
     route.isUp = false;
     if (this.#isClosed) return;
     if (isUp) this.#client.lost(slot);
+    // Whether that worker is there is known as soon as it was tried.
+    if (isUp) return this.#dial(slot);
     const waitMs = Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(route.failures++, 16), MAX_BACKOFF_MS);
     route.retry = setTimeout(() => this.#dial(slot), waitMs * (0.5 + Math.random() / 2)).unref();
   }

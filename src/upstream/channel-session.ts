@@ -127,10 +127,8 @@ export class ChannelSession implements UpstreamSession {
     return this.#streams.open(sink) ?? UPSTREAM_BUSY;
   }
 
-  cancelled(idToken: string): void {
-    const entry = this.#pending.findByClientId('', idToken);
-    if (entry !== null) this.#pending.cancel(entry);
-  }
+  /** The notification itself comes here, from whatever worker, and tells the server as well. */
+  cancelled(): void {}
 
   close(closed?: () => void): void {
     if (this.#isOver) return closed?.();

@@ -1,14 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import type { Timer } from '../core/clock.ts';
 import type { UpstreamSettings } from '../core/config.ts';
-import type { ClientHello, SessionPlace } from '../core/upstream-session.ts';
+import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
 import { ChannelSession, type ChannelSessionHost } from './channel-session.ts';
 import type { Connector } from './channel.ts';
-import { type DeadlinesOf, deadlinesOf } from './deadlines.ts';
+import { type DeadlinesOf, deadlinesOf, longestCallMs } from './deadlines.ts';
 import type { UpstreamDeps } from './deps.ts';
+import type { SessionHolder } from './lent-sessions.ts';
 
-const PLACE_BYTES = 16;
+/** A place: the worker (4 bytes, big endian), and a random name there. */
+const SLOT_BYTES = 4;
+const NAME_BYTES = 12;
 const SWEEP_MS = 10_000;
+/** Beyond the last deadline of a request, until a worker that does not answer is given up. */
+const STUCK_MS = 5000;
 
 /** How many sessions there may be with one server, each with a process or a connection of its own. */
 export interface ChannelSessionLimits {
@@ -36,12 +41,13 @@ interface Held {
  * The sessions with one server that have a channel of their own. Clients seldom end theirs: a caller who begins too many loses the own one
  * that was longest unused, and nobody's that is in use.
  */
-export class ChannelSessions implements ChannelSessionHost {
+export class ChannelSessions implements ChannelSessionHost, SessionHolder {
   readonly settings: UpstreamSettings;
   readonly connector: Connector;
   readonly deps: UpstreamDeps;
   readonly deadlinesOf: DeadlinesOf;
   readonly #limits: ChannelSessionLimits;
+  readonly #slot: number;
   /** By the place's bytes in hexadecimal. */
   readonly #held = new Map<string, Held>();
   #sweeper: Timer | null = null;
@@ -53,6 +59,12 @@ export class ChannelSessions implements ChannelSessionHost {
     this.deps = deps;
     this.deadlinesOf = deadlinesOf(settings, deps);
     this.#limits = limits;
+    this.#slot = deps.sessions?.slot ?? 0;
+    deps.sessions?.register(this, longestCallMs(settings) + STUCK_MS);
+  }
+
+  get name(): string {
+    return this.settings.name;
   }
 
   get inFlight(): number {
@@ -65,11 +77,20 @@ export class ChannelSessions implements ChannelSessionHost {
   }
 
   open(hello: ClientHello): ChannelSession {
-    return new ChannelSession(this, hello, randomBytes(PLACE_BYTES));
+    const slot = Buffer.alloc(SLOT_BYTES);
+    slot.writeUInt32BE(this.#slot);
+    return new ChannelSession(this, hello, Buffer.concat([slot, randomBytes(NAME_BYTES)]));
   }
 
-  resume({ kind, bytes }: SessionPlace): ChannelSession | null {
-    return kind === 'owned' ? (this.#held.get(bytes.toString('hex'))?.session ?? null) : null;
+  /** Of this worker, or of the one that its place names. */
+  resume(place: SessionPlace): UpstreamSession | null {
+    if (place.kind !== 'owned' || place.bytes.length !== SLOT_BYTES + NAME_BYTES) return null;
+    const slot = place.bytes.readUInt32BE();
+    return slot === this.#slot ? this.held(place.bytes) : (this.deps.sessions?.reach(slot, this.name, place) ?? null);
+  }
+
+  held(place: Buffer): ChannelSession | null {
+    return this.#held.get(place.toString('hex'))?.session ?? null;
   }
 
   admit(session: ChannelSession, principalKey: string): boolean {

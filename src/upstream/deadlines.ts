@@ -13,6 +13,11 @@ export interface Deadlines {
 /** The deadlines of each request to one upstream: those of its tool, else the upstream's. */
 export type DeadlinesOf = (message: Envelope) => Deadlines;
 
+/** The longest that any request to this upstream may take, once it was sent. */
+export function longestCallMs({ timeoutMaxMs, toolTimeouts }: UpstreamSettings): number {
+  return Math.max(timeoutMaxMs, ...toolTimeouts.map((tool) => tool.timeoutMaxMs));
+}
+
 /** Works out once what can be: most upstreams have the same deadlines for everything. */
 export function deadlinesOf(settings: UpstreamSettings, { compileTools }: Pick<UpstreamDeps, 'compileTools'>): DeadlinesOf {
   const { name, toolTimeouts } = settings;

@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
+import type { SessionDesk } from './session-desk.ts';
 
 /** Which of an ordered list of patterns comes first that matches a server's tool; −1 for none. */
 export type ToolIndex = (server: string, tool: string) => number;
@@ -18,6 +19,8 @@ export interface UpstreamDeps {
   readonly stopGraceMs?: number;
   /** How long a request waits for a child that is about to be ready. Default `HOLD_MS`. */
   readonly holdMs?: number;
+  /** The way to sessions that other workers hold; absent or null where there are no other workers. */
+  readonly sessions?: SessionDesk | null;
 }
 
 /** Nesting that an upstream's message may have. */

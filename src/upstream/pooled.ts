@@ -4,6 +4,7 @@ import { UPSTREAM_BUSY, UPSTREAM_DOWN } from '../core/errors.ts';
 import type { PeerStatus, RelayedMessage } from '../core/mesh.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { InFlight, ListKind, ReplySink, RequestOptions, Upstream, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
+import { longestCallMs } from './deadlines.ts';
 import type { OwnerSink } from './owner-sink.ts';
 import type { PoolChild } from './pool-child.ts';
 import { PoolCall } from './pool-call.ts';
@@ -55,8 +56,7 @@ export class PooledUpstream implements Upstream, RelayHost {
     this.#deps = deps;
     this.#desk = deps.desk;
     this.#status = new Status(deps.events);
-    const longest = Math.max(settings.timeoutMaxMs, ...settings.toolTimeouts.map(({ timeoutMaxMs }) => timeoutMaxMs));
-    this.longestMs = longest + pool.queueMs + STUCK_MS;
+    this.longestMs = longestCallMs(settings) + pool.queueMs + STUCK_MS;
     this.#seats = seatsFor(settings.name, pool, deps, {
       onSeat: (number, key) => this.#children.seated(number, key),
       onShortage: () => this.#onShortage(),

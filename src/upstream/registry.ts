@@ -25,7 +25,7 @@ export interface Registry {
   lists(): readonly ListFigures[];
   /** Children in this worker of the servers that have a pool. */
   children(): readonly ChildFigures[];
-  /** Calls of each such server that were sent to other workers. */
+  /** Calls of each such server, and of each whose sessions live in one worker, that were sent to other workers. */
   relayed(): readonly { readonly server: string; readonly relayed: number }[];
   /** Closes all of them, side by side. */
   close(): Promise<void>;
@@ -76,9 +76,10 @@ export function buildRegistry(
     queued: () => built.map(({ gate }) => ({ server: gate.name, queued: gate.queued })),
     lists: () => built.flatMap(({ cache }) => (cache === null ? [] : [cache.figures()])),
     children: () => pools.flatMap(childrenOf),
-    relayed: () => pools.map(({ name, relayed }) => ({ server: name, relayed })),
+    relayed: () => [...pools.map(({ name, relayed }) => ({ server: name, relayed })), ...(desk?.sessions.remote.relayed() ?? [])],
     close: async () => {
       await Promise.all(list.map((upstream) => upstream.close()));
+      desk?.sessions.remote.close();
     },
   };
 }
@@ -112,7 +113,7 @@ function buildOne(settings: UpstreamSettings, index: number, deps: RegistryDeps,
     circuitChanged: () => undefined,
   };
   const pool = buildPool(settings, { ...deps, events: ownEvents, desk, index });
-  const inner = pool ?? buildUpstream(settings, { ...deps, events: ownEvents });
+  const inner = pool ?? buildUpstream(settings, { ...deps, events: ownEvents, sessions: desk?.sessions ?? null });
   const gate: GatedUpstream = new GatedUpstream(gateSettings(settings), inner, { clock, places, circuit, workers });
   const cache: CachedUpstream | null =
     settings.listCacheMs > 0 && areListsShared(settings) ? new CachedUpstream(gate, settings.listCacheMs, clock) : null;

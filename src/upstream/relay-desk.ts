@@ -6,6 +6,7 @@ import type { ListKind, RequestOptions } from '../core/upstream.ts';
 import { IdRing } from './id-ring.ts';
 import { OwnerSink } from './owner-sink.ts';
 import { type CallOwner, PoolCall } from './pool-call.ts';
+import { SessionDesk } from './session-desk.ts';
 
 /** How often calls at other workers are looked at, to end those of a worker that is stuck. */
 const SWEEP_MS = 1000;
@@ -62,8 +63,9 @@ interface Peer {
   readonly inbound: Map<number, { readonly sink: OwnerSink; readonly call: PoolCall }>;
 }
 
-/** Where calls leave for other workers, and where theirs arrive. */
+/** Where calls leave for other workers, and where theirs arrive; what belongs to sessions is handed on. */
 export class RelayDesk implements MeshClient {
+  readonly sessions: SessionDesk;
   readonly #port: MeshPort;
   readonly #clock: Clock;
   readonly #hosts = new Map<string, RelayHost>();
@@ -74,6 +76,7 @@ export class RelayDesk implements MeshClient {
   constructor(port: MeshPort, clock: Clock) {
     this.#port = port;
     this.#clock = clock;
+    this.sessions = new SessionDesk(port, clock);
     this.#peers = Array.from({ length: port.slots }, () => ({ isUp: false, statuses: new Map(), inbound: new Map() }));
   }
 
@@ -147,6 +150,7 @@ export class RelayDesk implements MeshClient {
   connected(slot: number): void {
     const peer = this.#peers[slot];
     if (peer !== undefined) peer.isUp = true;
+    this.sessions.remote.connected(slot);
     for (const host of this.#hosts.values()) host.peerChanged(slot);
   }
 
@@ -155,6 +159,7 @@ export class RelayDesk implements MeshClient {
     if (peer === undefined) return;
     peer.isUp = false;
     peer.statuses.clear();
+    this.sessions.remote.lost(slot);
     for (const { slot: where, call } of this.#outbound.list()) {
       if (where === slot) call.onFail(UPSTREAM_FAILED, 'the worker that holds its child is gone');
     }
@@ -170,12 +175,14 @@ export class RelayDesk implements MeshClient {
     const inbound = this.#peers[slot]?.inbound;
     for (const { sink } of inbound?.values() ?? []) sink.abandon();
     inbound?.clear();
+    this.sessions.lent.callerLost(slot);
   }
 
   fromOwner(slot: number, message: ToCaller): void {
     if (message.type === 'free') return this.#hosts.get(message.server)?.onFree(slot);
     if (message.type === 'list_changed') return this.#hosts.get(message.server)?.onListChanged(message.kind);
     if (message.type === 'status') return this.#onStatus(slot, message.server, message.status);
+    if (message.type === 'session') return this.sessions.remote.onEvent(slot, message);
     const remote = this.#outbound.get(message.call);
     if (remote === undefined || remote.slot !== slot) return;
     const { call, host } = remote;
@@ -212,6 +219,8 @@ export class RelayDesk implements MeshClient {
         inbound?.sink.resume();
         return inbound?.call.resume();
       }
+      case 'session':
+        return this.sessions.lent.onOrder(slot, message);
       case 'want':
         return this.#hosts.get(message.server)?.onWant();
     }

@@ -6,6 +6,8 @@ import { envelope } from '../upstream/support.ts';
 const message = envelope(
   '{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"echo","arguments":{"x":1},"_meta":{"progressToken":7}}}',
 );
+const place = Buffer.from('00000001000102030405060708090a0b', 'hex');
+const inSession = { type: 'session', call: 4, server: 'fs', place } as const;
 const call: ToOwner = { type: 'call', call: 3, server: 'fs', key: 'api_key:alice', restPath: '', principalKey: 'api_key:alice', message };
 
 describe('messages to the worker that has the child', () => {
@@ -17,6 +19,14 @@ describe('messages to the worker that has the child', () => {
       { type: 'resume', call: 3 },
       { type: 'want', server: 'fs' },
       { type: 'bye' },
+      { ...inSession, what: 'request', message },
+      { ...inSession, what: 'notify', message },
+      { ...inSession, what: 'respond', call: 0, message },
+      { ...inSession, what: 'listen' },
+      { ...inSession, what: 'close' },
+      { type: 'session', what: 'pause', call: 4 },
+      { type: 'session', what: 'resume', call: 4 },
+      { type: 'session', what: 'leave', call: 4 },
     ];
     expect(all.map((one) => asToOwner(packToOwner(one)))).toEqual(all);
   });
@@ -39,6 +49,16 @@ describe('messages to the worker that has the child', () => {
     expect(asToOwner({ ...packed, parts: packed.parts.slice(1) })).toBeNull();
     expect(asToOwner({ ...packed, bytes: 'text' })).toBeNull();
     expect(asToOwner({ ...packed, call: -1 })).toBeNull();
+    const asked = packToOwner({ ...inSession, what: 'request', message }) as object;
+    const wrong = [
+      { parts: packed.parts.with(2, 1000) },
+      { bytes: 'text' },
+      { place: 'text' },
+      { server: 1 },
+      { call: 1.5 },
+      { what: 'open' },
+    ];
+    for (const part of wrong) expect(asToOwner({ ...asked, ...part }), JSON.stringify(part)).toBeNull();
   });
 
   it('are refused when they are anything else', () => {
@@ -71,6 +91,11 @@ describe('messages to the worker that has the client', () => {
       { type: 'list_changed', server: 'fs', kind: 'tools' },
       { type: 'status', server: 'fs', status: { state: 'ready', detail: null, info } },
       { type: 'status', server: 'fs', status: { state: 'down', detail: 'gone', info: null } },
+      { type: 'session', what: 'stream', call: 1 },
+      { type: 'session', what: 'message', call: 1, bytes },
+      { type: 'session', what: 'reply', call: 1, bytes, isError: false, code: 0 },
+      { type: 'session', what: 'fail', call: 1, refusal: 'UPSTREAM_FAILED', detail: 'd', health: null },
+      { type: 'session', what: 'over', call: 1 },
     ];
     expect(all.map((one) => asToCaller(packToCaller(one)))).toEqual(all);
   });
@@ -82,5 +107,9 @@ describe('messages to the worker that has the client', () => {
     expect(asToCaller({ type: 'status', server: 'fs', status: { ...status, info: {} } })).toBeNull();
     expect(asToCaller({ type: 'reply', call: 1, bytes: Buffer.from('{}'), isError: 'no', code: 0 })).toBeNull();
     expect(asToCaller({ type: 'fail', call: 1, refusal: 'X', detail: 'd', health: 'fine' })).toBeNull();
+    expect(asToCaller({ type: 'session', what: 'fail', call: 1, refusal: 'X', detail: 'd', health: 'fine' })).toBeNull();
+    expect(asToCaller({ type: 'session', what: 'reply', call: 1, bytes: 'x', isError: false, code: 0 })).toBeNull();
+    expect(asToCaller({ type: 'session', what: 'over', call: -1 })).toBeNull();
+    expect(asToCaller({ type: 'session', what: 'request', call: 1 })).toBeNull();
   });
 });

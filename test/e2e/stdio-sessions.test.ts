@@ -21,17 +21,17 @@ const asAlice = { key: alice.key };
 let gateway: Gateway;
 let recordFile: string;
 
-beforeAll(async () => {
+async function start(workers: number): Promise<void> {
   recordFile = `${await tempDir()}/record`;
   gateway = await startGateway({
     config: {
-      server: { workers: 1 },
+      server: { workers },
       auth: { api_keys: [keyEntry('alice', alice), keyEntry('bob', bob)] },
       rate_limit: { enabled: false },
       upstream: { ...stdioUpstream({ recordFile }), isolation: 'session' },
     },
   });
-});
+}
 
 /** The process that serves it. */
 async function pidOf(call: Promise<HttpAnswer>): Promise<number> {
@@ -52,7 +52,10 @@ async function received(method: string | undefined, mark: string): Promise<numbe
   return messages.filter((message) => message['method'] === method && JSON.stringify(message).includes(mark)).length;
 }
 
-describe('a session with a stdio server, isolated', () => {
+// With several workers nearly every request comes to one that does not hold the session.
+describe.each([1, 4])('a session with a stdio server, isolated, with %i workers', (workers) => {
+  beforeAll(async () => await start(workers));
+
   it('has a child of its own, and calls without a session share another', async () => {
     const [one, two] = [await openSession(gateway.mcp, asAlice), await openSession(gateway.mcp, asAlice)];
     const pids = [await whoami(one), await whoami(two), await whoami(one), await pidOf(rpc(gateway.mcp, toolCall('whoami'), asAlice))];

@@ -1,0 +1,25 @@
+import type { Health } from './upstream.ts';
+
+/** An object that came from another worker, before anybody looked at what is in it. */
+export type Raw = Readonly<Record<string, unknown>>;
+
+const HEALTHS: ReadonlySet<unknown> = new Set<Health | null>(['alive', 'failed', null]);
+
+export function isRaw(value: unknown): value is Raw {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Whether it can be the number of a call. */
+export function isCall(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+export function isHealth(value: unknown): value is Health | null {
+  return HEALTHS.has(value);
+}
+
+/** Null for anything but bytes; not a copy. */
+export function asBuffer(value: unknown): Buffer | null {
+  if (Buffer.isBuffer(value)) return value;
+  return value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.length) : null;
+}

@@ -1,0 +1,108 @@
+import { SESSION_UNKNOWN } from '../core/errors.ts';
+import type { MeshPort } from '../core/mesh.ts';
+import type { SessionAsk, SessionFlow, SessionOrder } from '../core/mesh-session.ts';
+import { isRefusal, type Refusal } from '../core/refusal.ts';
+import type { InFlight, RequestOptions } from '../core/upstream.ts';
+import type { Listening, UpstreamSession } from '../core/upstream-session.ts';
+import { LentSink } from './lent-sink.ts';
+
+/** A server with sessions that live in this worker. */
+export interface SessionHolder {
+  readonly name: string;
+  /** The session with this place, if it goes on. */
+  held(place: Buffer): UpstreamSession | null;
+}
+
+/** Everything was decided where the client's request came; here nobody is asked who it is. */
+const DECIDED: RequestOptions = { restPath: '', principalKey: '' };
+
+interface Lent {
+  readonly sink: LentSink;
+  resume(): void;
+  /** Nobody listens any more. */
+  leave(): void;
+}
+
+/** The sessions of this worker, as other workers use them for the requests that came there. */
+export class LentSessions {
+  readonly #port: MeshPort;
+  readonly #holders = new Map<string, SessionHolder>();
+  /** What each worker waits for, by its own numbers. */
+  readonly #lent: readonly Map<number, Lent>[];
+
+  constructor(port: MeshPort) {
+    this.#port = port;
+    this.#lent = Array.from({ length: port.slots }, () => new Map());
+  }
+
+  register(holder: SessionHolder): void {
+    this.#holders.set(holder.name, holder);
+  }
+
+  onOrder(slot: number, order: SessionOrder): void {
+    const lent = this.#lent[slot];
+    if (lent === undefined) return;
+    if (!('place' in order)) return this.#flow(lent, order);
+    const sink = new LentSink(this.#port, slot, order.call, () => lent.delete(order.call));
+    const session = this.#holders.get(order.server)?.held(order.place) ?? null;
+    if (session === null) return answered(order.call, () => sink.onFail(SESSION_UNKNOWN, 'its worker has no such session'));
+    this.#serve(lent, session, order, sink);
+  }
+
+  /** Its calls go on, and their answers are dropped: nobody knows whether they can be given up. */
+  callerLost(slot: number): void {
+    const lent = this.#lent[slot];
+    for (const call of lent?.keys() ?? []) if (lent !== undefined) this.#leave(lent, call);
+  }
+
+  #flow(lent: Map<number, Lent>, { what, call }: SessionFlow): void {
+    if (what === 'pause') return lent.get(call)?.sink.pause();
+    if (what === 'resume') return lent.get(call)?.resume();
+    this.#leave(lent, call);
+  }
+
+  #serve(lent: Map<number, Lent>, session: UpstreamSession, order: SessionAsk, sink: LentSink): void {
+    const { call } = order;
+    switch (order.what) {
+      case 'request':
+        return this.#lend(lent, call, sink, session.request(order.message, DECIDED, sink));
+      case 'listen':
+        return this.#lend(lent, call, sink, session.listen('', DECIDED, sink));
+      case 'notify': {
+        const refusal = session.notify(order.message, DECIDED, () => answered(call, () => sink.over()));
+        return refusal === null ? undefined : answered(call, () => sink.onFail(refusal, ''));
+      }
+      case 'respond':
+        return void session.respond(order.message, DECIDED);
+      case 'close':
+        return session.close(() => answered(call, () => sink.over()));
+    }
+  }
+
+  #lend(lent: Map<number, Lent>, call: number, sink: LentSink, under: InFlight | Listening | Refusal): void {
+    if (isRefusal(under)) return sink.onFail(under, 'refused by its worker');
+    lent.set(call, {
+      sink,
+      resume: () => {
+        sink.resume();
+        under.resume();
+      },
+      leave: () => {
+        sink.abandon();
+        if ('leave' in under) under.leave();
+        else under.detach(() => undefined);
+      },
+    });
+  }
+
+  #leave(lent: Map<number, Lent>, call: number): void {
+    const one = lent.get(call);
+    lent.delete(call);
+    one?.leave();
+  }
+}
+
+/** Only where somebody waits for it. */
+function answered(call: number, answer: () => void): void {
+  if (call > 0) answer();
+}

@@ -1,0 +1,139 @@
+import { UPSTREAM_FAILED, UPSTREAM_TIMEOUT } from '../core/errors.ts';
+import { refusalOf } from '../core/errors-by-code.ts';
+import type { SessionEvent } from '../core/mesh-session.ts';
+import type { InFlight, ReplySink } from '../core/upstream.ts';
+import type { Listening, StreamSink } from '../core/upstream-session.ts';
+
+/** What ties an order to the worker that it was sent to. */
+export interface OrderLine {
+  /** Asks for less, or for more again. */
+  tell(what: 'pause' | 'resume'): void;
+  /** Nobody wants to hear of it any more: no event follows. */
+  leave(): void;
+}
+
+/** Something that another worker was asked for in a session that it holds. */
+export interface RemoteOrder {
+  /** Set when it is sent. */
+  line: OrderLine | null;
+  /** No event follows `reply`, `fail` and `over`. */
+  onEvent(event: SessionEvent): void;
+  /** That worker is gone, or says nothing in time (`isLate`): no event follows. */
+  onLost(isLate: boolean): void;
+}
+
+const GONE = 'the worker that holds its session is gone';
+const LATE = 'the worker that holds its session does not answer';
+
+/** A request. */
+export class RemoteRequest implements RemoteOrder, InFlight {
+  line: OrderLine | null = null;
+  #sink: ReplySink | null;
+  #whenOver: (() => void) | null = null;
+  #isOver = false;
+
+  constructor(sink: ReplySink) {
+    this.#sink = sink;
+  }
+
+  detach(whenOver: () => void): void {
+    this.#sink = null;
+    if (this.#isOver) return whenOver();
+    this.#whenOver = whenOver;
+    this.resume();
+  }
+
+  resume(): void {
+    this.line?.tell('resume');
+  }
+
+  onEvent(event: SessionEvent): void {
+    switch (event.what) {
+      case 'stream':
+        return this.#sink?.onStream();
+      case 'message':
+        if (this.#sink?.onMessage(event.bytes) === false) this.line?.tell('pause');
+        return;
+      case 'reply':
+        return this.#end((sink) => sink.onReply(event.bytes, event.isError, event.code));
+      case 'fail':
+        return this.#end((sink) =>
+          sink.onFail(refusalOf(event.refusal) ?? UPSTREAM_FAILED, event.detail, ...(event.health === null ? [] : [event.health])),
+        );
+      case 'over':
+        return this.#end((sink) => sink.onCancelled());
+    }
+  }
+
+  /** Whether it was served nobody knows. */
+  onLost(isLate: boolean): void {
+    this.#end((sink) => (isLate ? sink.onFail(UPSTREAM_TIMEOUT, LATE, 'failed') : sink.onFail(UPSTREAM_FAILED, GONE)));
+  }
+
+  #end(tell: (sink: ReplySink) => void): void {
+    this.#isOver = true;
+    this.line = null;
+    if (this.#sink !== null) tell(this.#sink);
+    this.#whenOver?.();
+    this.#whenOver = null;
+  }
+}
+
+/** A standing stream. */
+export class RemoteStream implements RemoteOrder, Listening {
+  line: OrderLine | null = null;
+  readonly #sink: StreamSink;
+
+  constructor(sink: StreamSink) {
+    this.#sink = sink;
+  }
+
+  leave(): void {
+    this.line?.leave();
+    this.line = null;
+  }
+
+  resume(): void {
+    this.line?.tell('resume');
+  }
+
+  onEvent(event: SessionEvent): void {
+    switch (event.what) {
+      case 'stream':
+        return this.#sink.onOpen();
+      case 'message':
+        if (!this.#sink.onMessage(event.bytes, false)) this.line?.tell('pause');
+        return;
+      case 'fail':
+        this.line = null;
+        return this.#sink.onEnd(refusalOf(event.refusal) ?? UPSTREAM_FAILED, event.detail);
+      case 'reply':
+      case 'over':
+        this.line = null;
+        return this.#sink.onEnd(null, 'its server ended it');
+    }
+  }
+
+  onLost(): void {
+    this.line = null;
+    this.#sink.onEnd(null, GONE);
+  }
+}
+
+/** What needs no answer, only to be known: `done` is called once, that worker has seen to it or never will. */
+export class RemoteNotice implements RemoteOrder {
+  line: OrderLine | null = null;
+  readonly #done: () => void;
+
+  constructor(done: () => void) {
+    this.#done = done;
+  }
+
+  onEvent(): void {
+    this.#done();
+  }
+
+  onLost(): void {
+    this.#done();
+  }
+}

@@ -1,0 +1,59 @@
+import type { Envelope } from '../core/envelope.ts';
+import type { Refusal } from '../core/refusal.ts';
+import type { InFlight, ReplySink, RequestOptions } from '../core/upstream.ts';
+import type { Listening, SessionPlace, StreamSink, UpstreamSession } from '../core/upstream-session.ts';
+import { RemoteNotice, RemoteRequest, RemoteStream } from './remote-orders.ts';
+import type { RemoteSessions } from './remote-sessions.ts';
+
+/** A session that another worker holds: everything is asked of that one. Keeps nothing, so it cannot be out of date. */
+export class RemoteSession implements UpstreamSession {
+  /** It began elsewhere. */
+  readonly agreement = null;
+  readonly place: SessionPlace;
+  readonly #sessions: RemoteSessions;
+  readonly #slot: number;
+  readonly #server: string;
+
+  constructor(sessions: RemoteSessions, slot: number, server: string, place: SessionPlace) {
+    this.#sessions = sessions;
+    this.#slot = slot;
+    this.#server = server;
+    this.place = place;
+  }
+
+  request(message: Envelope, _options: RequestOptions, sink: ReplySink): InFlight | Refusal {
+    const request = new RemoteRequest(sink);
+    const longestMs = this.#sessions.longestMs(this.#server);
+    const refusal = this.#sessions.send(this.#slot, { what: 'request', message, ...this.#address }, request, longestMs);
+    return refusal ?? request;
+  }
+
+  notify(message: Envelope, _options: RequestOptions, taken?: () => void): Refusal | null {
+    const notice = taken === undefined ? null : new RemoteNotice(taken);
+    return this.#sessions.send(this.#slot, { what: 'notify', message, ...this.#address }, notice);
+  }
+
+  respond(message: Envelope): Refusal | null {
+    return this.#sessions.send(this.#slot, { what: 'respond', message, ...this.#address }, null);
+  }
+
+  /** Nothing is kept that could be said again, there as little as here. */
+  listen(_lastEventId: string, _options: RequestOptions, sink: StreamSink): Listening | Refusal {
+    const stream = new RemoteStream(sink);
+    return this.#sessions.send(this.#slot, { what: 'listen', ...this.#address }, stream, Number.POSITIVE_INFINITY) ?? stream;
+  }
+
+  /** All workers are told, so the one that holds it is. */
+  cancelled(): void {}
+
+  close(closed?: () => void): void {
+    const refusal = this.#sessions.send(this.#slot, { what: 'close', ...this.#address }, new RemoteNotice(closed ?? nothing));
+    if (refusal !== null) closed?.();
+  }
+
+  get #address(): { readonly server: string; readonly place: Buffer } {
+    return { server: this.#server, place: this.place.bytes };
+  }
+}
+
+function nothing(): void {}

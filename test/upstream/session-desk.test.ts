@@ -1,0 +1,221 @@
+import { randomBytes } from 'node:crypto';
+import { afterEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/core/clock.ts';
+import { SESSION_UNKNOWN } from '../../src/core/errors.ts';
+import type { MeshAccess } from '../../src/core/messages.ts';
+import type { Refusal } from '../../src/core/refusal.ts';
+import type { ClientHello, SessionPlace, StreamSink, UpstreamSession } from '../../src/core/upstream-session.ts';
+import { readHello } from '../../src/mcp/hello.ts';
+import { Mesh } from '../../src/process/mesh.ts';
+import { openPrivateFolder } from '../../src/process/private-socket.ts';
+import type { ChannelSession } from '../../src/upstream/channel-session.ts';
+import { ChannelSessions } from '../../src/upstream/channel-sessions.ts';
+import { LentSink } from '../../src/upstream/lent-sink.ts';
+import { RelayDesk } from '../../src/upstream/relay-desk.ts';
+import { StdioConnector } from '../../src/upstream/stdio.ts';
+import { call, deps, envelope, isRefusal, type Outcome, RecordedEvents, Sink, stdioSettings, until } from './support.ts';
+
+const INITIALIZE = call('initialize', { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'x', version: '1' } });
+const HELLO = readHello(INITIALIZE) as ClientHello;
+const OPTIONS = { restPath: '', principalKey: 'alice' };
+const closers: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+interface WorkerParts {
+  readonly mesh: Mesh;
+  readonly desk: RelayDesk;
+  readonly sessions: ChannelSessions;
+}
+
+/** What a worker has of sessions, with the real way to the others. */
+async function enter(access: MeshAccess, slot: number): Promise<WorkerParts> {
+  const mesh = await Mesh.open(access, slot);
+  const desk = new RelayDesk(mesh, systemClock);
+  const settings = stdioSettings({});
+  const own = { ...deps(new RecordedEvents()), sessions: desk.sessions };
+  const sessions = new ChannelSessions(settings, new StdioConnector(settings.stdio, own), own);
+  closers.push(async () => {
+    await sessions.close();
+    desk.sessions.remote.close();
+    mesh.close();
+  });
+  desk.open();
+  return { mesh, desk, sessions };
+}
+
+async function pair(): Promise<readonly [WorkerParts, WorkerParts]> {
+  const folder = openPrivateFolder();
+  closers.push(() => folder.remove());
+  const access = { folder: folder.path, secret: randomBytes(32), slots: 2, maxFrameBytes: 32 * 1_048_576 };
+  const both = [await enter(access, 0), await enter(access, 1)] as const;
+  await until(() => both[0].desk.isUp(1) && both[1].desk.isUp(0), 'both know each other');
+  return both;
+}
+
+async function begin({ sessions }: WorkerParts): Promise<ChannelSession & { readonly place: SessionPlace }> {
+  const session = sessions.open(HELLO);
+  const flight = session.request(INITIALIZE, OPTIONS, new Sink());
+  if (isRefusal(flight)) throw new Error(flight.code);
+  await until(() => session.place !== null, 'an agreement');
+  return session as ChannelSession & { readonly place: SessionPlace };
+}
+
+/** A session of the first worker, as the second one has it. */
+async function lent(): Promise<{ owner: WorkerParts; user: WorkerParts; session: ChannelSession; remote: UpstreamSession }> {
+  const [owner, user] = await pair();
+  const session = await begin(owner);
+  const remote = user.sessions.resume(session.place);
+  if (remote === null) throw new Error('not to be reached');
+  return { owner, user, session, remote };
+}
+
+async function ask(session: UpstreamSession, method: string, params: object = {}, sink: Sink = new Sink()): Promise<Outcome> {
+  const flight = session.request(call(method, params), OPTIONS, sink);
+  if (isRefusal(flight)) return { reply: null, isError: false, refusal: flight, detail: 'refused' };
+  return await sink.outcome;
+}
+
+/** A standing stream as a client reads it. */
+class Heard implements StreamSink {
+  readonly messages: string[] = [];
+  isOpen = false;
+  ended: { readonly refusal: Refusal | null } | null = null;
+
+  onOpen(): void {
+    this.isOpen = true;
+  }
+
+  onMessage(bytes: Buffer): boolean {
+    this.messages.push(bytes.toString());
+    return true;
+  }
+
+  onMark(): void {}
+
+  onEnd(refusal: Refusal | null): void {
+    this.ended = { refusal };
+  }
+}
+
+describe('a session that another worker holds', () => {
+  it('answers as if it were here, and keeps apart what it is asked', async () => {
+    const { remote } = await lent();
+    const outcomes = await Promise.all([1, 2, 3].map((n) => ask(remote, 'sleep', { ms: 50 - n * 10, value: n })));
+    expect(outcomes.map(({ reply }) => reply)).toEqual([1, 2, 3].map((result) => ({ jsonrpc: '2.0', id: 1, result })));
+  });
+
+  it('is not there for places that name no worker, or were not made here', async () => {
+    const [owner, user] = await pair();
+    const { place } = await begin(owner);
+    const { bytes } = place;
+    const beyond = Buffer.from(bytes);
+    beyond.writeUInt32BE(2);
+    for (const other of [beyond, bytes.subarray(1), Buffer.concat([bytes, Buffer.alloc(1)]), Buffer.alloc(0)]) {
+      expect(user.sessions.resume({ ...place, bytes: other })).toBeNull();
+      expect(owner.sessions.resume({ ...place, bytes: other })).toBeNull();
+    }
+    const another = Buffer.from(bytes);
+    another[15] = (another[15] ?? 0) ^ 1;
+    const outcome = await ask(user.sessions.resume({ ...place, bytes: another }) as UpstreamSession, 'echo');
+    expect(outcome.refusal).toBe(SESSION_UNKNOWN);
+  });
+
+  it('begins nothing there: an initialize with the name of a session makes no child', async () => {
+    const { remote, owner } = await lent();
+    const before = owner.sessions.pids.length;
+    const outcome = await ask(remote, 'initialize', { protocolVersion: '2025-11-25' });
+    expect([outcome.reply?.result !== undefined, owner.sessions.pids.length]).toEqual([true, before]);
+  });
+
+  it('is asked by its server, and its answer comes back', async () => {
+    const { remote } = await lent();
+    const sink = new Sink();
+    const outcome = ask(remote, 'ask', { methods: ['roots/list'] }, sink);
+    await until(() => sink.messages.length === 1, 'a question');
+    expect(remote.respond(envelope({ jsonrpc: '2.0', id: 'ask-roots/list', result: { roots: [] } }), OPTIONS)).toBeNull();
+    expect((await outcome).reply?.result).toEqual([{ jsonrpc: '2.0', id: 'ask-roots/list', result: { roots: [] } }]);
+  });
+
+  it('has streams that stand, hear, and leave room when they are left', async () => {
+    const { remote, session } = await lent();
+    const heard = new Heard();
+    const listening = remote.listen('', OPTIONS, heard);
+    if ('code' in listening) throw new Error(listening.code);
+    await until(() => heard.isOpen, 'the stream stands');
+    await ask(remote, 'announce', { kinds: ['tools', 'prompts'] });
+    await until(() => heard.messages.length === 2, 'both arrive');
+    listening.leave();
+    await until(() => session.isIdle, 'nobody listens');
+    expect(heard.ended).toBeNull();
+  });
+
+  it('refuses more streams than one client needs', async () => {
+    const { remote } = await lent();
+    const streams = Array.from({ length: 5 }, () => new Heard());
+    for (const stream of streams) expect('leave' in remote.listen('', OPTIONS, stream)).toBe(true);
+    await until(() => streams[4]?.ended !== null, 'the last one is refused');
+    expect(streams.map(({ ended }) => ended?.refusal?.code ?? null)).toEqual([null, null, null, null, 'UPSTREAM_BUSY']);
+  });
+
+  it('ends for all when one says so, and the one who says it is told when it is done', async () => {
+    const { remote, session, owner } = await lent();
+    const heard = new Heard();
+    remote.listen('', OPTIONS, heard);
+    await until(() => heard.isOpen, 'the stream stands');
+    await new Promise<void>((resolve) => remote.close(resolve));
+    expect(owner.sessions.resume(session.place as SessionPlace)).toBeNull();
+    await until(() => heard.ended !== null, 'the stream ends');
+    expect((await ask(remote, 'echo')).refusal).toBe(SESSION_UNKNOWN);
+    await new Promise<void>((resolve) => remote.close(resolve));
+  });
+
+  it('is unknown when its worker is gone, and what was under way fails', async () => {
+    const { remote, owner, user } = await lent();
+    const heard = new Heard();
+    remote.listen('', OPTIONS, heard);
+    const waiting = ask(remote, 'hang');
+    await until(() => heard.isOpen, 'the stream stands');
+    owner.mesh.close();
+    expect((await waiting).refusal?.code).toBe('UPSTREAM_FAILED');
+    expect(heard.ended).toEqual({ refusal: null });
+    await until(() => user.mesh.isGone(0), 'it is known to be gone');
+    expect((await ask(remote, 'echo')).refusal).toBe(SESSION_UNKNOWN);
+    await new Promise<void>((resolve) => remote.close(resolve));
+  });
+
+  it('waits for nobody when the worker of its client is gone', async () => {
+    const { remote, session, user } = await lent();
+    const heard = new Heard();
+    remote.listen('', OPTIONS, heard);
+    void ask(remote, 'sleep', { ms: 100, value: 1 });
+    await until(() => heard.isOpen && session.inFlight === 1, 'both are there');
+    user.mesh.close();
+    await until(() => session.isIdle, 'nobody listens, nothing is under way');
+    expect((await ask(session, 'echo', { x: 1 })).reply?.result).toEqual({ x: 1 });
+  });
+});
+
+describe('what a server says to a client of another worker that does not read', () => {
+  it('is dropped, but for questions, and those as far as 1 MiB', async () => {
+    const [owner, user] = await pair();
+    const sizes: number[] = [];
+    user.desk.fromOwner = (_slot, message) =>
+      void sizes.push(message.type === 'session' && message.what === 'message' ? message.bytes.length : -1);
+    const sink = new LentSink(owner.mesh, 1, 1, () => undefined);
+    const news = Buffer.from('{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}');
+    const question = Buffer.from(`{"jsonrpc":"2.0","id":1,"method":"roots/list","params":{"x":"${'x'.repeat(100_000)}"}}`);
+    expect(sink.onMessage(news)).toBe(true);
+    sink.pause();
+    for (let n = 0; n < 100; n++) expect([sink.onMessage(news), sink.onMessage(question)]).toEqual([false, false]);
+    sink.resume();
+    expect(sink.onMessage(news)).toBe(true);
+    sink.onCancelled();
+    await until(() => sizes.at(-1) === -1, 'all has arrived');
+    expect(sizes.filter((size) => size === news.length)).toHaveLength(2);
+    expect(sizes.filter((size) => size === question.length)).toHaveLength(10);
+    expect(sizes).toHaveLength(13);
+  });
+});
