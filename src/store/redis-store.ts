@@ -6,6 +6,8 @@ import { clusterOptions, sentinelOptions, singleOptions } from './options.ts';
 
 /** Calls on the way. More than an event loop sends within the time that a call may take means that nobody answers. */
 const MAX_CALLS = 20_000;
+/** After which a client that gave up is told to connect again. */
+const REOPEN_MS = 250;
 
 type Client = Redis | Cluster;
 
@@ -21,6 +23,7 @@ export class RedisStore implements Store {
   #state: StoreState = 'lost';
   #reason = 'not connected yet';
   #calls = 0;
+  #reopenTimer: NodeJS.Timeout | null = null;
 
   /** Throws when the certificate authority's file cannot be read. */
   constructor(settings: RedisSettings, onState: StoreStateListener = () => undefined) {
@@ -28,8 +31,7 @@ export class RedisStore implements Store {
     this.#onState = onState;
     this.#client = openClient(settings);
     this.#listen();
-    // A connection that fails is tried again by the client, and told by its events.
-    this.#client.connect().catch((error: unknown) => this.#failed(error));
+    this.#connect();
   }
 
   get state(): StoreState {
@@ -52,7 +54,22 @@ export class RedisStore implements Store {
   async close(): Promise<void> {
     if (this.#state === 'closed') return;
     this.#change('closed', 'closed');
+    if (this.#reopenTimer !== null) clearTimeout(this.#reopenTimer);
     this.#client.disconnect();
+  }
+
+  /** A connection that fails is tried again by the client, and told by its events. */
+  #connect(): void {
+    this.#client.connect().catch((error: unknown) => this.#failed(error));
+  }
+
+  /** The client gives up for good when a Sentinel tells of a failover while it looks the master up. */
+  #reopen(): void {
+    if (this.#state === 'closed' || this.#reopenTimer !== null) return;
+    this.#reopenTimer = setTimeout(() => {
+      this.#reopenTimer = null;
+      this.#connect();
+    }, REOPEN_MS);
   }
 
   /** By digest; in full where the node does not have the script, as after a restart, a flush or a failover. */
@@ -80,6 +97,7 @@ export class RedisStore implements Store {
     client.on('error', (error: unknown) => this.#failed(error));
     client.on('ready', () => this.#change('ready', 'connected'));
     for (const event of ['close', 'end', 'reconnecting']) client.on(event, () => this.#change('lost', this.#reason));
+    client.on('end', () => this.#reopen());
   }
 
   #failed(error: unknown): void {

@@ -1,4 +1,4 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { RedisSettings } from '../../src/core/config.ts';
@@ -188,7 +188,58 @@ describe('a store on a Cluster of three', () => {
   });
 });
 
+interface Door {
+  readonly port: number;
+  /** What came from the Sentinel, as text. */
+  heard: string;
+  /** Whether new connections are let through; otherwise they are accepted, and nothing answers. */
+  isOpen: boolean;
+  /** Connections that nothing answers. */
+  waiting: number;
+}
+
+/** A way to a Sentinel on which connections stay, and to which new ones may be shut. */
+async function doorTo(targetPort: number): Promise<Door> {
+  const server = createServer((client) => {
+    client.on('error', () => undefined);
+    if (!door.isOpen) {
+      door.waiting++;
+      return;
+    }
+    const target = connect(targetPort, '127.0.0.1');
+    target.on('error', () => undefined);
+    target.on('data', (data) => (door.heard += data.toString('latin1')));
+    client.pipe(target).pipe(client);
+  }).listen(0, '127.0.0.1');
+  servers.push(server);
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  const door: Door = { port: address.port, heard: '', isOpen: true, waiting: 0 };
+  return door;
+}
+
 describe('a store behind Sentinels', () => {
+  it('comes back when it hears of the failover while it looks the master up', async () => {
+    const { name, master, replica, sentinels } = await startSentinels();
+    const [sentinel] = sentinels;
+    if (sentinel === undefined) throw new Error('no Sentinel');
+    const door = await doorTo(sentinel.port);
+    const store = open(redisSettings([{ host: '127.0.0.1', port: door.port }], { mode: 'sentinel', sentinelName: name }));
+    await ready(store);
+    await waitUntil(() => door.heard.includes('subscribe'), { what: 'the subscription', timeoutMs: 15_000 });
+    door.isOpen = false;
+    await master.kill();
+    await waitUntil(() => door.waiting > 0, { what: 'a lookup', timeoutMs: 15_000 });
+    await waitUntil(() => door.heard.includes('+switch-master'), { what: 'failover', timeoutMs: 25_000 });
+    const before = door.waiting;
+    await waitUntil(() => door.waiting > before, { what: 'another lookup', timeoutMs: 15_000 });
+    door.isOpen = true;
+    await ready(store);
+    expect(await store.run(ADD, ['{a}:n'], [5])).toBe(5);
+    expect(await replica.cli('get', '{a}:n')).toBe('5');
+  });
+
   it('follows the master to another node', async () => {
     const { name, master, replica, sentinels } = await startSentinels();
     const store = open(redisSettings(sentinels, { mode: 'sentinel', sentinelName: name }));
