@@ -18,6 +18,8 @@ export interface GatewaySettings {
   readonly upstream: Readonly<Record<string, unknown>>;
   readonly server?: Readonly<Record<string, unknown>>;
   readonly rateLimit?: Readonly<Record<string, unknown>>;
+  /** The section `session`. */
+  readonly session?: Readonly<Record<string, unknown>>;
   /** The section `redis`; without it there is none. */
   readonly redis?: Readonly<Record<string, unknown>>;
   readonly isAudited?: boolean;
@@ -109,6 +111,7 @@ function configOf(bench: Bench, settings: GatewaySettings, port: number, keys: r
     policy: { tools: { deny: ['forbidden_*'] } },
     audit: { enabled: settings.isAudited ?? true, file: 'audit.jsonl' },
     upstream: settings.upstream,
+    ...(settings.session === undefined ? {} : { session: settings.session }),
     ...(settings.redis === undefined ? {} : { redis: settings.redis }),
   };
 }

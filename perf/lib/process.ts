@@ -54,9 +54,14 @@ export async function stop({ child }: Program): Promise<void> {
   clearTimeout(force);
 }
 
-/** Asks every `askMs` until the condition holds; throws with the program's output when it ends or 30 s pass. */
-export async function until(program: Program, holds: () => boolean | Promise<boolean>, askMs = 50): Promise<void> {
-  const deadline = performance.now() + READY_TIMEOUT_MS;
+/** Asks every `askMs` until the condition holds; throws with the program's output when it ends or the time has passed, 30 s by default. */
+export async function until(
+  program: Program,
+  holds: () => boolean | Promise<boolean>,
+  askMs = 50,
+  timeoutMs: number = READY_TIMEOUT_MS,
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
   while (!(await holds())) {
     if (hasEnded(program.child) || performance.now() > deadline)
       throw new Error(`${program.name} ${hasEnded(program.child) ? 'ended' : 'is not ready'}:\n${program.output()}`);
