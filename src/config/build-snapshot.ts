@@ -29,6 +29,12 @@ export function buildSnapshot(root: Section, source: string, baseDir: string): C
       sealKeys: sealKeys.length === 0 ? null : sealKeys,
       idleTtlMs: session.number('idle_ttl_secs') * 1000,
       maxPerPrincipal: session.number('max_per_principal'),
+      events: {
+        maxMessages: session.number('replay_messages'),
+        maxBytes: session.number('replay_bytes'),
+        maxTotalBytes: session.number('replay_total_bytes'),
+      },
+      pollAfterMs: session.number('poll_after_secs') * 1000,
     },
     policy: { tools: { allow: tools.maybeList('allow'), deny: tools.list('deny') } },
     audit: buildAudit(root.section('audit'), baseDir),

@@ -11,6 +11,7 @@ const IDENTITIES = 131_072;
 const MAX_IDENTITIES = 2 ** 21;
 const IDLE_TTL_SECS = 60;
 const HOUR_SECS = 3600;
+const MIB = 1_048_576;
 
 export const FAIL_MODES = ['local', 'closed', 'open'] as const;
 
@@ -90,6 +91,20 @@ function checkSealKey(key: string): string | null {
 export const SESSION: GroupField = group('MCP sessions.', {
   idle_ttl_secs: integer(1, 604_800, 1800, 'A session ends after this time without use.'),
   max_per_principal: integer(1, 100_000, 100, 'Open sessions per caller; one more ends the one that was unused longest.'),
+  replay_messages: integer(
+    0,
+    100_000,
+    1000,
+    'Messages that are kept of a session with `isolation = "session"`, so that its client can come back for the rest of a stream; 0 = none, and no stream can be resumed.',
+  ),
+  replay_bytes: integer(1024, 256 * MIB, 10 * MIB, 'Bytes that are kept so of one session.', { hardened: 4 * MIB }),
+  replay_total_bytes: integer(1024, 16_384 * MIB, 64 * MIB, 'Bytes that are kept so by each worker.', { hardened: 16 * MIB }),
+  poll_after_secs: number(
+    0,
+    3600,
+    0,
+    'The stream of a call in a session that says nothing for as long is closed, and its client fetches the rest (revision 2025-11-25, where the stream can be resumed); 0 = never.',
+  ),
   seal_keys: textList(
     null,
     'Keys that seal session ids, newest first, the same on all hosts that serve the same sessions. Default: one made at start.',

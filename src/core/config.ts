@@ -167,6 +167,19 @@ export interface SessionSettings {
   readonly sealKeys: readonly string[] | null;
   readonly idleTtlMs: number;
   readonly maxPerPrincipal: number;
+  readonly events: SessionEventSettings;
+  /** A call whose stream is silent for as long is fetched by its client, with revision 2025-11-25; 0: never. */
+  readonly pollAfterMs: number;
+}
+
+/** What is kept of the streams of sessions whose servers cannot keep it. */
+export interface SessionEventSettings {
+  /** Of one session; 0: nothing is kept. */
+  readonly maxMessages: number;
+  /** Of one session. */
+  readonly maxBytes: number;
+  /** Of all sessions of a worker. */
+  readonly maxTotalBytes: number;
 }
 
 export interface PolicySettings {

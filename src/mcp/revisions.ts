@@ -3,6 +3,9 @@ export const LEGACY_REVISIONS: readonly string[] = ['2025-11-25', '2025-06-18', 
 
 export const LATEST_LEGACY_REVISION: string = '2025-11-25';
 
+/** Those whose streams may be resumed (Transports, Resumability and Redelivery). */
+export const RESUMABLE_REVISIONS: ReadonlySet<string> = new Set(['2025-11-25', '2025-06-18', '2025-03-26']);
+
 /** The stateless revision, without `initialize`. */
 export const MODERN_REVISION: string = '2026-07-28';
 

@@ -9,6 +9,8 @@ export interface SessionFigures {
   /** Over, and remembered. */
   readonly ended: number;
   readonly streams: number;
+  /** What is kept of streams, for clients that come back. */
+  readonly kept: { readonly messages: number; readonly bytes: number; readonly dropped: number };
 }
 
 /** Requests in sessions with one server that came to a worker. */
@@ -23,7 +25,7 @@ export interface SessionUseFigures {
 /** How many sessions there are, began and ended. Server names come from the configuration. */
 export class SessionCounts {
   /** Of this worker; set after building. */
-  figures: () => SessionFigures = () => ({ open: 0, known: 0, ended: 0, streams: 0 });
+  figures: () => SessionFigures = () => ({ open: 0, known: 0, ended: 0, streams: 0, kept: { messages: 0, bytes: 0, dropped: 0 } });
   /** Of this worker; set after building. */
   uses: () => readonly SessionUseFigures[] = () => [];
   readonly opened: CellFamily = new CellFamily({
@@ -39,8 +41,12 @@ export class SessionCounts {
   readonly families: readonly Collected[];
 
   constructor() {
-    const gauge = (name: string, help: string, read: (figures: SessionFigures) => number): Collected =>
-      new ReadFamily({ name, help, type: 'gauge', aggregator: 'sum' }, () => read(this.figures()));
+    const figure =
+      (type: 'gauge' | 'counter') =>
+      (name: string, help: string, read: (figures: SessionFigures) => number): Collected =>
+        new ReadFamily({ name, help, type, aggregator: 'sum' }, () => read(this.figures()));
+    const gauge = figure('gauge');
+    const counter = figure('counter');
     this.families = [
       this.opened,
       this.closed,
@@ -57,6 +63,9 @@ export class SessionCounts {
       gauge('mcp_guard_sessions_known', 'Entries in the session tables of all workers.', ({ known }) => known),
       gauge('mcp_guard_sessions_ended_known', 'Ended sessions that workers remember.', ({ ended }) => ended),
       gauge('mcp_guard_session_streams', 'Standing streams that clients hold open.', ({ streams }) => streams),
+      gauge('mcp_guard_session_events', 'Messages that are kept for clients that come back.', ({ kept }) => kept.messages),
+      gauge('mcp_guard_session_event_bytes', 'Memory for messages that are kept for clients that come back.', ({ kept }) => kept.bytes),
+      counter('mcp_guard_session_events_dropped_total', 'Messages that could not be kept any longer.', ({ kept }) => kept.dropped),
     ];
   }
 }

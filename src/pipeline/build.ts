@@ -28,6 +28,7 @@ import { compileAccess } from '../policy/compile.ts';
 import { compileSelection } from '../policy/selection.ts';
 import { compileToolIndex } from '../policy/tool-index.ts';
 import { commandExists } from '../upstream/command.ts';
+import { EventStore } from '../upstream/event-store.ts';
 import { buildRegistry, type Registry } from '../upstream/registry.ts';
 import { LineFramer, toLine } from '../upstream/stdio-framing.ts';
 import { createApplication, type Served } from './application.ts';
@@ -128,6 +129,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     replacesSinceMs,
   });
   const requests = buildPlaces(config.rateLimit, { clock, workers, port: deps.placePort });
+  const kept = new EventStore(config.session.events);
   const registry = buildRegistry(
     config.upstreams,
     {
@@ -141,6 +143,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
       version: VERSION,
       baseEnv: deps.baseEnv,
       compileTools: compileToolIndex,
+      kept,
       selection: compileSelection,
     },
     config.virtuals,
@@ -192,6 +195,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     known: sessions.ledger.size,
     ended: sessions.ledger.endedSize,
     streams: streams.size,
+    kept: kept.figures,
   });
   metrics.sessions.uses = () => sessions.uses();
   metrics.places.queued = () => registry.queued();
@@ -310,6 +314,7 @@ function pathSettings(config: ConfigSnapshot): PathSettings {
     jsonLimits: { maxDepth: server.maxJsonDepth, maxKeys: server.maxJsonKeys, maxStringBytes },
     isAcceptStrict: server.isAcceptStrict,
     isDeniedCounted: config.rateLimit.isDeniedCounted,
+    pollAfterMs: config.session.pollAfterMs,
     isWebSocketEnabled: server.isWebSocketEnabled,
     isSseEnabled: server.isSseEnabled,
     cors: server.cors,

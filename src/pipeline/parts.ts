@@ -17,6 +17,8 @@ export interface PathSettings {
   readonly jsonLimits: JsonLimits;
   readonly isAcceptStrict: boolean;
   readonly isDeniedCounted: boolean;
+  /** 0: streams of calls stand until the answer is there. */
+  readonly pollAfterMs: number;
   readonly isWebSocketEnabled: boolean;
   readonly isSseEnabled: boolean;
   readonly cors: CorsSettings;

@@ -7,6 +7,7 @@ import type { InFlight, ReplySink, TransportName } from '../core/upstream.ts';
 import type { StreamMark } from '../core/upstream-session.ts';
 import { acceptsOf } from '../mcp/content.ts';
 import { filterTools } from '../mcp/lists.ts';
+import { LATEST_LEGACY_REVISION } from '../mcp/revisions.ts';
 import { encodeMark, encodeMarkedEvent, encodeSseEvent } from '../mcp/sse.ts';
 import { looksLikeToolError } from '../mcp/tool-result.ts';
 import type { Parts } from './parts.ts';
@@ -36,6 +37,10 @@ export class Relay implements ReplySink {
   /** The final answer goes out as an event even when nothing preceded it. */
   readonly #isSseWanted: boolean;
   #hasWritten = false;
+  /** The client has a position from which it can fetch the rest. */
+  #hasPosition = false;
+  #flight: InFlight | null = null;
+  #writtenMs = 0;
 
   constructor(
     parts: Parts,
@@ -65,6 +70,10 @@ export class Relay implements ReplySink {
       flight.detach(passPlace(this.#parts, this.#context));
       settleGone(this.#parts, this.#context);
     };
+    const { pollAfterMs } = this.#parts.settings;
+    this.#flight = flight;
+    // Who says so with every request fetches the rest; whoever speaks over a connection of its own could not.
+    if (pollAfterMs > 0 && exchange.head.protocolVersion === LATEST_LEGACY_REVISION) this.#watch(pollAfterMs);
   }
 
   onStream(): void {
@@ -77,6 +86,7 @@ export class Relay implements ReplySink {
     if (!this.#acceptsSse || this.#context.isSettled) return true;
     this.#openStream();
     this.#hasWritten = true;
+    this.#noted(mark);
     return this.#context.exchange.write(this.#event(bytes, mark));
   }
 
@@ -84,6 +94,7 @@ export class Relay implements ReplySink {
     if (!this.#acceptsSse || this.#context.isSettled) return;
     this.#openStream();
     this.#hasWritten = true;
+    this.#noted(mark);
     this.#context.exchange.write(encodeMark(this.#session?.sealed(mark) ?? mark));
   }
 
@@ -111,9 +122,7 @@ export class Relay implements ReplySink {
   onSuspended(): void {
     if (this.#context.isSettled) return;
     if (!this.#context.isStreaming) return this.onFail(UPSTREAM_FAILED, 'ended its stream without an answer');
-    this.#context.detail = 'suspended';
-    this.#context.exchange.end();
-    settle(this.#parts, this.#context);
+    this.#suspend();
   }
 
   /** Ends without a message: an empty event stream, or 202 for a client that takes none. */
@@ -127,6 +136,29 @@ export class Relay implements ReplySink {
       this.#context.exchange.send(202, headersOf(this.#parts, this.#context, ''), '');
     }
     settleGone(this.#parts, this.#context);
+  }
+
+  /** Gives the connection of a call back that nothing is said about (2025-11-25, Transports: clients poll). */
+  #watch(pollAfterMs: number, silentMs: number = 0): void {
+    this.#parts.clock.after(pollAfterMs - silentMs, () => {
+      if (this.#context.isSettled) return;
+      const sinceMs = this.#parts.clock.nowMs() - this.#writtenMs;
+      if (!this.#hasPosition || sinceMs < pollAfterMs) return this.#watch(pollAfterMs, this.#hasPosition ? sinceMs : 0);
+      this.#flight?.detach(passPlace(this.#parts, this.#context));
+      this.#suspend();
+    });
+  }
+
+  #noted(mark: StreamMark | undefined): void {
+    if (mark === undefined || this.#session === null) return;
+    this.#hasPosition ||= mark.eventId !== '';
+    this.#writtenMs = this.#parts.clock.nowMs();
+  }
+
+  #suspend(): void {
+    this.#context.detail = 'suspended';
+    this.#context.exchange.end();
+    settle(this.#parts, this.#context);
   }
 
   /** A list shows exactly what may be called: hidden means uncallable and the reverse. */

@@ -5,6 +5,7 @@ import type { Refusal } from '../core/refusal.ts';
 import type { Health, InFlight, ReplySink, RequestOptions } from '../core/upstream.ts';
 import type { ClientHello, Listening, SessionAgreement, SessionPlace, StreamSink, UpstreamSession } from '../core/upstream-session.ts';
 import { changedList } from '../mcp/list-request.ts';
+import { LATEST_LEGACY_REVISION, RESUMABLE_REVISIONS } from '../mcp/revisions.ts';
 import { scanUpstreamMessage } from '../mcp/upstream-message.ts';
 import type { UpstreamMessage } from '../mcp/upstream-message.ts';
 import type { Channel, Connector } from './channel.ts';
@@ -12,6 +13,8 @@ import type { DeadlinesOf } from './deadlines.ts';
 import { MAX_UPSTREAM_DEPTH } from './deps.ts';
 import type { UpstreamDeps } from './deps.ts';
 import { cancelledNotification, initializeFor, readInitializeReply } from './handshake.ts';
+import { KeptReply } from './kept-reply.ts';
+import { KeptStreams } from './kept-streams.ts';
 import { PendingTable } from './pending.ts';
 import type { PendingEntry } from './pending.ts';
 import {
@@ -24,7 +27,6 @@ import {
   replyToClient,
   toUpstream,
 } from './rewrite.ts';
-import { StandingStreams } from './standing-streams.ts';
 
 const MAX_PENDING = 1000;
 const DEFAULT_GRACE_MS = 2000;
@@ -55,7 +57,8 @@ export class ChannelSession implements UpstreamSession {
   /** Names the session, to whoever holds its place. */
   readonly placeBytes: Buffer;
   readonly #pending: PendingTable;
-  readonly #streams: StandingStreams;
+  #principalKey = '';
+  #streams: KeptStreams = new KeptStreams({ memory: null, isPrimed: false });
   #channel: Channel | null = null;
   #opening: PendingEntry | null = null;
   #isOver = false;
@@ -65,7 +68,6 @@ export class ChannelSession implements UpstreamSession {
     this.#hello = hello;
     this.placeBytes = placeBytes;
     this.usedMs = host.deps.clock.nowMs();
-    this.#streams = new StandingStreams();
     this.#pending = new PendingTable({
       clock: host.deps.clock,
       maxEntries: MAX_PENDING,
@@ -81,7 +83,7 @@ export class ChannelSession implements UpstreamSession {
 
   /** Nothing is under way, and nobody listens. */
   get isIdle(): boolean {
-    return this.inFlight === 0 && this.#streams.isEmpty;
+    return this.inFlight === 0 && !this.#streams.isRead;
   }
 
   get inFlight(): number {
@@ -92,15 +94,17 @@ export class ChannelSession implements UpstreamSession {
     if (this.#isOver) return SESSION_UNKNOWN;
     this.#touch();
     if (this.place === null) return this.#begin(message, options.principalKey, sink);
-    const entry = this.#pending.add(message, '', sink);
-    if (entry === null) return UPSTREAM_BUSY;
-    if (!this.#send(toUpstream(message, entry))) {
-      this.#pending.remove(entry);
+    const stream = this.#streams.beginReply();
+    const reply = new KeptReply(stream, sink);
+    const entry = this.#pending.add(message, '', reply);
+    if (entry === null || !this.#send(toUpstream(message, entry))) {
+      if (entry !== null) this.#pending.remove(entry);
+      stream.forget();
       return UPSTREAM_BUSY;
     }
     // The server may say or ask something any time.
     queueMicrotask(() => this.#stream(entry));
-    return entry;
+    return reply.attach(entry);
   }
 
   notify(message: Envelope, _options: RequestOptions, taken?: () => void): Refusal | null {
@@ -120,11 +124,10 @@ export class ChannelSession implements UpstreamSession {
     return this.#send(message.bytes) ? null : UPSTREAM_BUSY;
   }
 
-  /** Nothing is kept that could be said again: who comes back with a position gets what is said from now on. */
-  listen(_lastEventId: string, _options: RequestOptions, sink: StreamSink): Listening | Refusal {
+  listen(lastEventId: string, _options: RequestOptions, sink: StreamSink): Listening | Refusal {
     if (this.#isOver) return SESSION_UNKNOWN;
     this.#touch();
-    return this.#streams.open(sink) ?? UPSTREAM_BUSY;
+    return this.#streams.listen(lastEventId, sink);
   }
 
   /** The notification itself comes here, from whatever worker, and tells the server as well. */
@@ -147,6 +150,7 @@ export class ChannelSession implements UpstreamSession {
     const { connector } = this.#host;
     if (connector.refuse() !== null) return UPSTREAM_DOWN;
     if (!this.#host.admit(this, principalKey)) return UPSTREAM_BUSY;
+    this.#principalKey = principalKey;
     const made = this.#connect();
     if (typeof made === 'string') {
       this.#end(UPSTREAM_DOWN, made);
@@ -213,7 +217,13 @@ export class ChannelSession implements UpstreamSession {
     if (typeof info === 'string') return info;
     this.place = { kind: 'owned', revision: info.protocolVersion, bytes: this.placeBytes };
     this.agreement = { info, place: this.place };
+    this.#streams = this.#streamsOf(info.protocolVersion);
     return null;
+  }
+
+  #streamsOf(revision: string): KeptStreams {
+    const memory = RESUMABLE_REVISIONS.has(revision) ? (this.#host.deps.kept?.memoryFor(this.#principalKey) ?? null) : null;
+    return new KeptStreams({ memory, isPrimed: revision === LATEST_LEGACY_REVISION });
   }
 
   #onProgress(bytes: Buffer, message: UpstreamMessage): void {
@@ -229,17 +239,24 @@ export class ChannelSession implements UpstreamSession {
    * knew streams would have it; else the standing one, else that of any request. Exactly one gets it.
    */
   #toClient(bytes: Buffer, message: UpstreamMessage): void {
-    const waiting = this.#pending.list().filter(({ sink }) => sink !== null);
-    const [only] = waiting;
     const isNews = changedList(message.method) !== null || message.method === 'notifications/resources/updated';
-    const entry = isNews || (waiting.length !== 1 && !this.#streams.isEmpty) ? undefined : only;
+    const isQuestion = message.kind === 'request';
+    const entry = isNews ? undefined : this.#addressee();
     if (entry !== undefined) {
       // Whoever is asked may be a person: only the hard deadline holds until the server is heard again.
-      if (message.kind === 'request') entry.idleAtMs = entry.hardAtMs;
+      if (isQuestion) entry.idleAtMs = entry.hardAtMs;
       else this.#pending.touch(entry);
       return this.#deliver(entry, bytes);
     }
-    if (!this.#streams.deliver(bytes) && message.kind === 'request') this.#refuse(bytes, message);
+    if (!this.#streams.deliver(bytes, isQuestion) && isQuestion) this.#refuse(bytes, message);
+  }
+
+  /** A request whose client is there, or may come back where nobody listens besides. */
+  #addressee(): PendingEntry | undefined {
+    const waiting = this.#pending.list().filter(({ sink }) => sink instanceof KeptReply && sink.isReachable);
+    const heard = waiting.find(({ sink }) => sink instanceof KeptReply && sink.isHeard);
+    if (this.#streams.isHeard) return waiting.length === 1 ? heard : undefined;
+    return heard ?? waiting[0];
   }
 
   /** Nobody is there to be asked; a server must not wait for that to change. */

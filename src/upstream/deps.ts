@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
+import type { EventStore } from './event-store.ts';
 import type { SessionDesk } from './session-desk.ts';
 
 /** Which of an ordered list of patterns comes first that matches a server's tool; −1 for none. */
@@ -15,6 +16,8 @@ export interface UpstreamDeps {
   readonly baseEnv: Readonly<Record<string, string | undefined>>;
   /** Compiles tool patterns that have been checked. */
   readonly compileTools: (patterns: readonly string[]) => ToolIndex;
+  /** Where what is said in sessions is kept for clients that come back; absent: nowhere. */
+  readonly kept?: EventStore;
   /** How long a child may take to end, from closing its stdin to SIGKILL. Default 2,000. */
   readonly stopGraceMs?: number;
   /** How long a request waits for a child that is about to be ready. Default `HOLD_MS`. */

@@ -13,6 +13,8 @@ export type UpstreamTransport = 'http' | 'stdio' | 'websocket' | 'sse';
 
 const FIXTURES = join(import.meta.dirname, 'fixtures');
 const QUIET = '--disable-warning=ExperimentalWarning';
+/** Servers that do not speak HTTP cannot close a stream themselves, as the suite wants to see it done. */
+const POLL_AFTER_SECS = 0.5;
 const children = new Set<ChildProcess>();
 
 afterAll(() => {
@@ -50,6 +52,11 @@ async function upstreamOf(transport: UpstreamTransport, url?: string): Promise<R
  * Returns its MCP endpoint.
  */
 export async function gatewayInFront(transport: UpstreamTransport, url?: string): Promise<string> {
-  const config = { auth: { allow_anonymous: true }, rate_limit: { enabled: false }, upstream: await upstreamOf(transport, url) };
+  const config = {
+    auth: { allow_anonymous: true },
+    rate_limit: { enabled: false },
+    session: { poll_after_secs: POLL_AFTER_SECS },
+    upstream: await upstreamOf(transport, url),
+  };
   return (await startGateway({ config })).mcp;
 }

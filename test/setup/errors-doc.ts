@@ -61,7 +61,7 @@ export const NOTES: Readonly<Record<string, string>> = {
   MODERN_NOT_SERVED: 'The server behind the path does not speak revision 2026-07-28; the client falls back to `initialize`.',
   SESSION_UNKNOWN:
     'No session of this caller and this server has this id: it was never given out, it ended, or it belongs to somebody else. The client begins anew with `initialize`.',
-  EVENT_UNKNOWN: '`Last-Event-ID` is none that this session gave out.',
+  EVENT_UNKNOWN: '`Last-Event-ID` is none that this session gave out, or the answer that its stream would bring is not kept any more.',
   STREAM_TAKEN: 'The server sends each stream of a session to one connection, and another one has it still.',
   SESSION_VERSION: '`MCP-Protocol-Version` names another revision than the one that `initialize` agreed on for this session.',
   METHOD_UNKNOWN: 'A JSON-RPC method that the gateway does not relay. Answered in band with HTTP 200.',

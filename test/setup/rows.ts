@@ -137,6 +137,7 @@ export const ROWS: ReadonlyMap<number, string> = new Map([
   [216, 'label bounds'],
   [226, 'TLS'],
   [228, 'performance'],
+  [229, 'conformance'],
   [230, 'era bridging'],
   [232, 'strict cluster limits'],
   [235, 'virtual servers'],
