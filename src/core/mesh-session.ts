@@ -1,7 +1,8 @@
 import type { Envelope } from './envelope.ts';
 import { asEnvelope, envelopeParts } from './mesh-envelope.ts';
-import { asBuffer, isCall, isHealth, type Raw } from './mesh-values.ts';
+import { asBuffer, isCall, isHealth, isRaw, type Raw } from './mesh-values.ts';
 import type { Health } from './upstream.ts';
+import type { StreamMark } from './upstream-session.ts';
 
 /** Which session, for the worker that holds it. */
 export interface SessionAddress {
@@ -21,22 +22,32 @@ export type SessionAsk =
       readonly call: number;
       readonly message: Envelope;
     } & SessionAddress)
-  | ({ readonly type: 'session'; readonly what: 'listen' | 'close'; readonly call: number } & SessionAddress);
+  /** `from`: the event to go on behind; empty for a new stream. */
+  | ({ readonly type: 'session'; readonly what: 'listen'; readonly call: number; readonly from: string } & SessionAddress)
+  | ({ readonly type: 'session'; readonly what: 'close'; readonly call: number } & SessionAddress);
 
-/** About a call that is not over. `leave`: nobody listens to that stream any more. */
+/** About a call that is not over. `leave`: nobody listens to that stream any more. `gone`: who asked is gone, and may come back. */
 export interface SessionFlow {
   readonly type: 'session';
-  readonly what: 'pause' | 'resume' | 'leave';
+  readonly what: 'pause' | 'resume' | 'leave' | 'gone';
   readonly call: number;
 }
 
 export type SessionOrder = SessionAsk | SessionFlow;
 
-/** How it goes on: the other way. `reply`, `fail` and `over` are the last that is said of a call. */
+/** How it goes on: the other way. `reply`, `fail`, `suspended` and `over` are the last that is said of a call. */
 export type SessionEvent =
   /** The answer is a stream, or the stream that was asked for stands. */
   | { readonly type: 'session'; readonly what: 'stream'; readonly call: number }
-  | { readonly type: 'session'; readonly what: 'message'; readonly call: number; readonly bytes: Buffer }
+  | {
+      readonly type: 'session';
+      readonly what: 'message';
+      readonly call: number;
+      readonly bytes: Buffer;
+      readonly isResponse: boolean;
+      readonly mark: StreamMark | null;
+    }
+  | { readonly type: 'session'; readonly what: 'mark'; readonly call: number; readonly mark: StreamMark }
   | {
       readonly type: 'session';
       readonly what: 'reply';
@@ -44,6 +55,7 @@ export type SessionEvent =
       readonly bytes: Buffer;
       readonly isError: boolean;
       readonly code: number;
+      readonly mark: StreamMark | null;
     }
   /** `refusal`: its code in the error catalogue. */
   | {
@@ -54,6 +66,8 @@ export type SessionEvent =
       readonly detail: string;
       readonly health: Health | null;
     }
+  /** The answer goes to a client that has come back for it. */
+  | { readonly type: 'session'; readonly what: 'suspended'; readonly call: number }
   /** In order, without an answer: cancelled, taken, closed, the end of a stream. */
   | { readonly type: 'session'; readonly what: 'over'; readonly call: number };
 
@@ -66,12 +80,13 @@ export function packSessionOrder(order: SessionOrder): unknown {
 
 /** Null for anything that is no order of ours. */
 export function asSessionOrder(value: Raw): SessionOrder | null {
-  const { what, call, server } = value;
+  const { what, call, server, from } = value;
   if (!isCall(call)) return null;
-  if (what === 'pause' || what === 'resume' || what === 'leave') return { type: 'session', what, call };
+  if (what === 'pause' || what === 'resume' || what === 'leave' || what === 'gone') return { type: 'session', what, call };
   const place = asBuffer(value['place']);
   if (typeof server !== 'string' || place === null) return null;
-  if (what === 'listen' || what === 'close') return { type: 'session', what, call, server, place };
+  if (what === 'close') return { type: 'session', what, call, server, place };
+  if (what === 'listen') return typeof from === 'string' ? { type: 'session', what, call, from, server, place } : null;
   if (what !== 'request' && what !== 'notify' && what !== 'respond') return null;
   const bytes = asBuffer(value['bytes']);
   const message = bytes === null ? null : asEnvelope(value['parts'], bytes);
@@ -82,14 +97,25 @@ export function asSessionOrder(value: Raw): SessionOrder | null {
 export function asSessionEvent(value: Raw): SessionEvent | null {
   const { what, call } = value;
   if (!isCall(call)) return null;
-  if (what === 'stream' || what === 'over') return { type: 'session', what, call };
+  if (what === 'stream' || what === 'suspended' || what === 'over') return { type: 'session', what, call };
   if (what === 'fail') return asFail(call, value);
+  const mark = asMark(value['mark']);
+  if (mark === undefined) return null;
+  if (what === 'mark') return mark === null ? null : { type: 'session', what, call, mark };
   const bytes = asBuffer(value['bytes']);
+  const { isError, code, isResponse } = value;
   if (bytes === null) return null;
-  if (what === 'message') return { type: 'session', what, call, bytes };
-  const { isError, code } = value;
+  if (what === 'message') return typeof isResponse === 'boolean' ? { type: 'session', what, call, bytes, isResponse, mark } : null;
   if (what !== 'reply' || typeof isError !== 'boolean' || !Number.isFinite(code)) return null;
-  return { type: 'session', what, call, bytes, isError, code: code as number };
+  return { type: 'session', what, call, bytes, isError, code: code as number, mark };
+}
+
+/** Undefined for anything but a mark, or null for none. */
+function asMark(value: unknown): StreamMark | null | undefined {
+  if (value === null) return null;
+  if (!isRaw(value)) return undefined;
+  const { eventId, retryMs } = value;
+  return typeof eventId === 'string' && Number.isSafeInteger(retryMs) ? { eventId, retryMs: retryMs as number } : undefined;
 }
 
 function asFail(call: number, { refusal, detail, health }: Raw): SessionEvent | null {

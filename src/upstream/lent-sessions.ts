@@ -1,10 +1,11 @@
 import { SESSION_UNKNOWN } from '../core/errors.ts';
 import type { MeshPort } from '../core/mesh.ts';
 import type { SessionAsk, SessionFlow, SessionOrder } from '../core/mesh-session.ts';
-import { isRefusal, type Refusal } from '../core/refusal.ts';
+import { isRefusal } from '../core/refusal.ts';
 import type { InFlight, RequestOptions } from '../core/upstream.ts';
 import type { Listening, UpstreamSession } from '../core/upstream-session.ts';
 import { LentSink } from './lent-sink.ts';
+import { LentStream } from './lent-stream.ts';
 
 /** A server with sessions that live in this worker. */
 export interface SessionHolder {
@@ -17,8 +18,10 @@ export interface SessionHolder {
 const DECIDED: RequestOptions = { restPath: '', principalKey: '' };
 
 interface Lent {
-  readonly sink: LentSink;
+  readonly sink: LentSink | LentStream;
   resume(): void;
+  /** Who asked is gone, and may come back. */
+  gone(): void;
   /** Nobody listens any more. */
   leave(): void;
 }
@@ -58,16 +61,23 @@ export class LentSessions {
   #flow(lent: Map<number, Lent>, { what, call }: SessionFlow): void {
     if (what === 'pause') return lent.get(call)?.sink.pause();
     if (what === 'resume') return lent.get(call)?.resume();
+    if (what === 'gone') return lent.get(call)?.gone();
     this.#leave(lent, call);
   }
 
   #serve(lent: Map<number, Lent>, session: UpstreamSession, order: SessionAsk, sink: LentSink): void {
     const { call } = order;
     switch (order.what) {
-      case 'request':
-        return this.#lend(lent, call, sink, session.request(order.message, DECIDED, sink));
-      case 'listen':
-        return this.#lend(lent, call, sink, session.listen('', DECIDED, sink));
+      case 'request': {
+        const flight = session.request(order.message, DECIDED, sink);
+        return isRefusal(flight) ? sink.onFail(flight, 'refused by its worker') : this.#lend(lent, call, sink, flight);
+      }
+      case 'listen': {
+        const stream = new LentStream(sink);
+        const listening = session.listen(order.from, DECIDED, stream);
+        if (isRefusal(listening)) return sink.onFail(listening, 'refused by its worker');
+        return this.#lend(lent, call, stream, listening);
+      }
       case 'notify': {
         const refusal = session.notify(order.message, DECIDED, () => answered(call, () => sink.over()));
         return refusal === null ? undefined : answered(call, () => sink.onFail(refusal, ''));
@@ -79,13 +89,15 @@ export class LentSessions {
     }
   }
 
-  #lend(lent: Map<number, Lent>, call: number, sink: LentSink, under: InFlight | Listening | Refusal): void {
-    if (isRefusal(under)) return sink.onFail(under, 'refused by its worker');
+  #lend(lent: Map<number, Lent>, call: number, sink: LentSink | LentStream, under: InFlight | Listening): void {
     lent.set(call, {
       sink,
       resume: () => {
         sink.resume();
         under.resume();
+      },
+      gone: () => {
+        if ('gone' in under) under.gone?.();
       },
       leave: () => {
         sink.abandon();

@@ -1,20 +1,20 @@
 import type { MeshPort } from '../core/mesh.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Health, ReplySink } from '../core/upstream.ts';
-import type { StreamSink } from '../core/upstream-session.ts';
+import type { StreamMark } from '../core/upstream-session.ts';
 import { scanUpstreamMessage } from '../mcp/upstream-message.ts';
 import { MAX_UPSTREAM_DEPTH } from './deps.ts';
 
 /** What a server may ask for of a client that does not read, before it is not asked any more. */
 const MAX_UNREAD_BYTES = 1_048_576;
 
-/** Tells the worker whose client asked what comes of it: of a request, or of a standing stream. */
-export class LentSink implements ReplySink, StreamSink {
+/** Tells the worker whose client asked what comes of it. */
+export class LentSink implements ReplySink {
   readonly #port: MeshPort;
   readonly #slot: number;
   readonly #call: number;
   readonly #onEnd: () => void;
-  #isPaused = false;
+  isPaused = false;
   #unreadBytes = 0;
   /** Nobody there hears it any more. */
   #isAbandoned = false;
@@ -27,11 +27,11 @@ export class LentSink implements ReplySink, StreamSink {
   }
 
   pause(): void {
-    this.#isPaused = true;
+    this.isPaused = true;
   }
 
   resume(): void {
-    this.#isPaused = false;
+    this.isPaused = false;
     this.#unreadBytes = 0;
   }
 
@@ -43,25 +43,30 @@ export class LentSink implements ReplySink, StreamSink {
     if (!this.#isAbandoned) this.#port.toCaller(this.#slot, { type: 'session', what: 'stream', call: this.#call });
   }
 
-  onOpen(): void {
-    this.onStream();
-  }
-
   /** A worker or client that does not keep up misses what needs no answer. */
-  onMessage(bytes: Buffer): boolean {
+  onMessage(bytes: Buffer, mark?: StreamMark): boolean {
     if (this.#isAbandoned) return true;
-    const isSlow = this.#isPaused || this.#port.isSlow(this.#slot);
-    if (!isSlow || this.#mustBeSaid(bytes)) {
-      this.#port.toCaller(this.#slot, { type: 'session', what: 'message', call: this.#call, bytes });
-    }
-    return !this.#isPaused;
+    const isSlow = this.isPaused || this.#port.isSlow(this.#slot);
+    if (!isSlow || this.#mustBeSaid(bytes)) this.say(bytes, false, mark);
+    return !this.isPaused;
   }
 
-  /** Channels have no positions. */
-  onMark(): void {}
+  /** Whether that worker keeps up or not. */
+  say(bytes: Buffer, isResponse: boolean, mark: StreamMark | undefined): void {
+    if (this.#isAbandoned) return;
+    this.#port.toCaller(this.#slot, { type: 'session', what: 'message', call: this.#call, bytes, isResponse, mark: mark ?? null });
+  }
 
-  onReply(bytes: Buffer, isError: boolean, code: number): void {
-    this.#end(() => this.#port.toCaller(this.#slot, { type: 'session', what: 'reply', call: this.#call, bytes, isError, code }));
+  onMark(mark: StreamMark): void {
+    if (!this.#isAbandoned) this.#port.toCaller(this.#slot, { type: 'session', what: 'mark', call: this.#call, mark });
+  }
+
+  onReply(bytes: Buffer, isError: boolean, code: number, mark: StreamMark | null = null): void {
+    this.#end(() => this.#port.toCaller(this.#slot, { type: 'session', what: 'reply', call: this.#call, bytes, isError, code, mark }));
+  }
+
+  onSuspended(): void {
+    this.#end(() => this.#port.toCaller(this.#slot, { type: 'session', what: 'suspended', call: this.#call }));
   }
 
   onFail({ code: refusal }: Refusal, detail: string, health: Health | null = null): void {
@@ -70,11 +75,6 @@ export class LentSink implements ReplySink, StreamSink {
 
   onCancelled(): void {
     this.over();
-  }
-
-  onEnd(refusal: Refusal | null, detail: string): void {
-    if (refusal === null) this.over();
-    else this.onFail(refusal, detail);
   }
 
   /** It ends in order, without an answer. */

@@ -3,11 +3,15 @@ import { refusalOf } from '../core/errors-by-code.ts';
 import type { SessionEvent } from '../core/mesh-session.ts';
 import type { InFlight, ReplySink } from '../core/upstream.ts';
 import type { Listening, StreamSink } from '../core/upstream-session.ts';
+import { weightOf } from './lent-stream.ts';
+
+/** After so much of a stream was read the worker that holds it is told: well before it would wait. */
+const READ_BYTES = 65_536;
 
 /** What ties an order to the worker that it was sent to. */
 export interface OrderLine {
-  /** Asks for less, or for more again. */
-  tell(what: 'pause' | 'resume'): void;
+  /** Asks for less, or for more again; or that who asked is gone. */
+  tell(what: 'pause' | 'resume' | 'gone'): void;
   /** Nobody wants to hear of it any more: no event follows. */
   leave(): void;
 }
@@ -16,7 +20,7 @@ export interface OrderLine {
 export interface RemoteOrder {
   /** Set when it is sent. */
   line: OrderLine | null;
-  /** No event follows `reply`, `fail` and `over`. */
+  /** No event follows `reply`, `fail`, `suspended` and `over`. */
   onEvent(event: SessionEvent): void;
   /** That worker is gone, or says nothing in time (`isLate`): no event follows. */
   onLost(isLate: boolean): void;
@@ -40,7 +44,11 @@ export class RemoteRequest implements RemoteOrder, InFlight {
     this.#sink = null;
     if (this.#isOver) return whenOver();
     this.#whenOver = whenOver;
-    this.resume();
+    this.gone();
+  }
+
+  gone(): void {
+    this.line?.tell('gone');
   }
 
   resume(): void {
@@ -51,11 +59,15 @@ export class RemoteRequest implements RemoteOrder, InFlight {
     switch (event.what) {
       case 'stream':
         return this.#sink?.onStream();
+      case 'mark':
+        return this.#sink?.onMark?.(event.mark);
       case 'message':
-        if (this.#sink?.onMessage(event.bytes) === false) this.line?.tell('pause');
+        if (this.#sink?.onMessage(event.bytes, event.mark ?? undefined) === false) this.line?.tell('pause');
         return;
       case 'reply':
-        return this.#end((sink) => sink.onReply(event.bytes, event.isError, event.code));
+        return this.#end((sink) => sink.onReply(event.bytes, event.isError, event.code, event.mark ?? undefined));
+      case 'suspended':
+        return this.#end((sink) => sink.onSuspended?.());
       case 'fail':
         return this.#end((sink) =>
           sink.onFail(refusalOf(event.refusal) ?? UPSTREAM_FAILED, event.detail, ...(event.health === null ? [] : [event.health])),
@@ -79,10 +91,11 @@ export class RemoteRequest implements RemoteOrder, InFlight {
   }
 }
 
-/** A standing stream. */
+/** A standing stream, or the rest of one. */
 export class RemoteStream implements RemoteOrder, Listening {
   line: OrderLine | null = null;
   readonly #sink: StreamSink;
+  #readBytes = 0;
 
   constructor(sink: StreamSink) {
     this.#sink = sink;
@@ -94,6 +107,7 @@ export class RemoteStream implements RemoteOrder, Listening {
   }
 
   resume(): void {
+    this.#readBytes = 0;
     this.line?.tell('resume');
   }
 
@@ -101,13 +115,18 @@ export class RemoteStream implements RemoteOrder, Listening {
     switch (event.what) {
       case 'stream':
         return this.#sink.onOpen();
+      case 'mark':
+        return this.#sink.onMark(event.mark);
       case 'message':
-        if (!this.#sink.onMessage(event.bytes, false)) this.line?.tell('pause');
+        this.#readBytes += weightOf(event.bytes);
+        if (!this.#sink.onMessage(event.bytes, event.isResponse, event.mark ?? undefined)) this.line?.tell('pause');
+        else if (this.#readBytes >= READ_BYTES) this.resume();
         return;
       case 'fail':
         this.line = null;
         return this.#sink.onEnd(refusalOf(event.refusal) ?? UPSTREAM_FAILED, event.detail);
       case 'reply':
+      case 'suspended':
       case 'over':
         this.line = null;
         return this.#sink.onEnd(null, 'its server ended it');

@@ -37,10 +37,11 @@ export class RemoteSession implements UpstreamSession {
     return this.#sessions.send(this.#slot, { what: 'respond', message, ...this.#address }, null);
   }
 
-  /** Nothing is kept that could be said again, there as little as here. */
-  listen(_lastEventId: string, _options: RequestOptions, sink: StreamSink): Listening | Refusal {
+  listen(lastEventId: string, _options: RequestOptions, sink: StreamSink): Listening | Refusal {
     const stream = new RemoteStream(sink);
-    return this.#sessions.send(this.#slot, { what: 'listen', ...this.#address }, stream, Number.POSITIVE_INFINITY) ?? stream;
+    return (
+      this.#sessions.send(this.#slot, { what: 'listen', from: lastEventId, ...this.#address }, stream, Number.POSITIVE_INFINITY) ?? stream
+    );
   }
 
   /** All workers are told, so the one that holds it is. */

@@ -22,7 +22,7 @@ interface Sent extends Numbered {
   readonly untilMs: number;
 }
 
-const LAST: ReadonlySet<SessionEvent['what']> = new Set(['reply', 'fail', 'over']);
+const LAST: ReadonlySet<SessionEvent['what']> = new Set(['reply', 'fail', 'suspended', 'over']);
 
 /** What this worker asks others for in the sessions that they hold. */
 export class RemoteSessions {

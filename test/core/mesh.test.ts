@@ -22,11 +22,12 @@ describe('messages to the worker that has the child', () => {
       { ...inSession, what: 'request', message },
       { ...inSession, what: 'notify', message },
       { ...inSession, what: 'respond', call: 0, message },
-      { ...inSession, what: 'listen' },
+      { ...inSession, what: 'listen', from: 'r1.0' },
       { ...inSession, what: 'close' },
       { type: 'session', what: 'pause', call: 4 },
       { type: 'session', what: 'resume', call: 4 },
       { type: 'session', what: 'leave', call: 4 },
+      { type: 'session', what: 'gone', call: 4 },
     ];
     expect(all.map((one) => asToOwner(packToOwner(one)))).toEqual(all);
   });
@@ -92,8 +93,11 @@ describe('messages to the worker that has the client', () => {
       { type: 'status', server: 'fs', status: { state: 'ready', detail: null, info } },
       { type: 'status', server: 'fs', status: { state: 'down', detail: 'gone', info: null } },
       { type: 'session', what: 'stream', call: 1 },
-      { type: 'session', what: 'message', call: 1, bytes },
-      { type: 'session', what: 'reply', call: 1, bytes, isError: false, code: 0 },
+      { type: 'session', what: 'message', call: 1, bytes, isResponse: true, mark: { eventId: 'r1.1', retryMs: -1 } },
+      { type: 'session', what: 'message', call: 1, bytes, isResponse: false, mark: null },
+      { type: 'session', what: 'mark', call: 1, mark: { eventId: 'r1.0', retryMs: 1000 } },
+      { type: 'session', what: 'reply', call: 1, bytes, isError: false, code: 0, mark: null },
+      { type: 'session', what: 'suspended', call: 1 },
       { type: 'session', what: 'fail', call: 1, refusal: 'UPSTREAM_FAILED', detail: 'd', health: null },
       { type: 'session', what: 'over', call: 1 },
     ];
@@ -109,6 +113,10 @@ describe('messages to the worker that has the client', () => {
     expect(asToCaller({ type: 'fail', call: 1, refusal: 'X', detail: 'd', health: 'fine' })).toBeNull();
     expect(asToCaller({ type: 'session', what: 'fail', call: 1, refusal: 'X', detail: 'd', health: 'fine' })).toBeNull();
     expect(asToCaller({ type: 'session', what: 'reply', call: 1, bytes: 'x', isError: false, code: 0 })).toBeNull();
+    for (const mark of [undefined, {}, { eventId: 1, retryMs: 1 }, { eventId: 'x', retryMs: 0.5 }, 'x']) {
+      expect(asToCaller({ type: 'session', what: 'message', call: 1, bytes: Buffer.from('{}'), isResponse: false, mark })).toBeNull();
+    }
+    expect(asToCaller({ type: 'session', what: 'mark', call: 1, mark: null })).toBeNull();
     expect(asToCaller({ type: 'session', what: 'over', call: -1 })).toBeNull();
     expect(asToCaller({ type: 'session', what: 'request', call: 1 })).toBeNull();
   });

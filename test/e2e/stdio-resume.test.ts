@@ -9,11 +9,12 @@ const asAlice = { key: alice.key };
 let gateway: Gateway;
 let polling: Gateway;
 
-async function start(session: object = {}, rateLimit: object = { enabled: false }): Promise<Gateway> {
+/** With several workers each request comes to any of them. */
+async function start(workers: number, session: object = {}, rateLimit: object = { enabled: false }): Promise<Gateway> {
   const entries = [keyEntry('alice', alice), keyEntry('bob', bob), { ...keyEntry('narrow', narrow), denied_tools: ['env'] }];
   return await startGateway({
     config: {
-      server: { workers: 1, admin: { port: 0 } },
+      server: { workers, admin: { port: 0 } },
       auth: { api_keys: entries },
       rate_limit: rateLimit,
       session,
@@ -23,7 +24,7 @@ async function start(session: object = {}, rateLimit: object = { enabled: false 
 }
 
 beforeAll(async () => {
-  [gateway, polling] = await Promise.all([start(), start({ poll_after_secs: 0.2 })]);
+  [gateway, polling] = await Promise.all([start(3), start(2, { poll_after_secs: 0.2 })]);
 });
 
 const REVISION = '2025-11-25';
@@ -137,7 +138,7 @@ describe('row 41: streams of a session over stdio', () => {
   });
 
   it('end with the session: nothing of them is there afterwards, in memory neither', async () => {
-    const place = await start();
+    const place = await start(2);
     const session = await openSession(place.mcp, asAlice);
     const [id = ''] = idsIn((await session.post(toolCall('echo'))).body);
     expect(await scrape(place, 'mcp_guard_session_events')).toBeGreaterThan(0);
@@ -149,7 +150,7 @@ describe('row 41: streams of a session over stdio', () => {
 
 describe('what is kept', () => {
   it('is bounded for each session: an answer that had to give way is gone, and counted', async () => {
-    const place = await start({ replay_messages: 3 });
+    const place = await start(1, { replay_messages: 3 });
     const session = await openSession(place.mcp, asAlice);
     const [first = ''] = idsIn((await session.post(toolCall('echo', { n: 0 }))).body);
     let last = '';
@@ -163,7 +164,7 @@ describe('what is kept', () => {
   });
 
   it('is nothing when the configuration says so: events have no ids, and a position is none', async () => {
-    const place = await start({ replay_messages: 0 });
+    const place = await start(2, { replay_messages: 0 });
     const session = await openSession(place.mcp, asAlice);
     const answer = await session.post(toolCall('echo', { n: 1 }));
     expect([idsIn(answer.body), toolText(answer)]).toEqual([[], '{"n":1}']);
@@ -182,7 +183,7 @@ describe('a call that says nothing for a while', () => {
   });
 
   it('keeps its place until the server is done: leaving it to polling makes no room for more', async () => {
-    const place = await start({ poll_after_secs: 0.2 }, { max_in_flight: 1 });
+    const place = await start(2, { poll_after_secs: 0.2 }, { max_in_flight: 1 });
     const session = await openSession(place.mcp, asAlice);
     const [id = ''] = idsIn((await session.post(toolCall('sleep', { ms: 2500 }, 'slow'))).body);
     const rest = await resume(place, session, id);

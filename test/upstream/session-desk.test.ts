@@ -4,13 +4,15 @@ import { systemClock } from '../../src/core/clock.ts';
 import { SESSION_UNKNOWN } from '../../src/core/errors.ts';
 import type { MeshAccess } from '../../src/core/messages.ts';
 import type { Refusal } from '../../src/core/refusal.ts';
-import type { ClientHello, SessionPlace, StreamSink, UpstreamSession } from '../../src/core/upstream-session.ts';
+import type { ClientHello, SessionPlace, StreamMark, StreamSink, UpstreamSession } from '../../src/core/upstream-session.ts';
 import { readHello } from '../../src/mcp/hello.ts';
 import { Mesh } from '../../src/process/mesh.ts';
 import { openPrivateFolder } from '../../src/process/private-socket.ts';
 import type { ChannelSession } from '../../src/upstream/channel-session.ts';
 import { ChannelSessions } from '../../src/upstream/channel-sessions.ts';
+import { EventStore } from '../../src/upstream/event-store.ts';
 import { LentSink } from '../../src/upstream/lent-sink.ts';
+import { LentStream } from '../../src/upstream/lent-stream.ts';
 import { RelayDesk } from '../../src/upstream/relay-desk.ts';
 import { StdioConnector } from '../../src/upstream/stdio.ts';
 import { call, deps, envelope, isRefusal, type Outcome, RecordedEvents, Sink, stdioSettings, until } from './support.ts';
@@ -35,7 +37,8 @@ async function enter(access: MeshAccess, slot: number): Promise<WorkerParts> {
   const mesh = await Mesh.open(access, slot);
   const desk = new RelayDesk(mesh, systemClock);
   const settings = stdioSettings({});
-  const own = { ...deps(new RecordedEvents()), sessions: desk.sessions };
+  const kept = new EventStore({ maxMessages: 1000, maxBytes: 8_000_000, maxTotalBytes: 8_000_000 });
+  const own = { ...deps(new RecordedEvents()), sessions: desk.sessions, kept };
   const sessions = new ChannelSessions(settings, new StdioConnector(settings.stdio, own), own);
   closers.push(async () => {
     await sessions.close();
@@ -81,6 +84,7 @@ async function ask(session: UpstreamSession, method: string, params: object = {}
 /** A standing stream as a client reads it. */
 class Heard implements StreamSink {
   readonly messages: string[] = [];
+  readonly marks: StreamMark[] = [];
   isOpen = false;
   ended: { readonly refusal: Refusal | null } | null = null;
 
@@ -88,12 +92,15 @@ class Heard implements StreamSink {
     this.isOpen = true;
   }
 
-  onMessage(bytes: Buffer): boolean {
+  onMessage(bytes: Buffer, _isResponse: boolean, mark?: StreamMark): boolean {
     this.messages.push(bytes.toString());
+    if (mark !== undefined) this.marks.push(mark);
     return true;
   }
 
-  onMark(): void {}
+  onMark(mark: StreamMark): void {
+    this.marks.push(mark);
+  }
 
   onEnd(refusal: Refusal | null): void {
     this.ended = { refusal };
@@ -195,6 +202,71 @@ describe('a session that another worker holds', () => {
     user.mesh.close();
     await until(() => session.isIdle, 'nobody listens, nothing is under way');
     expect((await ask(session, 'echo', { x: 1 })).reply?.result).toEqual({ x: 1 });
+  });
+});
+
+/** Who asks, and notes the positions. */
+class Asker extends Sink {
+  readonly ids: string[] = [];
+  suspended = 0;
+
+  onMark({ eventId }: StreamMark): void {
+    this.ids.push(eventId);
+  }
+
+  onSuspended(): void {
+    this.suspended += 1;
+  }
+}
+
+describe('the streams of a session that another worker holds', () => {
+  it('are resumed by a client that left at one worker and comes back at another', async () => {
+    const { remote, session } = await lent();
+    const asker = new Asker();
+    const flight = remote.request(call('sleep', { ms: 200, value: 'slept' }), OPTIONS, asker);
+    if (isRefusal(flight)) throw new Error(flight.code);
+    await until(() => asker.ids.length === 1, 'a position');
+    flight.gone?.();
+    const [back, again] = [new Heard(), new Heard()];
+    session.listen(asker.ids[0] ?? '', OPTIONS, back);
+    await until(() => back.ended !== null, 'the answer where it is held');
+    remote.listen(asker.ids[0] ?? '', OPTIONS, again);
+    await until(() => again.ended !== null, 'the answer elsewhere');
+    expect([again.messages, again.marks]).toEqual([back.messages, back.marks]);
+    expect(again.messages).toEqual(['{"jsonrpc":"2.0","id":1,"result":"slept"}']);
+    // Who had asked hears that it is over, and nothing else.
+    await until(() => asker.suspended === 1, 'the end for who asked');
+    expect(asker.outcomes).toBe(0);
+  });
+
+  it('are unknown there as here behind what was not given out', async () => {
+    const { remote } = await lent();
+    const heard = new Heard();
+    remote.listen('r99.0', OPTIONS, heard);
+    await until(() => heard.ended !== null, 'an end');
+    expect(heard.ended?.refusal?.code).toBe('EVENT_UNKNOWN');
+  });
+
+  it('come back whole, however much they are, to a worker that reads, and one that does not is waited for', async () => {
+    const { remote, owner, user } = await lent();
+    const asker = new Asker();
+    const text = 'x'.repeat(50_000);
+    const outcomes = Array.from({ length: 100 }, async (_, n) => await ask(remote, 'echo', { n, text }, n === 0 ? asker : new Sink()));
+    await Promise.all(outcomes);
+    const heard = new Heard();
+    remote.listen('r1.0', OPTIONS, heard);
+    await until(() => heard.ended !== null, 'the whole answer');
+    expect(heard.messages[0]).toContain(text);
+    let arrived = 0;
+    user.desk.fromOwner = (_slot, message) => void (arrived += message.type === 'session' && 'bytes' in message ? message.bytes.length : 0);
+    const stream = new LentStream(new LentSink(owner.mesh, 1, 999, () => undefined));
+    const piece = Buffer.alloc(10_000, 32);
+    let sent = 1;
+    while (stream.onMessage(piece, false)) sent += 1;
+    await until(() => arrived === sent * piece.length, 'all that was sent');
+    expect(arrived).toBeLessThan(300_000);
+    stream.resume();
+    expect(stream.onMessage(piece, false)).toBe(true);
   });
 });
 
