@@ -1,62 +1,96 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { startNginxInTurn } from '../listener/hostile/front.ts';
 import { freshConnections, freshPost } from './fresh-connections.ts';
 import { http, keyEntry, makeKey, seriesValue, startGateway, stdioUpstream, toolCall, type Gateway } from './harness.ts';
-import { startSessionUpstream } from './session-upstream.ts';
+import { startRedis } from './redis.ts';
+import { startSessionUpstream, type SessionUpstream } from './session-upstream.ts';
 import { openSession } from './sessions.ts';
 
 const REQUESTS = 10_000;
 const SESSIONS = 12;
+/** Of all requests, at least so many come to workers that hold nothing of the session. */
+const SHARE = 0.3;
+const timeout = 120_000;
 const alice = makeKey();
-let gateway: Gateway;
+let remote: SessionUpstream;
 
 beforeAll(async () => {
-  const remote = await startSessionUpstream();
+  remote = await startSessionUpstream();
+});
+
+async function start(workers: number, more: object): Promise<Gateway> {
   const servers = [
     { name: 'program', ...stdioUpstream(), isolation: 'session' },
     { name: 'remote', transport: 'http', url: remote.url, allow_private_networks: true },
   ];
-  gateway = await startGateway({
-    config: {
-      server: { workers: 4, admin: { port: 0 } },
-      auth: { api_keys: [keyEntry('alice', alice)] },
-      rate_limit: { enabled: false },
-      upstream: { servers },
-    },
-  });
-});
+  const api_keys = [keyEntry('alice', alice, { rate_limit: 100_000, burst: 100_000 })];
+  return await startGateway({ config: { server: { workers, admin: { port: 0 } }, auth: { api_keys }, upstream: { servers }, ...more } });
+}
 
-/** How many requests came to workers that held nothing of the session, and how many there were. */
-async function elsewhere(server: string): Promise<{ readonly elsewhere: number; readonly all: number; readonly relayed: number }> {
+/** Opens sessions, and calls in each of them in turn. @returns the calls that failed */
+async function call(port: number, server: string): Promise<readonly string[]> {
+  const url = `http://127.0.0.1:${port}/mcp/${server}`;
+  const open = await Promise.all(Array.from({ length: SESSIONS }, () => openSession(url, { key: alice.key })));
+  const headersOf = (index: number): Record<string, string> => ({
+    authorization: `Bearer ${alice.key}`,
+    'mcp-session-id': open[index % SESSIONS]?.id ?? '',
+  });
+  return await freshConnections({
+    port,
+    requests: REQUESTS,
+    lanes: 24,
+    request: (index) => freshPost(`/mcp/${server}`, headersOf(index), toolCall('echo', { mark: `mark-${index}-` }, index)),
+    answer: (index) => `mark-${index}-`,
+  });
+}
+
+interface Uses {
+  readonly all: number;
+  /** Came to workers that held nothing of the session. */
+  readonly elsewhere: number;
+  readonly relayed: number;
+}
+
+async function usesOf(gateway: Gateway, server: string): Promise<Uses> {
   const { body } = await http('GET', `${gateway.adminUrl}/metrics`);
   const began = (where: string): number => seriesValue(body, `mcp_guard_session_requests_total{server="${server}",began="${where}"}`);
   const relayed = seriesValue(body, `mcp_guard_upstream_relayed_total{server="${server}"}`);
   return { elsewhere: began('elsewhere'), all: began('elsewhere') + began('here'), relayed };
 }
 
-describe.each(['program', 'remote'])('sessions with the server "%s"', (server) => {
-  it('row 231: every request of a session on a new connection, 4 workers: all succeed, wherever the session began', {
-    timeout: 120_000,
+describe('every request of a session on a new connection', () => {
+  it.each(['program', 'remote'])(
+    'row 231: 4 workers, the server "%s": all succeed, wherever the session began',
+    { timeout },
+    async (server) => {
+      const gateway = await start(4, { rate_limit: { enabled: false } });
+      expect((await call(gateway.port, server)).slice(0, 3)).toEqual([]);
+      const { all, elsewhere, relayed } = await usesOf(gateway, server);
+      // Beside the calls the one notification of each session.
+      expect([all, elsewhere >= all * SHARE]).toEqual([REQUESTS + SESSIONS, true]);
+      // What only one worker can serve was relayed to it; what any can reach was not.
+      expect(relayed).toBe(server === 'program' ? elsewhere : 0);
+      await gateway.stop();
+    },
+  );
+
+  it('row 231: 2 gateways that share Redis, behind nginx in turn, an HTTP server: all succeed, wherever the session began', {
+    timeout,
   }, async () => {
-    const open = Array.from({ length: SESSIONS }, () => openSession(`${gateway.mcp}/${server}`, { key: alice.key }));
-    const ids = (await Promise.all(open)).map(({ id }) => id);
-    const before = await elsewhere(server);
-    const failed = await freshConnections({
-      port: gateway.port,
-      requests: REQUESTS,
-      lanes: 24,
-      request: (index) =>
-        freshPost(
-          `/mcp/${server}`,
-          { authorization: `Bearer ${alice.key}`, 'mcp-session-id': ids[index % SESSIONS] ?? '' },
-          toolCall('echo', { mark: `mark-${index}-` }, index),
-        ),
-      answer: (index) => `mark-${index}-`,
-    });
-    expect(failed.slice(0, 3)).toEqual([]);
-    const after = await elsewhere(server);
-    expect(after.all - before.all).toBe(REQUESTS);
-    expect((after.elsewhere - before.elsewhere) / REQUESTS).toBeGreaterThanOrEqual(0.3);
-    // What only one worker can serve was relayed to it; what any can reach was not.
-    expect(after.relayed - before.relayed).toBe(server === 'program' ? after.elsewhere - before.elsewhere : 0);
+    const redis = await startRedis();
+    const shared = {
+      session: { seal_keys: ['of both gateways, and as long as 256 bits need it'] },
+      redis: { url: `redis://127.0.0.1:${redis.port}`, max_hosts: 2 },
+    };
+    const gateways = await Promise.all([start(2, shared), start(2, shared)]);
+    const front = await startNginxInTurn(gateways.map(({ port }) => port));
+    expect((await call(front.port, 'remote')).slice(0, 3)).toEqual([]);
+    const uses = await Promise.all(gateways.map((gateway) => usesOf(gateway, 'remote')));
+    expect(uses.reduce((sum, { all }) => sum + all, 0)).toBe(REQUESTS + SESSIONS);
+    for (const { all, elsewhere } of uses) {
+      expect([all >= REQUESTS * SHARE, elsewhere >= all * SHARE]).toEqual([true, true]);
+    }
+    await front.stop();
+    await Promise.all(gateways.map((gateway) => gateway.stop()));
   });
 });

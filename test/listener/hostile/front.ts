@@ -16,20 +16,30 @@ export interface Front {
 }
 
 export function startNginx(backendPort: number): Promise<Front> {
-  return start(NGINX, backendPort, (folder, port) => {
-    writeFileSync(join(folder, 'nginx.conf'), nginxConfig(folder, port, backendPort));
+  return nginx([backendPort], 'keepalive 16;');
+}
+
+/** In front of several gateways, which it asks in turn, each time over a new connection. */
+export function startNginxInTurn(backendPorts: readonly number[]): Promise<Front> {
+  return nginx(backendPorts, '');
+}
+
+function nginx(backendPorts: readonly number[], keepalive: string): Promise<Front> {
+  return start(NGINX, backendPorts.join(' and '), (folder, port) => {
+    const backends = backendPorts.map((backendPort) => `server 127.0.0.1:${backendPort};`);
+    writeFileSync(join(folder, 'nginx.conf'), nginxConfig(folder, port, `${backends.join(' ')} ${keepalive}`));
     return ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log')];
   });
 }
 
 export function startHaproxy(backendPort: number): Promise<Front> {
-  return start(HAPROXY, backendPort, (folder, port) => {
+  return start(HAPROXY, String(backendPort), (folder, port) => {
     writeFileSync(join(folder, 'haproxy.cfg'), haproxyConfig(port, backendPort));
     return ['-db', '-f', join(folder, 'haproxy.cfg')];
   });
 }
 
-async function start(binary: string, backendPort: number, prepare: (folder: string, port: number) => string[]): Promise<Front> {
+async function start(binary: string, backends: string, prepare: (folder: string, port: number) => string[]): Promise<Front> {
   if (!existsSync(binary)) throw new Error(`${binary} is missing; install it with: apt-get install --no-install-recommends nginx haproxy`);
   const folder = mkdtempSync(join(tmpdir(), 'mcp-guard-front-'));
   const port = await freePort();
@@ -49,7 +59,7 @@ async function start(binary: string, backendPort: number, prepare: (folder: stri
     await delay(50);
   }
   await stop();
-  throw new Error(`${binary} in front of port ${backendPort} did not start: ${complaint}`);
+  throw new Error(`${binary} in front of port ${backends} did not start: ${complaint}`);
 }
 
 function isAlive(child: ChildProcess): boolean {
@@ -64,7 +74,7 @@ function accepts(port: number): Promise<boolean> {
   });
 }
 
-function nginxConfig(folder: string, port: number, backendPort: number): string {
+function nginxConfig(folder: string, port: number, backends: string): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `  ${kind}_temp_path ${join(folder, kind)};`);
   return `daemon off;
 master_process off;
@@ -73,7 +83,7 @@ events { worker_connections 256; }
 http {
 ${temporary.join('\n')}
   access_log off;
-  upstream gateway { server 127.0.0.1:${backendPort}; keepalive 16; }
+  upstream gateway { ${backends} }
   server {
     listen 127.0.0.1:${port};
     location / {
