@@ -11,6 +11,6 @@ export interface SessionNews {
   readonly touched: readonly SessionTouch[];
   /** Over, and until when that must be remembered (wall clock): afterwards their age alone says so. */
   readonly ended: readonly { readonly ref: string; readonly untilMs: number }[];
-  /** Requests that their clients took back: names of the session and raw JSON ids. */
+  /** Requests that nobody waits for any more, as their clients took them back or fetched the reply: names of the session and raw JSON ids. */
   readonly cancelled: readonly { readonly ref: string; readonly idToken: string }[];
 }

@@ -42,6 +42,8 @@ export interface StreamSink {
    * receiver. False: the client reads slowly, pause if you can; `resume` follows.
    */
   onMessage(bytes: Buffer, isResponse: boolean, mark?: StreamMark): boolean;
+  /** The response that was just given is the one to this request (raw JSON id), whose own stream is over. */
+  onAnswered?(idToken: string): void;
   /** A position without a message (2025-11-25, Transports: the priming event). */
   onMark(mark: StreamMark): void;
   /**
@@ -95,7 +97,7 @@ export interface UpstreamSession {
    * upstream's own id, empty for none).
    */
   listen(lastEventId: string, options: RequestOptions, sink: StreamSink): Listening | Refusal;
-  /** The client took a request back by way of another worker: who has it under way here ends it. `idToken` is raw JSON. */
+  /** The client took a request back, or got its reply, by way of another worker or stream: who has it under way here ends it. `idToken` is raw JSON. */
   cancelled(idToken: string): void;
   /**
    * Tells the upstream that the session is over (DELETE, end of the child), which ends what is in flight. `closed` is called

@@ -67,7 +67,7 @@ export interface Circuit {
 
 /**
  * Receives what an upstream answers to one request. Zero or more `onStream`/`onMessage`/`onMark`, then exactly one of
- * `onReply`, `onFail`, `onSuspended` and `onCancelled`, never inside `request`. After `detach` nothing is called any more. Bytes are complete JSON-RPC
+ * `onReply`, `onFail`, `onSuspended`, `onDeferred` and `onCancelled`, never inside `request`. After `detach` nothing is called any more. Bytes are complete JSON-RPC
  * messages with the client's own id and progress token restored, safe to send as they are; owned by the receiver.
  */
 export interface ReplySink {
@@ -82,8 +82,13 @@ export interface ReplySink {
   onReply(bytes: Buffer, isError: boolean, code: number, mark?: StreamMark): void;
   /** In a session only: a position without a message. */
   onMark?(mark: StreamMark): void;
-  /** In a session only: the upstream closed the stream after a mark, and the client fetches the rest with it (2025-11-25, Transports). */
+  /** In a session only: the reply is given on another stream, by which the client has come back. */
   onSuspended?(): void;
+  /**
+   * In a session only: the upstream closed the stream after a mark, and the client fetches the rest with it (2025-11-25, Transports).
+   * The upstream works on: `detach` then tells when that is over.
+   */
+  onDeferred?(): void;
   /** No response will come. `detail` is for log and audit only. Without `health` the failure tells nothing of the upstream. */
   onFail(refusal: Refusal, detail: string, health?: Health): void;
   /** The client took its request back: it wants no response (MCP 2025-11-25, cancellation). */
@@ -127,7 +132,8 @@ export interface InFlight {
    * when the wait for it has ended. For a request of revision 2026-07-28 that is a cancellation, and the wait over at once.
    */
   detach(whenOver: () => void): void;
-  /** The client is gone, but whoever calls this must hear of the end all the same; a stream that can be resumed is given up. */
+  /** The client is gone, but whoever calls this must hear of the end all the same; a stream that can be resumed is given up,
+   * and the request goes on until its answer was seen on another, or its deadline has passed. */
   gone?(): void;
   /** The client reads again after `onMessage` returned false. */
   resume(): void;

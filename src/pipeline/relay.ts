@@ -125,6 +125,13 @@ export class Relay implements ReplySink {
     this.#suspend();
   }
 
+  /** The same, but its place is taken until there is an answer. */
+  onDeferred(): void {
+    if (this.#context.isSettled) return;
+    this.#flight?.detach(passPlace(this.#parts, this.#context));
+    this.onSuspended();
+  }
+
   /** Ends without a message: an empty event stream, or 202 for a client that takes none. */
   onCancelled(): void {
     if (this.#context.isSettled) return;

@@ -106,6 +106,12 @@ export class SessionBook {
     this.ledger.end(session, reason);
   }
 
+  /** The reply to a request came on another stream than its own: whoever waits for it, here or elsewhere, need not. */
+  answered(session: Session, idToken: string): void {
+    session.pipe.cancelled(idToken);
+    this.ledger.cancelled(session.ref, idToken);
+  }
+
   /** From another worker. */
   receive(news: SessionNews): void {
     this.ledger.receive(news);

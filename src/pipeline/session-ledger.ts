@@ -112,7 +112,7 @@ export class SessionLedger {
     this.#options.onGone(ref);
   }
 
-  /** A client took a request back that another worker may have under way. */
+  /** A client took a request back, or fetched its reply, that another worker may have under way. */
   cancelled(ref: string, idToken: string): void {
     if (this.#cancelled.length < MAX_TOUCHES) this.#cancelled.push({ ref, idToken });
     this.#options.onNews();

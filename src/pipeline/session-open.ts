@@ -60,10 +60,6 @@ export class Opening implements ReplySink {
     refuse(this.#parts, this.#context, refusal);
   }
 
-  onSuspended(): void {
-    this.onFail(UPSTREAM_INVALID, 'put the answer to initialize off');
-  }
-
   onCancelled(): void {
     this.onFail(UPSTREAM_INVALID, 'cancelled');
   }

@@ -61,6 +61,10 @@ export class ClientStream implements StreamSink, StandingStream {
     return allowed === null || this.#write(encodeMarkedEvent(allowed, this.session.sealed(mark)));
   }
 
+  onAnswered(idToken: string): void {
+    this.#parts.sessions.answered(this.session, idToken);
+  }
+
   onMark(mark: StreamMark): void {
     if (!this.#context.isSettled) this.#write(encodeMark(this.session.sealed(mark) ?? mark));
   }

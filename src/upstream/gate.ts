@@ -160,6 +160,11 @@ export class GatedUpstream implements Upstream, CallGate {
     this.#deps.circuit?.report(health, call.sentMs, call.isProbe);
   }
 
+  onDeferred(call: GatedCall): void {
+    this.#deps.circuit?.report('alive', call.sentMs, call.isProbe);
+    call.isProbe = false;
+  }
+
   #admit(call: GatedCall): Refusal | null {
     const { circuit } = this.#deps;
     if (circuit === null) return this.#takePlace(call);

@@ -9,6 +9,8 @@ import type { Health, InFlight, ReplySink, RequestOptions } from '../core/upstre
 export interface CallGate {
   /** It is over, however: called once. Null: its end tells nothing of the upstream. */
   onOver(call: GatedCall, health: Health | null): void;
+  /** Its answer comes another way, perhaps much later: the upstream is alive. It goes on. */
+  onDeferred(call: GatedCall): void;
 }
 
 function nothing(): void {}
@@ -98,6 +100,13 @@ export class GatedCall implements ReplySink, InFlight {
   onSuspended(): void {
     this.#over('alive');
     this.#client?.onSuspended?.();
+  }
+
+  /** It keeps its place: the upstream works on. */
+  onDeferred(): void {
+    if (this.isOver) return;
+    this.#gate.onDeferred(this);
+    this.#client?.onDeferred?.();
   }
 
   onFail(refusal: Refusal, detail: string, health?: Health): void {

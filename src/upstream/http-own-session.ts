@@ -154,8 +154,12 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
     }
   }
 
-  onSuspended({ entry }: SessionCall): void {
-    if (this.#host.pending.remove(entry)) entry.sink?.onSuspended?.();
+  /** Over when its reply was seen, by whatever worker (`cancelled`), or at its hard deadline: the server works on. */
+  onDeferred(call: SessionCall): void {
+    const { entry } = call;
+    if (this.place === null) return this.onFailed(call, UPSTREAM_INVALID, 'put the answer to initialize off');
+    entry.defer();
+    entry.sink?.onDeferred?.();
   }
 
   onFailed(call: SessionCall, refusal: Refusal, detail: string): void {

@@ -15,7 +15,7 @@ export interface Carrier {
   resume(): void;
   /** The request is given up: stop reading its answer. */
   abandon(): void;
-  /** The client is gone; who can, makes room for its return. */
+  /** The client is gone; who can, makes room for its return. The request is not over. */
   left?(): void;
 }
 
@@ -38,6 +38,8 @@ export class PendingEntry implements InFlight {
   /** The client reads slowly: what is optional is dropped until it resumes. */
   isSlow = false;
   isDone = false;
+  /** Its stream is over, its answer is not here: it comes on a stream that the client fetches, perhaps by way of another worker. */
+  #isDeferred = false;
   readonly timeoutMs: number;
   readonly #isShort: boolean;
   idleAtMs: number;
@@ -57,10 +59,10 @@ export class PendingEntry implements InFlight {
     this.hardAtMs = fields.nowMs + fields.timeoutMaxMs;
   }
 
-  /** Its deadline has passed: the client is told. Callers of a tool with little time cannot open the circuit of its server for all. */
+  /** Its deadline has passed: the client is told. Callers of a tool with little time, or who do not fetch their answers, cannot open the circuit of its server for all. */
   expired(deadline: 'idle' | 'hard'): void {
     const detail = `no answer within its ${deadline} deadline`;
-    if (this.#isShort) this.sink?.onFail(UPSTREAM_TIMEOUT, detail);
+    if (this.#isShort || this.#isDeferred) this.sink?.onFail(UPSTREAM_TIMEOUT, detail);
     else this.sink?.onFail(UPSTREAM_TIMEOUT, detail, 'failed');
   }
 
@@ -80,6 +82,12 @@ export class PendingEntry implements InFlight {
   gone(): void {
     this.carrier?.left?.();
     this.resume();
+  }
+
+  /** The upstream works on, unseen: only the hard deadline holds. */
+  defer(): void {
+    this.#isDeferred = true;
+    this.idleAtMs = this.hardAtMs;
   }
 
   /** The table's: nobody waits for the answer any more. */

@@ -16,15 +16,15 @@ import { mediaType, reasonOf } from './wire-text.ts';
 const LINGER_MS = 1000;
 const LINGER_BYTES = 64 * 1024;
 
-/** What a call of a session finds out, in order. After `onReply`, `onSuspended` or `onFailed` nothing follows. */
+/** What a call of a session finds out, in order. After `onReply` or `onFailed` nothing follows. */
 export interface SessionCallListener {
   onStream(call: SessionCall): void;
   /** A notification or a request of the server. */
   onMessage(call: SessionCall, bytes: Buffer, message: UpstreamMessage, mark: StreamMark | undefined): void;
   onMark(call: SessionCall, mark: StreamMark): void;
   onReply(call: SessionCall, bytes: Buffer, message: UpstreamMessage, mark: StreamMark | undefined): void;
-  /** The stream ended after a position: the reply comes on another one. */
-  onSuspended(call: SessionCall): void;
+  /** The stream ended after a position: the reply comes on another one. `onExpired` may follow. */
+  onDeferred(call: SessionCall): void;
   onFailed(call: SessionCall, refusal: Refusal, detail: string): void;
   /** Its deadline has passed; the client has been told otherwise. */
   onExpired(call: SessionCall): void;
@@ -80,7 +80,7 @@ export class SessionCall implements HttpReceiver, Carrier {
   left(): void {
     if (this.#mode !== 'stream' || this.#events?.hasPosition !== true) return;
     this.abandon();
-    this.#listener.onSuspended(this);
+    this.#listener.onDeferred(this);
   }
 
   abandon(): void {
@@ -157,7 +157,7 @@ export class SessionCall implements HttpReceiver, Carrier {
 
   #onStreamEnd(): void {
     if (this.#events?.hasPosition !== true) return this.#fail(UPSTREAM_FAILED, 'ended its stream without an answer');
-    this.#over(() => this.#listener.onSuspended(this));
+    this.#over(() => this.#listener.onDeferred(this));
   }
 
   #onJson(bytes: Buffer): void {

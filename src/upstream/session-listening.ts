@@ -95,6 +95,7 @@ export class SessionListening implements HttpReceiver, Listening {
     const changed = changedList(message.method);
     if (changed !== null) this.#options.listChanged(changed);
     if (!this.#sink.onMessage(data, isResponse, mark)) this.#control?.pause();
+    if (isResponse && message.idStart >= 0) this.#sink.onAnswered?.(data.toString('utf8', message.idStart, message.idEnd));
   }
 
   #open(): void {

@@ -6,6 +6,8 @@ import { waitUntil } from './wait.ts';
 export interface RpcStream {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
+  /** All that came. */
+  text(): string;
   /** The `data` of the events so far. */
   events(): readonly JsonValue[];
   /** Waits for this many events and returns all that are there. */
@@ -53,6 +55,7 @@ function follow(response: IncomingMessage, leave: () => void, isPaused: boolean)
   const events = (): readonly JsonValue[] =>
     sseData(text.slice(0, text.lastIndexOf('\n\n') + 2)).map((data) => JSON.parse(data) as JsonValue);
   return {
+    text: () => text,
     status: response.statusCode ?? 0,
     headers: response.headers,
     events,

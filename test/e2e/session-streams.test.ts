@@ -276,6 +276,58 @@ describe('a stream that ends before its answer', () => {
   });
 });
 
+describe('a call whose stream was left before its answer', () => {
+  const one = { rate_limit: { max_in_flight: 1 } };
+  const idOf = (text: string): string => /^id: (.+)$/m.exec(text)?.[1] ?? '';
+
+  async function isServed(session: OpenSession): Promise<boolean> {
+    return (await session.post(toolCall('x'))).status === 200;
+  }
+
+  it.each(['hold', 'poll'])('keeps its place until the answer was fetched, through whatever worker: %s', async (tool) => {
+    const place = await startGateway({ config: { ...config({}), ...one } });
+    const session = await open(`leaves ${tool}`, alice.key, place);
+    for (let round = 0; round < 4; round++) {
+      const stream = await rpcStream(place.mcp, toolCall(tool, {}, `left ${round}`), {
+        key: alice.key,
+        headers: { 'mcp-session-id': session.id },
+      });
+      const id = await waitUntil(() => idOf(stream.text()) || null, { what: 'a position' });
+      stream.leave();
+      await sleep(200);
+      expect((await session.post(toolCall('x'))).status).toBe(429);
+      const rest = await listen(place.mcp, alice.key, session.id, { 'last-event-id': id });
+      await rest.awaits(`left ${round}`);
+      await waitUntil(async () => await isServed(session), { what: 'the place' });
+    }
+  });
+
+  it('keeps the place at its server too, until its client takes it back', async () => {
+    const upstreamConfig = { ...(config({})['upstream'] as object), max_concurrency: 1 };
+    const place = await startGateway({ config: { ...config({}), upstream: upstreamConfig } });
+    const session = await open('leaves the server', alice.key, place);
+    const stream = await rpcStream(place.mcp, toolCall('hold', {}, 'left'), { key: alice.key, headers: { 'mcp-session-id': session.id } });
+    await waitUntil(() => idOf(stream.text()) || null, { what: 'a position' });
+    stream.leave();
+    await sleep(200);
+    expect((await session.post(toolCall('x'))).status).toBe(503);
+    await session.post({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 'left' } });
+    await waitUntil(async () => await isServed(session), { what: 'the place' });
+  });
+
+  it('gives the place back, and takes the call back, at its hard deadline; its server is not taken for dead', async () => {
+    const upstreamConfig = { ...(config({})['upstream'] as object), timeout_secs: 1, timeout_max_secs: 3, breaker: { failures: 1 } };
+    const place = await startGateway({ config: { ...config({}), ...one, upstream: upstreamConfig } });
+    const session = await open('never fetches', alice.key, place);
+    await session.post(toolCall('poll', {}, 'unfetched'));
+    expect((await session.post(toolCall('x'))).status).toBe(429);
+    await waitUntil(async () => await isServed(session), { what: 'the place', timeoutMs: 10_000 });
+    const isTold = ({ message }: { readonly message: Readonly<Record<string, unknown>> }): boolean =>
+      (message['params'] as { requestId?: string } | undefined)?.requestId === 'unfetched';
+    await waitUntil(() => upstream.seen.some(isTold), { what: 'the upstream to know' });
+  });
+});
+
 describe('a stream on which nothing is said', () => {
   it('shows itself at once, and every fifteen seconds', async () => {
     expect(await quiet).toBe(':\n\n:\n\n');

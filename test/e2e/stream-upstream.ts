@@ -47,7 +47,7 @@ function event(message: object, lines = ''): string {
 
 /**
  * A server that keeps sessions and streams (2025-11-25, Transports): `ask` asks its client during the call, `poll` and the list of
- * the cursor `later` are answered on a stream that the client has to fetch, `wait` never answers, everything else at once.
+ * the cursor `later` are answered on a stream that the client has to fetch, so is `hold`, whose own stream stays open; `wait` never answers, everything else at once.
  */
 export async function startStreamUpstream(): Promise<StreamUpstream> {
   const sessions = new Map<string, Session>();
@@ -64,10 +64,11 @@ export async function startStreamUpstream(): Promise<StreamUpstream> {
     response.writeHead(200, { 'content-type': 'application/json', 'mcp-session-id': session.id });
     response.end(JSON.stringify({ jsonrpc: '2.0', id: message['id'], result }));
   };
-  const suspend = (session: Session, reply: object, response: ServerResponse): void => {
+  const suspend = (session: Session, reply: object, response: ServerResponse, staysOpen: boolean): void => {
     kept.set(session.id, reply);
     response.writeHead(200, { 'content-type': 'text/event-stream' });
-    response.end(`id: ${FIRST}\nretry: 70\ndata: \n\n`);
+    response.write(`id: ${FIRST}\nretry: 70\ndata: \n\n`);
+    if (!staysOpen) response.end();
   };
   const ask = async (session: Session, id: unknown, response: ServerResponse): Promise<void> => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -85,7 +86,8 @@ export async function startStreamUpstream(): Promise<StreamUpstream> {
     const reply = { jsonrpc: '2.0', id, result };
     if (params.name === 'wait') return;
     if (params.name === 'ask') return await ask(session, id, response);
-    if (params.name === 'poll' || params.cursor === 'later') return suspend(session, reply, response);
+    if (params.name === 'hold') return suspend(session, reply, response, true);
+    if (params.name === 'poll' || params.cursor === 'later') return suspend(session, reply, response, false);
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(reply));
   };
   const get = (session: Session, request: IncomingMessage, response: ServerResponse): void => {
