@@ -1,5 +1,6 @@
 import type { VirtualSettings } from '../core/config.ts';
 import type { Selection } from '../core/virtual.ts';
+import { hasDotSegments } from './dot-segments.ts';
 import { compilePattern } from './pattern.ts';
 import { compileToolIndex } from './tool-index.ts';
 
@@ -13,7 +14,8 @@ export function compileSelection({ tools, prompts, resources }: VirtualSettings)
   return {
     tool: compileNames(tools),
     prompt: compileNames(prompts),
-    resource: (uri) => matchers === null || matchers.some((matches) => matches(uri)),
+    // `a/../b` is below `a` for a pattern, and not for whoever reads it.
+    resource: (uri) => matchers === null || (!hasDotSegments(uri) && matchers.some((matches) => matches(uri))),
   };
 }
 
