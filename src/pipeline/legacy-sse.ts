@@ -6,6 +6,7 @@ import { acceptsOf } from '../mcp/content.ts';
 import { encodeSseEvent } from '../mcp/sse.ts';
 import { admitConnection } from './admission.ts';
 import { Conversation } from './conversation.ts';
+import { whenExpired } from './expiry.ts';
 import type { Parts } from './parts.ts';
 import { PostedExchange } from './posted-exchange.ts';
 import { headersOf, refuse, SSE_TYPE } from './reply.ts';
@@ -44,6 +45,7 @@ function stand(parts: Parts, context: RequestContext, begin: Begin): void {
   const id = parts.legacyStreams.newId();
   const over = (finish: () => void): void => {
     heartbeat.cancel();
+    expiry?.cancel();
     parts.legacyStreams.remove(id);
     finish();
   };
@@ -58,6 +60,7 @@ function stand(parts: Parts, context: RequestContext, begin: Begin): void {
   });
   if (!parts.legacyStreams.add(id, { conversation, principalKey })) return refuse(parts, context, TOO_MANY_IN_FLIGHT);
   const heartbeat = parts.clock.every(HEARTBEAT_MS, () => exchange.write(COMMENT));
+  const expiry = whenExpired(parts.clock, context.principal?.notAfterMs ?? Number.POSITIVE_INFINITY, () => conversation.leave());
   exchange.onDrain = () => conversation.drained();
   exchange.onGone = () => {
     over(() => conversation.closed());

@@ -12,6 +12,7 @@ import { LISTEN } from '../mcp/modern-methods.ts';
 import { rpcResult } from '../mcp/messages.ts';
 import { encodeSseEvent } from '../mcp/sse.ts';
 import { looksLikeToolError } from '../mcp/tool-result.ts';
+import { whenExpired } from './expiry.ts';
 import type { Parts } from './parts.ts';
 import { answer, headersOf, JSON_TYPE, markRefused, refusalBody, refuse, SSE_TYPE } from './reply.ts';
 import { passPlace, settle, settleGone } from './settle.ts';
@@ -72,7 +73,7 @@ export class ModernRelay implements ReplySink {
     };
   }
 
-  /** A subscription is ended in order when the gateway drains; its client may open another elsewhere. */
+  /** A subscription is ended in order when the gateway drains, or its caller's credential expires; its client may open another. */
   #stand(flight: InFlight): void {
     const { standing } = this.#parts.load;
     const end = (): void => {
@@ -81,7 +82,11 @@ export class ModernRelay implements ReplySink {
       this.#endStream(Buffer.from(listenResult(this.#context.idToken)));
     };
     standing.add(end);
-    this.#unlisten = () => void standing.delete(end);
+    const expiry = whenExpired(this.#parts.clock, this.#who.notAfterMs, end);
+    this.#unlisten = () => {
+      standing.delete(end);
+      expiry?.cancel();
+    };
   }
 
   /** Nothing of it is left to be told. */

@@ -1,13 +1,14 @@
 import type { RequestContext } from '../core/context.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { MODERN_NOT_SERVED, VERSION_UNSUPPORTED } from '../core/errors.ts';
+import { MODERN_NOT_SERVED, NOT_ACCEPTABLE, VERSION_UNSUPPORTED } from '../core/errors.ts';
 import type { Principal } from '../core/principal.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { Route } from '../core/upstream.ts';
+import { acceptsOf } from '../mcp/content.ts';
 import { rpcResult } from '../mcp/messages.ts';
 import { isRelayedNotification } from '../mcp/methods.ts';
 import { climb } from '../mcp/modern-ladder.ts';
-import { DISCOVER } from '../mcp/modern-methods.ts';
+import { DISCOVER, LISTEN } from '../mcp/modern-methods.ts';
 import { withoutUnrelayed } from '../mcp/relayed-extensions.ts';
 import { MODERN_REVISION } from '../mcp/revisions.ts';
 import { ModernRelay } from './modern-relay.ts';
@@ -36,6 +37,8 @@ function noteVersions(context: RequestContext, message: Envelope): void {
 /** Everything is decided: a message that stands for itself, without a session. */
 export function dispatchModern(parts: Parts, context: RequestContext, who: Principal, route: Route, message: Envelope): void {
   if (message.kind === 'notification') return passModernNotification(parts, context, route, message);
+  // What is said later can only be said in a stream.
+  if (message.method === LISTEN && !acceptsOf(context.exchange.head.accept).sse) return refuse(parts, context, NOT_ACCEPTABLE);
   if (route.virtual !== null) {
     const { modern } = route.virtual.viewFor(who.access);
     // One with a member of the older kind is of the older kind for every message.

@@ -6,6 +6,7 @@ import type { Refusal } from '../core/refusal.ts';
 import type { Listening, StreamMark, StreamSink } from '../core/upstream-session.ts';
 import { filterAnyTools } from '../mcp/lists.ts';
 import { encodeMark, encodeMarkedEvent } from '../mcp/sse.ts';
+import { whenExpired } from './expiry.ts';
 import type { Parts } from './parts.ts';
 import { headersOf, refuse, SSE_TYPE } from './reply.ts';
 import type { Session } from './session.ts';
@@ -24,6 +25,7 @@ export class ClientStream implements StreamSink, StandingStream {
   readonly #context: RequestContext;
   #listening: Listening | null = null;
   #heartbeat: Timer | null = null;
+  #expiry: Timer | null = null;
   /** Since the last heartbeat something was written. */
   #isBusy = false;
 
@@ -40,6 +42,7 @@ export class ClientStream implements StreamSink, StandingStream {
     this.#listening = listening;
     exchange.onDrain = () => listening.resume();
     exchange.onGone = () => this.#leave();
+    this.#expiry = whenExpired(this.#parts.clock, this.who.notAfterMs, () => this.end());
   }
 
   onOpen(): void {
@@ -74,7 +77,7 @@ export class ClientStream implements StreamSink, StandingStream {
     if (this.#context.isSettled) return;
     this.#context.detail = detail;
     if (this.#context.isStreaming) return this.end();
-    this.#parts.streams.remove(this);
+    this.#release();
     if (refusal === SESSION_UNKNOWN) this.#parts.sessions.end(this.session, 'lost');
     refuse(this.#parts, this.#context, refusal ?? METHOD_NOT_ALLOWED);
   }
@@ -116,6 +119,7 @@ export class ClientStream implements StreamSink, StandingStream {
 
   #release(): void {
     this.#heartbeat?.cancel();
+    this.#expiry?.cancel();
     this.#listening?.leave();
     this.#listening = null;
     this.#parts.streams.remove(this);

@@ -220,6 +220,32 @@ describe('trap 7: subscriptions/listen', () => {
     expect(answer.status).toBe(200);
   });
 
+  it('is refused to a client that takes no event stream', async () => {
+    script = listening([]);
+    const before = upstream.of('subscriptions/listen').length;
+    const headers = { ...modernHeaders('subscriptions/listen'), accept: 'application/json' };
+    expect((await rpc(gateway.mcp, modernRequest('subscriptions/listen', FILTER, 1), { key: key.key, headers })).status).toBe(406);
+    expect(upstream.of('subscriptions/listen')).toHaveLength(before);
+  });
+
+  it('ends in order when the key that opened it expires', async () => {
+    script = listening([]);
+    const brief = makeKey();
+    const expiresMs = Date.now() + 8000;
+    const own = await startGateway({
+      config: {
+        auth: { api_keys: [keyEntry('brief', brief, { expires_at: new Date(expiresMs).toISOString() })] },
+        upstream: { transport: 'http', url: upstream.url, allow_private_networks: true },
+      },
+    });
+    const headers = modernHeaders('subscriptions/listen');
+    const stream = await rpcStream(own.mcp, modernRequest('subscriptions/listen', FILTER, 'brief'), { key: brief.key, headers });
+    await stream.awaitEvents(1);
+    expect(await stream.ended).toBe('complete');
+    expect(Date.now()).toBeGreaterThanOrEqual(expiresMs);
+    expect(stream.events().at(-1)).toMatchObject({ id: 'brief', result: { resultType: 'complete' } });
+  });
+
   it('keeps two that have the same id apart, and passes on nothing that names another', async () => {
     script = listening([
       { method: 'notifications/tools/list_changed', params: { _meta: { [SUBSCRIPTION]: 99_999 } } },

@@ -121,6 +121,19 @@ describe('who may have a stream', () => {
   });
 });
 
+describe('a key that expires', () => {
+  it.each(['uws', 'node'])('ends the streams that were opened with it, engine %s', async (engine) => {
+    const brief = makeKey();
+    const expiresMs = Date.now() + 8000;
+    const entry = keyEntry('brief', brief, { expires_at: new Date(expiresMs).toISOString(), rate_limit: 1000, burst: 1000 });
+    const place = await startGateway({ config: { ...config({ engine }), auth: { api_keys: [entry] } } });
+    const stream = await listen(place.mcp, brief.key, (await open(`brief ${engine}`, brief.key, place)).id);
+    expect(stream.status).toBe(200);
+    expect(await stream.ended).toBe('complete');
+    expect(Date.now()).toBeGreaterThanOrEqual(expiresMs);
+  });
+});
+
 describe('the end of a session', () => {
   it('row 40: DELETE ends it here and upstream, with its streams, and from then on its id is unknown to every worker', async () => {
     const session = await open('deleted');
