@@ -57,15 +57,21 @@ export class SessionBook {
   readonly #seal: Seal;
   readonly #eventSeal: Seal;
   readonly #known = new Map<string, Session>();
-  /** The same by name. */
-  readonly #byRef = new Map<string, Session>();
+  /** The same by name, and their ids. */
+  readonly #byRef = new Map<string, { readonly id: string; readonly session: Session }>();
   readonly #uses = new Map<string, SessionUses>();
 
   constructor(options: SessionBookOptions) {
     this.#options = options;
     this.#seal = Seal.of(options.keys, 'session id');
     this.#eventSeal = Seal.of(options.keys, 'event id');
-    this.ledger = new SessionLedger(options);
+    this.ledger = new SessionLedger({
+      ...options,
+      onGone: (ref) => {
+        this.#drop(ref);
+        options.onGone(ref);
+      },
+    });
   }
 
   /** The id of a session that has just begun; visible ASCII (2025-11-25, Transports, Session Management). */
@@ -90,7 +96,7 @@ export class SessionBook {
     const session = this.#known.get(id) ?? this.#open(id, principalKey, upstream);
     if (session === null || session.principalKey !== principalKey || session.server !== upstream.name) return SESSION_UNKNOWN;
     if (this.ledger.use(session)) return this.#used(session);
-    this.#drop(id);
+    this.#drop(session.ref);
     return SESSION_UNKNOWN;
   }
 
@@ -115,7 +121,7 @@ export class SessionBook {
   /** From another worker. */
   receive(news: SessionNews): void {
     this.ledger.receive(news);
-    for (const { ref, idToken } of news.cancelled) this.#byRef.get(ref)?.pipe.cancelled(idToken);
+    for (const { ref, idToken } of news.cancelled) this.#byRef.get(ref)?.session.pipe.cancelled(idToken);
   }
 
   #open(id: string, principalKey: string, upstream: Upstream): Session | null {
@@ -142,19 +148,21 @@ export class SessionBook {
     return session;
   }
 
-  #drop(id: string): void {
-    const session = this.#known.get(id);
-    this.#known.delete(id);
-    if (session !== undefined) this.#byRef.delete(session.ref);
+  /** What is over takes no room. */
+  #drop(ref: string): void {
+    const known = this.#byRef.get(ref);
+    if (known === undefined) return;
+    this.#byRef.delete(ref);
+    this.#known.delete(known.id);
   }
 
   #keep(id: string, session: Session): void {
-    if (this.#known.size >= MAX_KNOWN) {
-      const [oldest] = this.#known.keys();
+    if (this.#byRef.size >= MAX_KNOWN) {
+      const [oldest] = this.#byRef.keys();
       if (oldest !== undefined) this.#drop(oldest);
     }
     this.#known.set(id, session);
-    this.#byRef.set(session.ref, session);
+    this.#byRef.set(session.ref, { id, session });
   }
 }
 

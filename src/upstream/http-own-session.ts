@@ -12,6 +12,7 @@ import type {
   UpstreamSession,
 } from '../core/upstream-session.ts';
 import { changedList } from '../mcp/list-request.ts';
+import { ownBytes } from '../mcp/own-bytes.ts';
 import { splice } from '../mcp/splice.ts';
 import type { UpstreamMessage } from '../mcp/upstream-message.ts';
 import { cancelledByToken, initializeFor, readInitializeReply } from './handshake.ts';
@@ -186,12 +187,12 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
     const place: SessionPlace | null =
       id === null ? null : { kind: 'http', revision: info.protocolVersion, bytes: Buffer.from(id, 'latin1') };
     if (place !== null) this.#settle(place);
-    this.agreement = { info, place };
+    this.agreement = { info, place: this.place };
     return null;
   }
 
   #settle(place: SessionPlace): void {
-    this.place = place;
+    this.place = { ...place, bytes: ownBytes(place.bytes) };
     this.#id = place.bytes.toString('latin1');
     this.#headers = sessionHeaders(this.#host.headers, place.revision, this.#id);
   }

@@ -1,5 +1,6 @@
 import type { Refusal } from '../core/refusal.ts';
 import type { Listening, StreamMark, StreamSink } from '../core/upstream-session.ts';
+import { ownBytes } from '../mcp/own-bytes.ts';
 import type { EventLine, EventMemory, KeptEvent } from './event-store.ts';
 
 /** How long a client waits before it comes back. */
@@ -181,12 +182,4 @@ class StreamReader implements Listening {
     this.#position = event.number;
     this.isSlow = !this.#sink.onMessage(event.bytes, event.isResponse, this.#stream.markOf(event));
   }
-}
-
-/** A small message is a piece of a larger one that was read; kept, it would hold all of that. */
-function ownBytes(bytes: Buffer): Buffer {
-  if (bytes.length === bytes.buffer.byteLength) return bytes;
-  const own = Buffer.allocUnsafeSlow(bytes.length);
-  bytes.copy(own);
-  return own;
 }

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { flood } from './flood.ts';
 import { type Gateway, keyEntry, makeKey, rpcRequest, scrape, startGateway, stdioUpstream, waitUntil } from './harness.ts';
+import { MEASURABLE, memoryOf } from './memory.ts';
 
 /** Callers without a credential are told apart by address, and a trusted proxy says which: as many identities as wanted. */
 const ANONYMOUS = 100_000;
@@ -9,8 +9,6 @@ const KEYS = 1_000;
 const BODY = JSON.stringify(rpcRequest('ping'));
 const GAUGE = 'mcp_guard_active_identities';
 const IDLE_TIMEOUT_MS = 40_000;
-/** With the debugger's help garbage is collected before memory is read; the allocator keeps no spare arenas. */
-const ENV = { NODE_OPTIONS: '--inspect=127.0.0.1:0 --max-semi-space-size=1', MALLOC_ARENA_MAX: '1' };
 
 const keys = Array.from({ length: KEYS }, makeKey);
 
@@ -27,22 +25,6 @@ function requestOf(round: number): (index: number) => string {
   };
 }
 
-async function collectGarbage(gateway: Gateway): Promise<void> {
-  const url = /Debugger listening on (ws:\/\/\S+)/.exec(gateway.stderr())?.[1] ?? 'no debugger';
-  const socket = new WebSocket(url);
-  await new Promise((resolve, reject) => {
-    socket.addEventListener('open', () => socket.send('{"id":1,"method":"HeapProfiler.collectGarbage"}'));
-    socket.addEventListener('message', resolve);
-    socket.addEventListener('error', reject);
-  });
-  socket.close();
-}
-
-async function residentBytes(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s*(\d+) kB$/m.exec(status)?.[1]) * 1024;
-}
-
 /** Each identity once; returns how many were held then, and the memory resident when all were forgotten. */
 async function playRound(gateway: Gateway, round: number): Promise<{ readonly held: number; readonly bytes: number }> {
   const requests = ANONYMOUS + KEYS;
@@ -53,8 +35,7 @@ async function playRound(gateway: Gateway, round: number): Promise<{ readonly he
     what: `round ${round}: no identity held`,
     timeoutMs: IDLE_TIMEOUT_MS,
   });
-  await collectGarbage(gateway);
-  return { held, bytes: await residentBytes(gateway.pid) };
+  return { held, bytes: (await memoryOf(gateway)).residentBytes };
 }
 
 it('row 144: 101,000 identities are forgotten once idle, three times over, and the memory of round 3 is that of round 1', {
@@ -68,7 +49,7 @@ it('row 144: 101,000 identities are forgotten once idle, three times over, and t
       audit: { enabled: false },
       upstream: stdioUpstream(),
     },
-    env: ENV,
+    env: MEASURABLE,
   });
   // The engine compiles and grows once, whatever is asked.
   await flood({ port: gateway.port, requests: 20_000, connections: 16, request: requestOf(1) });
