@@ -16,11 +16,14 @@ import { CANCELLED } from './rewrite.ts';
 const MAX_KEY_CHARS = 4096;
 /** Pages asked for at once, per upstream; more pass by the cache. */
 const MAX_FETCHES = 256;
-/** A caller can provoke errors: they make only lists old that have been kept for some time. */
-const DOUBT_MS = 1_000;
+/** Of them, those that one caller began: the cursors are its own to make up. */
+const MAX_FETCHES_PER_CALLER = 8;
+/** A caller can provoke errors: they make only lists old that have been kept for this long, and nothing else. */
+const DOUBT_MS = 5_000;
+/** Who waits longer for a page gets the old one, if there is one. */
+const PATIENCE_MS = 2_000;
 
-/** Whose the requests for pages are: no caller's, so none can cancel them. */
-const FETCHER = '';
+const LIST_KINDS: readonly ListKind[] = ['tools', 'resources', 'prompts'];
 
 /** A page as it is asked for. */
 interface Wanted {
@@ -45,7 +48,7 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
   readonly #fetches = new Map<string, ListFetch>();
   readonly #live = new Set<ListFetch>();
   readonly #counts = { hits: 0, misses: 0, joined: 0, stale: 0, bypassed: 0, invalidations: 0 };
-  #epoch = 0;
+  readonly #epochs: Record<ListKind, number> = { tools: 0, resources: 0, prompts: 0 };
 
   constructor(inner: Upstream, ttlMs: number, clock: Clock) {
     super(inner);
@@ -59,7 +62,11 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
 
   /** Lists of this kind are others now; null = whatever it lists. */
   invalidate(kind: ListKind | null): void {
-    this.#expire(kind, this.#clock.nowMs());
+    for (const each of kind === null ? LIST_KINDS : [kind]) this.#epochs[each] += 1;
+    this.#counts.invalidations += 1;
+    this.#pages.expire(kind, this.#clock.nowMs());
+    // What is under way may be old when it comes: who asks from now on asks anew.
+    for (const fetch of this.#fetches.values()) if (kind === null || fetch.kind === kind) this.#fetches.delete(fetch.key);
   }
 
   override request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
@@ -68,7 +75,7 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
     const kind = listKindOf(message.method);
     if (kind === null) return this.inner.request(message, options, message.method === 'tools/call' ? this.#watched(sink) : sink);
     const wanted = wantedOf(kind, message, options);
-    if (wanted !== null && this.#isKept(wanted.key)) return this.#list(wanted, message, options, sink);
+    if (wanted !== null && this.#isKept(wanted.key, options.principalKey)) return this.#list(wanted, message, options, sink);
     this.#counts.bypassed += 1;
     return this.inner.request(message, options, sink);
   }
@@ -87,11 +94,11 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
     const nowMs = this.#clock.nowMs();
     const reply = readListReply(bytes, fetch.isModern);
     if (reply === null) return this.onFetchFailed(fetch, UPSTREAM_INVALID, 'answered a list with something else');
-    if (!isError && isList(fetch.method, bytes)) this.#pages.put(fetch.key, fetch.kind, reply, nowMs, fetch.epoch !== this.#epoch);
+    if (!isError && isList(fetch.method, bytes)) this.#pages.put(fetch.key, fetch.kind, reply, nowMs, !this.#isCurrent(fetch));
     // What the server says of this very request is its answer; other errors, and what is no list, are a failure to give one.
     else if (isError && (code === METHOD_NOT_FOUND || code === INVALID_PARAMS)) this.#pages.remove(fetch.key);
     else if (this.#serveOld(fetch)) return;
-    const leftMs = fetch.epoch === this.#epoch ? reply.ttlMs : 0;
+    const leftMs = this.#isCurrent(fetch) ? reply.ttlMs : 0;
     for (const waiter of fetch.waiters) waiter.end((sink) => sink.onReply(replyFor(reply, waiter.idToken, leftMs), isError, code));
   }
 
@@ -101,15 +108,34 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
     for (const waiter of fetch.waiters) waiter.end((sink) => sink.onFail(refusal, detail));
   }
 
-  #isKept(key: string): boolean {
-    return key.length <= MAX_KEY_CHARS && (this.#fetches.has(key) || this.#live.size < MAX_FETCHES);
+  /** Nothing was said since it began that makes its page old. */
+  #isCurrent({ kind, epoch }: ListFetch): boolean {
+    return epoch === this.#epochs[kind];
+  }
+
+  /** What is not is the caller's own request, and waits in the caller's own place. */
+  #isKept(key: string, principalKey: string): boolean {
+    if (key.length > MAX_KEY_CHARS) return false;
+    return (
+      this.#fetches.has(key) ||
+      this.#pages.has(key) ||
+      (this.#live.size < MAX_FETCHES && this.#begun(principalKey) < MAX_FETCHES_PER_CALLER)
+    );
+  }
+
+  /** Requests for pages that this caller began. */
+  #begun(principalKey: string): number {
+    let count = 0;
+    for (const fetch of this.#live) if (fetch.principalKey === principalKey) count += 1;
+    return count;
   }
 
   #list(wanted: Wanted, message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
     const nowMs = this.#clock.nowMs();
     const page = this.#pages.get(wanted.key, nowMs);
     const waiter = new ListWaiter(options.principalKey, message.bytes.toString('utf8', message.idStart, message.idEnd), sink);
-    if (page !== null && nowMs < Math.max(page.freshUntilMs, page.heldUntilMs)) {
+    const isLate = this.#fetches.get(wanted.key)?.isLate === true;
+    if (page !== null && (isLate || nowMs < Math.max(page.freshUntilMs, page.heldUntilMs))) {
       this.#counts[nowMs < page.freshUntilMs ? 'hits' : 'stale'] += 1;
       return this.#deliverLater(waiter, page);
     }
@@ -121,7 +147,7 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
   }
 
   /** Waits for the request that is under way, or begins one. */
-  #join({ key, kind, method, cursor, meta }: Wanted, { restPath }: RequestOptions, waiter: ListWaiter): Refusal | null {
+  #join({ key, kind, method, cursor, meta }: Wanted, { restPath, principalKey }: RequestOptions, waiter: ListWaiter): Refusal | null {
     const known = this.#fetches.get(key);
     if (known !== undefined) {
       if (known.isFull) return UPSTREAM_BUSY;
@@ -129,13 +155,13 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
       known.waiters.push(waiter);
       return null;
     }
-    const fetch = new ListFetch(key, kind, this.#epoch, meta !== '', this);
-    const shared = { restPath, principalKey: FETCHER };
+    const fetch = new ListFetch({ key, kind, epoch: this.#epochs[kind], isModern: meta !== '', principalKey, restPath }, this);
+    const shared = fetcherOf(fetch);
     const options = meta === '' ? shared : { ...shared, modern: { params: null } };
     const flight = this.inner.request(listRequest(method, cursor, meta, fetch.id), options, fetch);
     if (isRefusal(flight)) return flight;
     fetch.flight = flight;
-    fetch.restPath = restPath;
+    fetch.patience = this.#clock.after(PATIENCE_MS, () => this.#onLate(fetch));
     this.#counts.misses += 1;
     fetch.waiters.push(waiter);
     this.#fetches.set(key, fetch);
@@ -147,7 +173,18 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
   #takeBack(fetch: ListFetch): void {
     this.#forget(fetch);
     if (fetch.isModern) fetch.flight?.detach(() => undefined);
-    else this.inner.notify(listCancellation(fetch.id), { restPath: fetch.restPath, principalKey: FETCHER });
+    else this.inner.notify(listCancellation(fetch.id), fetcherOf(fetch));
+  }
+
+  /** The server is slow: nobody waits on who could have the old page. */
+  #onLate(fetch: ListFetch): void {
+    fetch.isLate = true;
+    const page = this.#pages.get(fetch.key, this.#clock.nowMs());
+    if (page === null) return;
+    for (const waiter of fetch.waiters.splice(0)) {
+      if (!waiter.isOver) this.#counts.stale += 1;
+      this.#deliver(waiter, page);
+    }
   }
 
   /** For want of a new page. False: there is none at all. */
@@ -173,22 +210,15 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
   }
 
   #forget(fetch: ListFetch): void {
+    fetch.patience?.cancel();
     this.#live.delete(fetch);
     if (this.#fetches.get(fetch.key) === fetch) this.#fetches.delete(fetch.key);
-  }
-
-  #expire(kind: ListKind | null, bornBeforeMs: number): void {
-    this.#epoch += 1;
-    this.#counts.invalidations += 1;
-    this.#pages.expire(kind, bornBeforeMs);
-    // What is under way may be old when it comes: who asks from now on asks anew.
-    for (const fetch of this.#fetches.values()) if (kind === null || fetch.kind === kind) this.#fetches.delete(fetch.key);
   }
 
   /** A server that does not know a tool may have another list now. */
   #watched(sink: ReplySink): ReplySink {
     if (this.#pages.size === 0) return sink;
-    return new CallWatch(sink, () => this.#expire('tools', this.#clock.nowMs() - DOUBT_MS));
+    return new CallWatch(sink, () => this.#pages.doubt('tools', this.#clock.nowMs() - DOUBT_MS));
   }
 
   /** The one request for a list that a cancellation names. */
@@ -199,6 +229,11 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
     const named = waiting.filter((waiter) => waiter.sink !== null && waiter.idToken === idToken && waiter.principalKey === principalKey);
     return named.length === 1 ? (named[0] ?? null) : null;
   }
+}
+
+/** In a queue it takes the turns of the caller who began it; no client can name it, as a line break is in no principal's key. */
+function fetcherOf({ restPath, principalKey }: ListFetch): RequestOptions {
+  return { restPath, principalKey: `${principalKey}\nkept`, childKey: principalKey };
 }
 
 function isList(method: string, reply: Buffer): boolean {

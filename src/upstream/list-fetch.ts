@@ -1,3 +1,4 @@
+import type { Timer } from '../core/clock.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Health, InFlight, ListKind, ReplySink } from '../core/upstream.ts';
 
@@ -48,26 +49,36 @@ export interface FetchOwner {
   onFetchFailed(fetch: ListFetch, refusal: Refusal, detail: string): void;
 }
 
+type FetchFields = Pick<ListFetch, 'key' | 'kind' | 'epoch' | 'isModern' | 'principalKey' | 'restPath'>;
+
 /** The one request for a page that is under way, for all who want it. Goes on when they leave, and is taken back when all of them took theirs back. */
 export class ListFetch implements ReplySink {
   readonly key: string;
   readonly kind: ListKind;
-  /** State of the lists when it began. */
+  /** State of the lists of this kind when it began. */
   readonly epoch: number;
   /** In revision 2026-07-28. */
   readonly isModern: boolean;
+  /** Who began it. */
+  readonly principalKey: string;
+  readonly restPath: string;
   readonly waiters: ListWaiter[] = [];
+  /** It has taken long: who has an old page does not wait for it. */
+  isLate = false;
+  /** Until then it is not late. */
+  patience: Timer | null = null;
   /** Of its request. */
   readonly id: number = (serial = (serial + 1) % 2 ** 31);
   flight: InFlight | null = null;
-  restPath = '';
   readonly #owner: FetchOwner;
 
-  constructor(key: string, kind: ListKind, epoch: number, isModern: boolean, owner: FetchOwner) {
+  constructor({ key, kind, epoch, isModern, principalKey, restPath }: FetchFields, owner: FetchOwner) {
     this.key = key;
     this.kind = kind;
     this.epoch = epoch;
     this.isModern = isModern;
+    this.principalKey = principalKey;
+    this.restPath = restPath;
     this.#owner = owner;
   }
 

@@ -48,6 +48,10 @@ export class ListPages {
     return this.#bytes;
   }
 
+  has(key: string): boolean {
+    return this.#pages.has(key);
+  }
+
   get(key: string, nowMs: number): ListPage | null {
     const page = this.#pages.get(key);
     if (page === undefined) return null;
@@ -90,6 +94,13 @@ export class ListPages {
       if ((kind !== null && page.kind !== kind) || page.bornMs > bornBeforeMs) continue;
       page.freshUntilMs = Math.min(page.freshUntilMs, bornBeforeMs);
       page.heldUntilMs = 0;
+    }
+  }
+
+  /** The same on a suspicion: one that could not be fetched anew is left alone for as long as before. */
+  doubt(kind: ListKind, bornBeforeMs: number): void {
+    for (const page of this.#pages.values()) {
+      if (page.kind === kind && page.bornMs <= bornBeforeMs) page.freshUntilMs = Math.min(page.freshUntilMs, bornBeforeMs);
     }
   }
 }

@@ -4,9 +4,10 @@ import type { UpstreamSettings } from '../../src/core/config.ts';
 import type { Upstream } from '../../src/core/upstream.ts';
 import { buildUpstream } from '../../src/upstream/build.ts';
 import { CachedUpstream } from '../../src/upstream/cached.ts';
+import { GatedUpstream } from '../../src/upstream/gate.ts';
 import { FakeClock } from './fake-clock.ts';
 import { json, McpHttpServer, reply } from './http-server.ts';
-import { ask, begin, call, deps, envelope, httpSettings, ready, resultOf, Sink, stdioSettings, until } from './support.ts';
+import { ask, begin, call, deps, envelope, httpSettings, ready, registryDeps, resultOf, Sink, stdioSettings, until } from './support.ts';
 
 const TTL_MS = 60_000;
 const opened: Upstream[] = [];
@@ -20,6 +21,11 @@ afterEach(async () => {
 /** What the server does to the next requests for its lists. */
 type Mode = 'answers' | 'holds' | 'fails' | 'errors' | 'denies' | 'odd';
 
+interface ListRequest {
+  readonly id: number;
+  readonly params: Record<string, unknown>;
+}
+
 class Lists {
   mode: Mode = 'answers';
   version = 1;
@@ -27,9 +33,10 @@ class Lists {
   readonly server: McpHttpServer;
 
   constructor() {
-    const list = (response: ServerResponse, { id, params }: { id: number; params: Record<string, unknown> }): void => {
+    const list = (kind: string, response: ServerResponse, { id, params }: ListRequest): void => {
       const version = this.version;
-      const answer = (): void => reply(response, id, { tools: [{ name: `tool-${version}` }], nextCursor: String(params['cursor'] ?? '') });
+      const item = kind === 'tools' ? { name: `tool-${version}` } : { uri: `x://${version}`, name: 'x' };
+      const answer = (): void => reply(response, id, { [kind]: [item], nextCursor: String(params['cursor'] ?? '') });
       if (this.mode === 'holds') this.held.push(answer);
       else if (this.mode === 'fails') response.writeHead(500).end();
       else if (this.mode === 'answers') answer();
@@ -37,8 +44,8 @@ class Lists {
       else json(response, JSON.stringify({ jsonrpc: '2.0', id, error: { code: this.mode === 'errors' ? -32603 : -32602, message: 'no' } }));
     };
     const handlers = {
-      'tools/list': list,
-      'resources/list': list,
+      'tools/list': (response: ServerResponse, seen: ListRequest) => list('tools', response, seen),
+      'resources/list': (response: ServerResponse, seen: ListRequest) => list('resources', response, seen),
       'tools/call': (response: ServerResponse, seen: { id: number }) => unknownTool(response, seen.id),
     };
     this.server = new McpHttpServer({ handlers });
@@ -261,13 +268,14 @@ describe('CachedUpstream', () => {
     expect(cached.figures().invalidations).toBe(3);
   });
 
-  it('asks anew when the server does not know a tool, but not more often than once a second', async () => {
+  it('asks anew when the server does not know a tool, but not more often than every five seconds', async () => {
     const { lists, cached, clock } = await open();
     await ask(cached, list());
+    clock.advance(4_900);
     await ask(cached, call('tools/call', { name: 'gone' }));
     await ask(cached, list());
     expect(lists.asked).toBe(1);
-    clock.advance(1_500);
+    clock.advance(200);
     for (let i = 0; i < 5; i++) {
       await ask(cached, call('tools/call', { name: 'gone' }));
       await ask(cached, list());
@@ -275,10 +283,105 @@ describe('CachedUpstream', () => {
     expect(lists.asked).toBe(2);
   });
 
+  it('lets nobody who names unknown tools make other lists old, or what is on its way, or ask a failing server more often', async () => {
+    const { lists, cached, clock } = await open();
+    const doubt = async (): Promise<void> => void (await ask(cached, call('tools/call', { name: 'gone' })));
+    await ask(cached, list());
+    lists.mode = 'holds';
+    const [tools, resources] = [ask(cached, list({ cursor: 'b' })), ask(cached, call('resources/list', { cursor: 'b' }))];
+    await until(() => lists.held.length === 2, 'both lists are asked for');
+    await doubt();
+    for (const answer of lists.held) answer();
+    await Promise.all([tools, resources]);
+    lists.mode = 'answers';
+    const before = cached.figures().misses;
+    await Promise.all([ask(cached, list({ cursor: 'b' })), ask(cached, call('resources/list', { cursor: 'b' }))]);
+    expect(cached.figures().misses).toBe(before);
+    clock.advance(6_000);
+    await doubt();
+    await ask(cached, call('resources/list', { cursor: 'b' }));
+    expect(cached.figures().misses).toBe(before);
+    lists.mode = 'fails';
+    for (let round = 0; round < 3; round++) {
+      await doubt();
+      await ask(cached, list());
+    }
+    expect(cached.figures().misses).toBe(before + 1);
+  });
+
+  it('serves the old page when a new one takes long, to those who wait and those who come, and the new one when it is there', async () => {
+    const { lists, cached, clock } = await open();
+    await ask(cached, list());
+    clock.advance(TTL_MS);
+    lists.mode = 'holds';
+    lists.version = 2;
+    const waits = [ask(cached, list({}, 1)), ask(cached, list({}, 2))];
+    await until(() => lists.held.length === 1, 'the list is asked for');
+    clock.advance(2_000);
+    expect((await Promise.all(waits)).map(({ reply: answer }) => [answer?.id, answer?.result])).toMatchObject([
+      [1, { tools: [{ name: 'tool-1' }] }],
+      [2, { tools: [{ name: 'tool-1' }] }],
+    ]);
+    expect(await resultOf(cached, list())).toMatchObject({ tools: [{ name: 'tool-1' }] });
+    expect([lists.held.length, cached.figures().stale]).toEqual([1, 3]);
+    lists.held[0]?.();
+    await until(() => cached.inFlight === 0, 'the new page');
+    expect(await resultOf(cached, list())).toMatchObject({ tools: [{ name: 'tool-2' }] });
+    expect(lists.asked).toBe(2);
+  });
+
+  it('has no old page to serve for a first one that takes long', async () => {
+    const { lists, cached, clock } = await open();
+    lists.mode = 'holds';
+    const [first, second] = [new Sink(), new Sink()];
+    begin(cached, list({}, 1), first);
+    await until(() => lists.held.length === 1, 'the list is asked for');
+    clock.advance(2_000);
+    begin(cached, list({}, 2), second);
+    lists.held[0]?.();
+    const outcomes = await Promise.all([first.outcome, second.outcome]);
+    expect(outcomes.map(({ reply: answer }) => answer?.id)).toEqual([1, 2]);
+    expect(lists.asked).toBe(1);
+  });
+
+  it('waits for a place in the turns of each caller, whose made-up cursors delay nobody else', async () => {
+    const lists = new Lists();
+    await lists.server.listen();
+    const settings = httpSettings(lists.server.url, { maxConcurrency: 1, queueMs: 60_000, queueMax: 1000 });
+    const clock = new FakeClock();
+    const gate = new GatedUpstream(settings, buildUpstream(settings, deps()), {
+      clock,
+      places: registryDeps().places,
+      circuit: null,
+      workers: 1,
+    });
+    const cached = new CachedUpstream(gate, TTL_MS, clock);
+    opened.push(cached);
+    cached.start();
+    await ready(cached);
+    lists.mode = 'holds';
+    const sinks = Array.from({ length: 50 }, () => new Sink());
+    for (const [index, sink] of sinks.entries())
+      cached.request(list({ cursor: `made up ${index}` }, index), { restPath: '', principalKey: 'api_key:mallory' }, sink);
+    const mine = new Sink();
+    begin(cached, list(), mine);
+    await until(() => lists.held.length === 1, 'the first is asked for');
+    let answered = 0;
+    while (mine.outcomes === 0) {
+      await until(() => lists.held.length > answered, 'the next is asked for');
+      lists.held[answered++]?.();
+      await until(() => mine.outcomes > 0 || lists.held.length > answered, 'the answer');
+    }
+    expect(answered).toBeLessThanOrEqual(5);
+    expect(cached.figures()).toMatchObject({ bypassed: 42 });
+  });
+
   it('is bounded in pages and bytes, whatever cursors callers make up', async () => {
     const { cached } = await open();
     for (let from = 0; from < 400; from += 50)
-      await Promise.all(Array.from({ length: 50 }, (_, index) => ask(cached, list({ cursor: `made up ${from + index}` }))));
+      await Promise.all(
+        Array.from({ length: 50 }, (_, index) => ask(cached, list({ cursor: `made up ${from + index}` }), `api_key:${index}`)),
+      );
     expect(cached.figures()).toMatchObject({ pages: 256, misses: 400 });
     const before = cached.figures().bytes;
     expect(before).toBeLessThan(256 * 1024);
