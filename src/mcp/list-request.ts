@@ -90,9 +90,14 @@ export function listRequest(method: string, cursor: string, meta: string = '', i
   return own(`{"jsonrpc":"2.0","id":${id},"method":"${method}"${params}}`);
 }
 
-/** Takes a `listRequest` back (MCP 2025-11-25, basic/utilities/cancellation). */
+/** Takes a `listRequest` back. */
 export function listCancellation(id: number): Envelope {
-  return own(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":${id}}}`);
+  return cancellationOf(String(id));
+}
+
+/** Takes a request back whose id is this raw JSON (MCP 2025-11-25, basic/utilities/cancellation). */
+export function cancellationOf(idToken: string): Envelope {
+  return own(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":${idToken}}}`);
 }
 
 function own(text: string): Envelope {

@@ -46,6 +46,8 @@ export class VirtualUpstream implements VirtualServer {
   readonly #deps: VirtualDeps;
   /** Lists under way. */
   readonly #merges = new Set<ListMerge>();
+  /** Requests under way that any member may answer. */
+  readonly #searches = new Set<FirstAnswer>();
   /** What the members said when `#modern` was made of it. */
   #modernOf: readonly (ModernInfo | null)[] = [];
   #modern: ModernInfo | null = null;
@@ -84,7 +86,7 @@ export class VirtualUpstream implements VirtualServer {
   }
 
   get inFlight(): number {
-    return this.#merges.size;
+    return this.#merges.size + this.#searches.size;
   }
 
   isReachable(access: Access): boolean {
@@ -121,13 +123,7 @@ export class VirtualUpstream implements VirtualServer {
     if (shape !== undefined) return this.#merge(message, shape, members, access, options, sink);
     if (message.method !== 'resources/read' && message.method !== 'completion/complete') return methodUnknown(options);
     if (members.length === 0) return resourceUnknown(message);
-    const search = new FirstAnswer(
-      members.map(({ upstream }) => upstream),
-      message,
-      { ...options, restPath: '' },
-      sink,
-    );
-    return search.start() ?? search;
+    return this.#search(message, members, options, sink);
   }
 
   /** Its members are shared by all clients. */
@@ -143,9 +139,12 @@ export class VirtualUpstream implements VirtualServer {
   notify(message: Envelope, options: RequestOptions): Refusal | null {
     if (message.method !== CANCELLED || message.requestIdStart < 0) return null;
     const idToken = message.bytes.toString('utf8', message.requestIdStart, message.requestIdEnd);
-    const named = [...this.#merges].filter(({ job }) => job.idToken === idToken && job.principalKey === options.principalKey);
+    const own = [...this.#merges, ...this.#searches];
+    const named = own.filter(({ job }) => job.idToken === idToken && job.principalKey === options.principalKey);
     if (named.length === 1) named[0]?.cancel();
-    else for (const { upstream } of this.#members) upstream.notify(message, { restPath: '', principalKey: options.principalKey });
+    // With several of that id nobody can tell which is meant.
+    if (named.length > 0) return null;
+    for (const { upstream } of this.#members) upstream.notify(message, { restPath: '', principalKey: options.principalKey });
     return null;
   }
 
@@ -168,6 +167,26 @@ export class VirtualUpstream implements VirtualServer {
     const kind = message.method === 'tools/call' ? 'tool' : 'prompt';
     if (!selection[kind](member.upstream.name, name)) return NAME_UNKNOWN;
     return { upstream: member.upstream, message: renamed(message, part, name) };
+  }
+
+  #search(message: Envelope, members: readonly Member[], options: RequestOptions, sink: ReplySink): InFlight | Refusal {
+    const search: FirstAnswer = new FirstAnswer(
+      {
+        members: members.map(({ upstream }) => upstream),
+        message,
+        idToken: message.bytes.toString('utf8', message.idStart, message.idEnd),
+        principalKey: options.principalKey,
+        options,
+        silenceMs: this.#settings.listTimeoutMs,
+        clock: this.#deps.clock,
+        onOver: () => this.#searches.delete(search),
+      },
+      sink,
+    );
+    const refusal = search.start();
+    if (refusal !== null) return refusal;
+    this.#searches.add(search);
+    return search;
   }
 
   #merge(

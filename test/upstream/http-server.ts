@@ -21,6 +21,8 @@ export type Handler = (response: ServerResponse, seen: Seen & { readonly id: num
 export interface Behaviour {
   readonly sessions?: boolean;
   readonly protocolVersion?: string;
+  /** Default: tools. */
+  readonly capabilities?: object;
   /** Called instead of the ordinary answer to `initialize`. */
   readonly initialize?: Handler;
   readonly handlers?: Readonly<Record<string, Handler>>;
@@ -110,7 +112,8 @@ export class McpHttpServer {
       response.setHeader('mcp-session-id', `session-${this.#minted}`);
     }
     const serverInfo = { name: 'fixture', version: '1.2.3' };
-    reply(response, id, { protocolVersion: this.#behaviour.protocolVersion ?? '2025-06-18', capabilities: { tools: {} }, serverInfo });
+    const { protocolVersion = '2025-06-18', capabilities = { tools: {} } } = this.#behaviour;
+    reply(response, id, { protocolVersion, capabilities, serverInfo });
   }
 
   #call(response: ServerResponse, seen: Seen): void {
