@@ -33,7 +33,20 @@ export interface SessionFlow {
   readonly call: number;
 }
 
-export type SessionOrder = SessionAsk | SessionFlow;
+/**
+ * There are as many sessions as there may be, of this caller or in all (null). `oldest`: how long has the one been unused that would end first
+ * there? Answered with `SessionAge`. `yield`: end it. Not answered.
+ */
+export interface SessionYield {
+  readonly type: 'session';
+  readonly what: 'oldest' | 'yield';
+  readonly call: number;
+  readonly server: string;
+  /** A hash. */
+  readonly caller: string | null;
+}
+
+export type SessionOrder = SessionAsk | SessionFlow | SessionYield;
 
 /** How it goes on: the other way. `reply`, `fail`, `suspended` and `over` are the last that is said of a call. */
 export type SessionEvent =
@@ -71,6 +84,15 @@ export type SessionEvent =
   /** In order, without an answer: cancelled, taken, closed, the end of a stream. */
   | { readonly type: 'session'; readonly what: 'over'; readonly call: number };
 
+/** Answers `oldest`. */
+export interface SessionAge {
+  readonly type: 'session';
+  readonly what: 'age';
+  readonly call: number;
+  /** −1: there is none that could end. */
+  readonly unusedMs: number;
+}
+
 /** As it travels: the bytes of the envelope, and its parts in one list. */
 export function packSessionOrder(order: SessionOrder): unknown {
   if (!('message' in order)) return order;
@@ -83,6 +105,7 @@ export function asSessionOrder(value: Raw): SessionOrder | null {
   const { what, call, server, from } = value;
   if (!isCall(call)) return null;
   if (what === 'pause' || what === 'resume' || what === 'leave' || what === 'gone') return { type: 'session', what, call };
+  if (what === 'oldest' || what === 'yield') return asYield(what, call, value);
   const place = asBuffer(value['place']);
   if (typeof server !== 'string' || place === null) return null;
   if (what === 'close') return { type: 'session', what, call, server, place };
@@ -93,12 +116,18 @@ export function asSessionOrder(value: Raw): SessionOrder | null {
   return message === null ? null : { type: 'session', what, call, server, place, message };
 }
 
+function asYield(what: SessionYield['what'], call: number, { server, caller }: Raw): SessionYield | null {
+  if (typeof server !== 'string' || (caller !== null && typeof caller !== 'string')) return null;
+  return { type: 'session', what, call, server, caller };
+}
+
 /** Null for anything that is no event of ours. */
-export function asSessionEvent(value: Raw): SessionEvent | null {
+export function asSessionEvent(value: Raw): SessionEvent | SessionAge | null {
   const { what, call } = value;
   if (!isCall(call)) return null;
   if (what === 'stream' || what === 'suspended' || what === 'over') return { type: 'session', what, call };
   if (what === 'fail') return asFail(call, value);
+  if (what === 'age') return asAge(call, value);
   const mark = asMark(value['mark']);
   if (mark === undefined) return null;
   if (what === 'mark') return mark === null ? null : { type: 'session', what, call, mark };
@@ -116,6 +145,10 @@ function asMark(value: unknown): StreamMark | null | undefined {
   if (!isRaw(value)) return undefined;
   const { eventId, retryMs } = value;
   return typeof eventId === 'string' && Number.isSafeInteger(retryMs) ? { eventId, retryMs: retryMs as number } : undefined;
+}
+
+function asAge(call: number, { unusedMs }: Raw): SessionAge | null {
+  return Number.isFinite(unusedMs) ? { type: 'session', what: 'age', call, unusedMs: unusedMs as number } : null;
 }
 
 function asFail(call: number, { refusal, detail, health }: Raw): SessionEvent | null {

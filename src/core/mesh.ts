@@ -1,6 +1,6 @@
 import type { Envelope } from './envelope.ts';
 import { asEnvelope, envelopeParts } from './mesh-envelope.ts';
-import { asSessionEvent, asSessionOrder, packSessionOrder, type SessionEvent, type SessionOrder } from './mesh-session.ts';
+import { asSessionEvent, asSessionOrder, packSessionOrder, type SessionAge, type SessionEvent, type SessionOrder } from './mesh-session.ts';
 import { asBuffer, isCall, isHealth, isRaw, type Raw } from './mesh-values.ts';
 import type { Health, ListKind, UpstreamInfo, UpstreamState } from './upstream.ts';
 
@@ -42,7 +42,8 @@ export type ToCaller =
   | { readonly type: 'list_changed'; readonly server: string; readonly kind: ListKind | null }
   /** How the server is as this worker sees it; sent on connecting and on every change. */
   | { readonly type: 'status'; readonly server: string; readonly status: PeerStatus }
-  | SessionEvent;
+  | SessionEvent
+  | SessionAge;
 
 /** What one worker tells the others of a server whose children it may hold. */
 export interface PeerStatus {

@@ -62,5 +62,8 @@ function overChannel(
 
 /** What comes without a session shares `shared` in any case. */
 function withSessions(shared: Upstream, settings: UpstreamSettings, connector: Connector, deps: UpstreamDeps): Upstream {
-  return settings.hasOwnChannels ? new SessionedUpstream(shared, new ChannelSessions(settings, connector, deps)) : shared;
+  if (!settings.hasOwnChannels) return shared;
+  const { places } = deps;
+  if (places === undefined) throw new Error(`upstream ${settings.name}: nothing to count its sessions by`);
+  return new SessionedUpstream(shared, new ChannelSessions(settings, connector, { ...deps, places }));
 }

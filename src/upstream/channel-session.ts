@@ -37,8 +37,8 @@ export interface ChannelSessionHost {
   readonly connector: Connector;
   readonly deps: UpstreamDeps;
   readonly deadlinesOf: DeadlinesOf;
-  /** Whether there is room for one more of this caller; then it is found by its place until `ended`. */
-  admit(session: ChannelSession, principalKey: string): boolean;
+  /** Whether there is room for one more of this caller; then it is found by its place until `ended`. Not for one that is over meanwhile. */
+  admit(session: ChannelSession, principalKey: string): Promise<boolean>;
   /** Nothing is behind the session any more. */
   ended(session: ChannelSession): void;
 }
@@ -84,6 +84,10 @@ export class ChannelSession implements UpstreamSession {
   /** Nothing is under way, and nobody listens. */
   get isIdle(): boolean {
     return this.inFlight === 0 && !this.#streams.isRead;
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   get inFlight(): number {
@@ -146,23 +150,23 @@ export class ChannelSession implements UpstreamSession {
   }
 
   #begin(message: Envelope, principalKey: string, sink: ReplySink): InFlight | Refusal {
-    if (message.method !== 'initialize' || this.#channel !== null) return METHOD_UNKNOWN;
-    const { connector } = this.#host;
-    if (connector.refuse() !== null) return UPSTREAM_DOWN;
-    if (!this.#host.admit(this, principalKey)) return UPSTREAM_BUSY;
+    if (message.method !== 'initialize' || this.#opening !== null) return METHOD_UNKNOWN;
+    if (this.#host.connector.refuse() !== null) return UPSTREAM_DOWN;
     this.#principalKey = principalKey;
+    this.#opening = this.#pending.add(message, '', sink);
+    if (this.#opening === null) return UPSTREAM_BUSY;
+    void this.#host.admit(this, principalKey).then((isAdmitted) => this.#onAdmitted(isAdmitted));
+    return this.#opening;
+  }
+
+  #onAdmitted(isAdmitted: boolean): void {
+    if (!isAdmitted) return this.#end(UPSTREAM_BUSY, 'there are as many sessions as there may be, and all are in use');
     const made = this.#connect();
-    if (typeof made === 'string') {
-      this.#end(UPSTREAM_DOWN, made);
-      return UPSTREAM_DOWN;
-    }
+    if (typeof made === 'string') return this.#end(UPSTREAM_DOWN, made);
     this.#channel = made;
     // The primary must know of the child, to end it should this worker be killed.
     this.#host.deps.events.childrenChanged(this.#host.settings.name);
-    this.#opening = this.#pending.add(message, '', sink);
-    if (this.#opening === null) return UPSTREAM_BUSY;
     if (made.isOpen) this.#hail();
-    return this.#opening;
   }
 
   #connect(): Channel | string {

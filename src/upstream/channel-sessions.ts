@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import type { Timer } from '../core/clock.ts';
 import type { UpstreamSettings } from '../core/config.ts';
+import type { Places } from '../core/limit.ts';
 import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
 import { ChannelSession, type ChannelSessionHost } from './channel-session.ts';
 import type { Connector } from './channel.ts';
 import { type DeadlinesOf, deadlinesOf, longestCallMs } from './deadlines.ts';
 import type { UpstreamDeps } from './deps.ts';
 import type { SessionHolder } from './lent-sessions.ts';
+import { callerName, SessionSeats } from './session-seats.ts';
 
 /** A place: the worker (4 bytes, big endian), and a random name there. */
 const SLOT_BYTES = 4;
@@ -34,12 +36,17 @@ export const CHANNEL_SESSION_LIMITS: ChannelSessionLimits = {
 
 interface Held {
   readonly session: ChannelSession;
-  readonly principalKey: string;
+  readonly caller: string;
+}
+
+/** What sessions with channels of their own need beside what every upstream does. */
+export interface ChannelSessionDeps extends UpstreamDeps {
+  readonly places: Places;
 }
 
 /**
  * The sessions with one server that have a channel of their own. Clients seldom end theirs: a caller who begins too many loses the own one
- * that was longest unused, and nobody's that is in use.
+ * that was longest unused, and nobody's that is in use. They are counted over all workers; those of this one live here.
  */
 export class ChannelSessions implements ChannelSessionHost, SessionHolder {
   readonly settings: UpstreamSettings;
@@ -48,18 +55,28 @@ export class ChannelSessions implements ChannelSessionHost, SessionHolder {
   readonly deadlinesOf: DeadlinesOf;
   readonly #limits: ChannelSessionLimits;
   readonly #slot: number;
+  readonly #seats: SessionSeats;
   /** By the place's bytes in hexadecimal. */
   readonly #held = new Map<string, Held>();
   #sweeper: Timer | null = null;
   #isClosed = false;
 
-  constructor(settings: UpstreamSettings, connector: Connector, deps: UpstreamDeps, limits: ChannelSessionLimits = CHANNEL_SESSION_LIMITS) {
+  constructor(
+    settings: UpstreamSettings,
+    connector: Connector,
+    deps: ChannelSessionDeps,
+    limits: ChannelSessionLimits = CHANNEL_SESSION_LIMITS,
+  ) {
     this.settings = settings;
     this.connector = connector;
     this.deps = deps;
     this.deadlinesOf = deadlinesOf(settings, deps);
     this.#limits = limits;
     this.#slot = deps.sessions?.slot ?? 0;
+    const { places, clock } = deps;
+    const { maxSessions, maxPerPrincipal } = limits;
+    const onShortage = (caller: string | null): Promise<void> => this.#makeRoom(caller);
+    this.#seats = new SessionSeats({ places, clock, server: settings.name, maxSessions, maxPerPrincipal, onShortage });
     deps.sessions?.register(this, longestCallMs(settings) + STUCK_MS);
   }
 
@@ -93,19 +110,24 @@ export class ChannelSessions implements ChannelSessionHost, SessionHolder {
     return this.#held.get(place.toString('hex'))?.session ?? null;
   }
 
-  admit(session: ChannelSession, principalKey: string): boolean {
-    if (this.#isClosed) return false;
-    const { maxPerPrincipal, maxSessions, yieldMs } = this.#limits;
-    const own = [...this.#held.values()].filter((held) => held.principalKey === principalKey);
-    if (own.length >= maxPerPrincipal && !this.#endOldest(own, 0)) return false;
-    if (this.#held.size >= maxSessions && !this.#endOldest([...this.#held.values()], yieldMs)) return false;
-    this.#held.set(session.placeBytes.toString('hex'), { session, principalKey });
+  async admit(session: ChannelSession, principalKey: string): Promise<boolean> {
+    const caller = callerName(principalKey);
+    if (this.#isClosed || !(await this.#seats.take(caller))) return false;
+    if (this.#isClosed || session.isOver) {
+      this.#seats.leave(caller);
+      return false;
+    }
+    this.#held.set(session.placeBytes.toString('hex'), { session, caller });
     this.#sweeper ??= this.deps.clock.every(SWEEP_MS, () => this.#sweep());
     return true;
   }
 
   ended(session: ChannelSession): void {
-    this.#held.delete(session.placeBytes.toString('hex'));
+    const name = session.placeBytes.toString('hex');
+    const held = this.#held.get(name);
+    if (held === undefined) return;
+    this.#held.delete(name);
+    this.#seats.leave(held.caller);
     if (this.#held.size > 0) return;
     this.#sweeper?.cancel();
     this.#sweeper = null;
@@ -116,16 +138,43 @@ export class ChannelSessions implements ChannelSessionHost, SessionHolder {
     await Promise.all([...this.#held.values()].map(({ session }) => session.stop('closed')));
   }
 
-  /** Ends the one of these that was longest unused, for `idleMs` at least; false when there is none. */
-  #endOldest(all: readonly Held[], idleMs: number): boolean {
+  unusedMs(caller: string | null): number {
+    const oldest = this.#yielding(caller);
+    return oldest === null ? -1 : this.deps.clock.nowMs() - oldest.usedMs;
+  }
+
+  yieldOne(caller: string | null): void {
+    this.#yielding(caller)?.close();
+  }
+
+  /** Of all workers the session gives way that was unused for longest. */
+  async #makeRoom(caller: string | null): Promise<void> {
+    const { sessions = null } = this.deps;
+    const other = (await sessions?.ages.ask(this.name, caller)) ?? null;
+    if (other !== null && other.unusedMs > this.unusedMs(caller)) sessions?.askToYield(other.slot, this.name, caller);
+    else this.yieldOne(caller);
+  }
+
+  /** A caller gives up an own session that is idle; others only what they have not used for a while. */
+  #yielding(caller: string | null): ChannelSession | null {
+    const all = [...this.#held.values()];
+    if (caller === null) return this.#oldest(all, this.#limits.yieldMs);
+    return this.#oldest(
+      all.filter((held) => held.caller === caller),
+      0,
+    );
+  }
+
+  /** The one of these that was longest unused, for `idleMs` at least; null when there is none. */
+  #oldest(all: readonly Held[], idleMs: number): ChannelSession | null {
     const beforeMs = this.deps.clock.nowMs() - idleMs;
     const idle = all.map(({ session }) => session).filter((session) => session.isIdle && session.usedMs <= beforeMs);
-    const oldest = idle.reduce<ChannelSession | null>((found, one) => (found === null || one.usedMs < found.usedMs ? one : found), null);
-    oldest?.close();
-    return oldest !== null;
+    return idle.reduce<ChannelSession | null>((found, one) => (found === null || one.usedMs < found.usedMs ? one : found), null);
   }
 
   #sweep(): void {
-    while (this.#endOldest([...this.#held.values()], this.#limits.idleMs));
+    for (const { session } of this.#held.values()) {
+      if (session.isIdle && session.usedMs <= this.deps.clock.nowMs() - this.#limits.idleMs) session.close();
+    }
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts';
+import type { Places } from '../core/limit.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
 import type { EventStore } from './event-store.ts';
 import type { SessionDesk } from './session-desk.ts';
@@ -22,6 +23,8 @@ export interface UpstreamDeps {
   readonly stopGraceMs?: number;
   /** How long a request waits for a child that is about to be ready. Default `HOLD_MS`. */
   readonly holdMs?: number;
+  /** What is counted over all workers; absent where nothing is begun that has to be. */
+  readonly places?: Places;
   /** The way to sessions that other workers hold; absent or null where there are no other workers. */
   readonly sessions?: SessionDesk | null;
 }

@@ -1,6 +1,6 @@
 import { SESSION_UNKNOWN } from '../core/errors.ts';
 import type { MeshPort } from '../core/mesh.ts';
-import type { SessionAsk, SessionFlow, SessionOrder } from '../core/mesh-session.ts';
+import type { SessionAsk, SessionFlow, SessionOrder, SessionYield } from '../core/mesh-session.ts';
 import { isRefusal } from '../core/refusal.ts';
 import type { InFlight, RequestOptions } from '../core/upstream.ts';
 import type { Listening, UpstreamSession } from '../core/upstream-session.ts';
@@ -12,6 +12,10 @@ export interface SessionHolder {
   readonly name: string;
   /** The session with this place, if it goes on. */
   held(place: Buffer): UpstreamSession | null;
+  /** How long the session has been unused that gives way first, of this caller or of anybody (null); −1 when none does. */
+  unusedMs(caller: string | null): number;
+  /** Ends that one. */
+  yieldOne(caller: string | null): void;
 }
 
 /** Everything was decided where the client's request came; here nobody is asked who it is. */
@@ -45,6 +49,7 @@ export class LentSessions {
   onOrder(slot: number, order: SessionOrder): void {
     const lent = this.#lent[slot];
     if (lent === undefined) return;
+    if ('caller' in order) return this.#onShortage(slot, order);
     if (!('place' in order)) return this.#flow(lent, order);
     const sink = new LentSink(this.#port, slot, order.call, () => lent.delete(order.call));
     const session = this.#holders.get(order.server)?.held(order.place) ?? null;
@@ -56,6 +61,12 @@ export class LentSessions {
   callerLost(slot: number): void {
     const lent = this.#lent[slot];
     for (const call of lent?.keys() ?? []) if (lent !== undefined) this.#leave(lent, call);
+  }
+
+  #onShortage(slot: number, { what, call, server, caller }: SessionYield): void {
+    const holder = this.#holders.get(server);
+    if (what === 'yield') return holder?.yieldOne(caller);
+    this.#port.toCaller(slot, { type: 'session', what: 'age', call, unusedMs: holder?.unusedMs(caller) ?? -1 });
   }
 
   #flow(lent: Map<number, Lent>, { what, call }: SessionFlow): void {

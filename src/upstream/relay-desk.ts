@@ -182,7 +182,7 @@ export class RelayDesk implements MeshClient {
     if (message.type === 'free') return this.#hosts.get(message.server)?.onFree(slot);
     if (message.type === 'list_changed') return this.#hosts.get(message.server)?.onListChanged(message.kind);
     if (message.type === 'status') return this.#onStatus(slot, message.server, message.status);
-    if (message.type === 'session') return this.sessions.remote.onEvent(slot, message);
+    if (message.type === 'session') return this.sessions.onEvent(slot, message);
     const remote = this.#outbound.get(message.call);
     if (remote === undefined || remote.slot !== slot) return;
     const { call, host } = remote;

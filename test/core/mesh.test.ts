@@ -27,6 +27,8 @@ describe('messages to the worker that has the child', () => {
       { type: 'session', what: 'pause', call: 4 },
       { type: 'session', what: 'resume', call: 4 },
       { type: 'session', what: 'leave', call: 4 },
+      { type: 'session', what: 'oldest', call: 4, server: 'fs', caller: 'hash' },
+      { type: 'session', what: 'yield', call: 0, server: 'fs', caller: null },
       { type: 'session', what: 'gone', call: 4 },
     ];
     expect(all.map((one) => asToOwner(packToOwner(one)))).toEqual(all);
@@ -100,6 +102,7 @@ describe('messages to the worker that has the client', () => {
       { type: 'session', what: 'suspended', call: 1 },
       { type: 'session', what: 'fail', call: 1, refusal: 'UPSTREAM_FAILED', detail: 'd', health: null },
       { type: 'session', what: 'over', call: 1 },
+      { type: 'session', what: 'age', call: 1, unusedMs: -1 },
     ];
     expect(all.map((one) => asToCaller(packToCaller(one)))).toEqual(all);
   });
@@ -119,5 +122,7 @@ describe('messages to the worker that has the client', () => {
     expect(asToCaller({ type: 'session', what: 'mark', call: 1, mark: null })).toBeNull();
     expect(asToCaller({ type: 'session', what: 'over', call: -1 })).toBeNull();
     expect(asToCaller({ type: 'session', what: 'request', call: 1 })).toBeNull();
+    expect(asToCaller({ type: 'session', what: 'age', call: 1, unusedMs: '1' })).toBeNull();
+    expect(asToOwner({ type: 'session', what: 'yield', call: 0, server: 'fs', caller: 1 })).toBeNull();
   });
 });

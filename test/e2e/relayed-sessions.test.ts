@@ -6,6 +6,7 @@ import {
   keyEntry,
   makeKey,
   readRecord,
+  rpc,
   rpcStream,
   scrape,
   startGateway,
@@ -16,7 +17,7 @@ import {
   waitUntil,
   type Gateway,
 } from './harness.ts';
-import { listen, openSession, type OpenSession } from './sessions.ts';
+import { initialize, listen, openSession, type OpenSession } from './sessions.ts';
 
 const alice = makeKey();
 /** So many that hardly any chance leaves all requests with the workers that hold the sessions. */
@@ -200,5 +201,31 @@ describe('a worker that is killed', () => {
     await waitUntil(() => doomed.every(({ pid }) => !isAlive(pid)), { what: 'the end of its children' });
     const [again] = await openMany(place, 1);
     expect((await again?.post(toolCall('echo')))?.status).toBe(200);
+  });
+});
+
+describe('sessions of one caller in all workers together', () => {
+  it('are 16: with the next one the longest unused ends, and its child, wherever it is', async () => {
+    const place = await start();
+    const sessions: OpenSession[] = [];
+    for (let n = 0; n < 20; n++) sessions.push(...(await openMany(place, 1)));
+    const { pids } = await readRecord(place.recordFile);
+    // Beside those of sessions each worker has one for what comes without a session.
+    await waitUntil(() => pids.filter(isAlive).length <= 16 + 4, { what: 'the end of those that gave way' });
+    const statuses: number[] = [];
+    for (const session of sessions) statuses.push((await session.post(toolCall('echo'))).status);
+    expect(statuses.filter((status) => status === 200).length).toBeLessThanOrEqual(16);
+    // Which of two came first workers tell by clocks of their own: those of the second half are none of the longest unused in any case.
+    expect([statuses.slice(0, 10).filter((status) => status === 404).length >= 4, statuses.slice(10)]).toEqual([true, Array(10).fill(200)]);
+  });
+
+  it('are refused while all of them are in use, and not for ever', async () => {
+    const place = await start();
+    const streams = await Promise.all((await openMany(place, 16)).map(({ id }) => listen(place.gateway.mcp, alice.key, id)));
+    const refused = await rpc(place.gateway.mcp, initialize(), asAlice);
+    expect([refused.status, refused.json['error']]).toMatchObject([503, { data: { reason: 'upstream_busy' } }]);
+    for (const stream of streams) stream.leave();
+    const opens = async (): Promise<boolean> => (await rpc(place.gateway.mcp, initialize(), asAlice)).status === 200;
+    await waitUntil(opens, { what: 'room for another' });
   });
 });

@@ -67,8 +67,12 @@ describe('sessions with channels of their own', () => {
   it('are refused when all places are taken by others who used them of late, and not for ever', async () => {
     const { sessions, clock, begin, isKept } = place();
     const taken = [await begin('alice'), await begin('alice'), await begin('bob')];
-    const refused = sessions.open(HELLO).request(INITIALIZE, { restPath: '', principalKey: 'carol' }, new Sink());
-    expect([refused, taken.map(isKept)]).toEqual([UPSTREAM_BUSY, [true, true, true]]);
+    const refused = new Sink();
+    const { timers } = clock;
+    sessions.open(HELLO).request(INITIALIZE, { restPath: '', principalKey: 'carol' }, refused);
+    await until(() => clock.timers >= timers + 3, 'it waits for one to end');
+    clock.advance(2000);
+    expect([(await refused.outcome).refusal, taken.map(isKept)]).toEqual([UPSTREAM_BUSY, [true, true, true]]);
     clock.advance(LIMITS.yieldMs);
     const late = await begin('carol');
     expect([isKept(late), taken.filter(isKept).length]).toEqual([true, 2]);

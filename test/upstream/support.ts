@@ -3,6 +3,7 @@ import { systemClock } from '../../src/core/clock.ts';
 import type { Clock } from '../../src/core/clock.ts';
 import type { BreakerSettings, HttpSettings, StdioSettings, UpstreamSettings } from '../../src/core/config.ts';
 import type { Envelope } from '../../src/core/envelope.ts';
+import type { Places } from '../../src/core/limit.ts';
 import type { Refusal } from '../../src/core/refusal.ts';
 import type { Circuit, InFlight, ReplySink, Upstream, UpstreamEvents } from '../../src/core/upstream.ts';
 import { isFailure, parseMessage } from '../../src/mcp/parse.ts';
@@ -75,7 +76,10 @@ export class RecordedEvents implements UpstreamEvents {
   }
 }
 
-export function deps(events: UpstreamEvents = new RecordedEvents(), clock: Clock = systemClock): UpstreamDeps {
+export function deps(
+  events: UpstreamEvents = new RecordedEvents(),
+  clock: Clock = systemClock,
+): UpstreamDeps & { readonly places: Places } {
   return {
     clock,
     events,
@@ -83,13 +87,14 @@ export function deps(events: UpstreamEvents = new RecordedEvents(), clock: Clock
     baseEnv: { PATH: process.env['PATH'], HOME: '/nonexistent', SECRET: 'of the gateway' },
     compileTools: compileToolIndex,
     stopGraceMs: 900,
+    places: new PlaceTable(),
   };
 }
 
 /** The same for a whole registry, of the only event loop. */
 export function registryDeps(events: UpstreamEvents = new RecordedEvents(), clock: Clock = systemClock): RegistryDeps {
   const circuit = (_server: string, settings: BreakerSettings): Circuit => new LocalCircuit(settings, clock);
-  return { ...deps(events, clock), places: new PlaceTable(), workers: 1, worker: 0, mesh: null, circuit, selection: compileSelection };
+  return { ...deps(events, clock), workers: 1, worker: 0, mesh: null, circuit, selection: compileSelection };
 }
 
 /** What a request came to. */

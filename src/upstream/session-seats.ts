@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto';
+import type { Clock } from '../core/clock.ts';
+import type { Places } from '../core/limit.ts';
+
+/** How long a session that is to begin waits while others end for it. */
+const WAIT_MS = 1000;
+/** How often it is asked meanwhile that one ends. */
+const PRESS_MS = 250;
+
+export interface SessionSeatsOptions {
+  readonly places: Places;
+  readonly clock: Clock;
+  readonly server: string;
+  readonly maxSessions: number;
+  readonly maxPerPrincipal: number;
+  /** Seats are wanted and there are none: end a session of this caller, or of anybody (null), that is not in use. */
+  onShortage(caller: string | null): Promise<void>;
+}
+
+/** Who may have sessions, by a name that says nothing to whoever reads it. */
+export function callerName(principalKey: string): string {
+  return createHash('sha256').update(principalKey).digest('base64url').slice(0, 22);
+}
+
+/** How many sessions with one server there may be in all workers together: of each caller, and in all. */
+export class SessionSeats {
+  readonly #options: SessionSeatsOptions;
+  readonly #all: string;
+
+  constructor(options: SessionSeatsOptions) {
+    this.#options = options;
+    this.#all = `sessions:${options.server}`;
+  }
+
+  /** False: there is none, also after a while. Each that was taken is to be left. */
+  async take(caller: string): Promise<boolean> {
+    const { places, maxPerPrincipal, maxSessions } = this.#options;
+    if (!(await this.#enter(this.#keyOf(caller), maxPerPrincipal, caller))) return false;
+    if (await this.#enter(this.#all, maxSessions, null)) return true;
+    places.leave(this.#keyOf(caller));
+    return false;
+  }
+
+  leave(caller: string): void {
+    this.#options.places.leave(this.#all);
+    this.#options.places.leave(this.#keyOf(caller));
+  }
+
+  async #enter(key: string, max: number, caller: string | null): Promise<boolean> {
+    const { places } = this.#options;
+    const entry = places.enter(key, max);
+    if (entry === 'entered') return true;
+    // What is denied is taken: free places are called back before.
+    if (entry === 'unknown' && (await new Promise<boolean>((done) => places.whenFree(key, max, 'brief', done)))) return true;
+    return await this.#press(key, max, caller);
+  }
+
+  #press(key: string, max: number, caller: string | null): Promise<boolean> {
+    const { places, clock } = this.#options;
+    const shortage = (): void => void this.#options.onShortage(caller);
+    shortage();
+    return new Promise((resolve) => {
+      const finish = (isEntered: boolean): void => {
+        pressing.cancel();
+        late.cancel();
+        resolve(isEntered);
+      };
+      const pressing = clock.every(PRESS_MS, shortage);
+      const late = clock.after(WAIT_MS, () => {
+        ticket.cancel();
+        finish(false);
+      });
+      const ticket = places.whenFree(key, max, 'patient', finish);
+    });
+  }
+
+  #keyOf(caller: string): string {
+    return `${this.#all}:${caller}`;
+  }
+}
