@@ -3,6 +3,8 @@ export interface MergedCursor {
   readonly member: string;
   /** Null: at its first page. */
   readonly cursor: string | null;
+  /** Pages of this member that came before. */
+  readonly pages: number;
 }
 
 /** Longest cursor that is handed out; a member whose own are longer has only one page here. */
@@ -10,8 +12,8 @@ const MAX_CHARS = 6_000;
 const PREFIX = 'm1.';
 
 /** The cursor for clients; null when the member's own is too long to be handed out. */
-export function encodeCursor({ member, cursor }: MergedCursor): string | null {
-  const text = PREFIX + Buffer.from(JSON.stringify([member, cursor])).toString('base64url');
+export function encodeCursor({ member, cursor, pages }: MergedCursor): string | null {
+  const text = PREFIX + Buffer.from(JSON.stringify([member, cursor, pages])).toString('base64url');
   return text.length > MAX_CHARS ? null : text;
 }
 
@@ -22,10 +24,11 @@ export function encodeCursor({ member, cursor }: MergedCursor): string | null {
 export function decodeCursor(text: string): MergedCursor | null {
   if (text.length > MAX_CHARS || !text.startsWith(PREFIX)) return null;
   const parts = parsed(Buffer.from(text.slice(PREFIX.length), 'base64url').toString('utf8'));
-  if (!Array.isArray(parts) || parts.length !== 2) return null;
-  const [member, cursor] = parts as readonly unknown[];
+  if (!Array.isArray(parts) || parts.length !== 3) return null;
+  const [member, cursor, pages] = parts as readonly unknown[];
   if (typeof member !== 'string' || (cursor !== null && typeof cursor !== 'string')) return null;
-  const found: MergedCursor = { member, cursor };
+  if (typeof pages !== 'number' || !Number.isSafeInteger(pages) || pages < 0) return null;
+  const found: MergedCursor = { member, cursor, pages };
   return encodeCursor(found) === text ? found : null;
 }
 

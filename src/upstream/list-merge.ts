@@ -24,6 +24,8 @@ export interface MergeJob {
   readonly members: readonly Member[];
   /** The first member's own cursor; null = from its first page. */
   readonly cursor: string | null;
+  /** Pages of the first member that came before. */
+  readonly pages: number;
   readonly idToken: string;
   readonly principalKey: string;
   readonly access: Access;
@@ -37,6 +39,9 @@ export interface MergeJob {
   /** It is over, however; called once. */
   onOver(): void;
 }
+
+/** Of one member: whoever has more of them must not keep those after it out of the list. */
+const MAX_PAGES = 1_000;
 
 let serial = 0;
 
@@ -174,7 +179,7 @@ export class ListMerge implements InFlight {
   /** Ends when all that precedes the end of the page is there. */
   #onDone(): void {
     if (this.#isStarting || this.#isOver) return;
-    const last = this.#slots.findIndex((slot) => !slot.isDone || slot.hasBadCursor || (slot.page?.nextCursor ?? null) !== null);
+    const last = this.#slots.findIndex((slot, index) => !slot.isDone || slot.hasBadCursor || this.#cursorBehind(slot, index) !== null);
     const slot = this.#slots[last];
     if (slot === undefined) return this.#finish(this.#slots);
     if (!slot.isDone) return;
@@ -195,10 +200,11 @@ export class ListMerge implements InFlight {
 
   #finish(slots: readonly Slot[]): void {
     const page = new MergedPage(this.job);
-    for (const slot of slots) {
+    for (const [index, slot] of slots.entries()) {
       const { member, lost } = slot;
       if (lost !== null) page.leaveOut(member, lost.reason, lost.detail);
       else if (slot.page !== null && slot.bytes !== null) page.add(member, slot.bytes, slot.page);
+      if (this.#isEndless(slot, index)) this.job.leftOut(member.upstream.name, 'too_large', 'pages', 1);
     }
     const [first] = slots.flatMap(({ lost }) => lost ?? []);
     const hasAnswer = slots.some(({ lost }) => lost === null);
@@ -209,14 +215,30 @@ export class ListMerge implements InFlight {
 
   /** Behind the last slot: its next page, or the first page of whoever comes after when its own cursor is too long. */
   #nextCursor(slots: readonly Slot[]): string | null {
-    const last = slots.at(-1);
-    const cursor = last?.page?.nextCursor ?? null;
+    const index = slots.length - 1;
+    const last = slots[index];
+    const cursor = last === undefined ? null : this.#cursorBehind(last, index);
     if (last === undefined || cursor === null) return null;
-    const encoded = encodeCursor({ member: last.member.upstream.name, cursor });
+    const encoded = encodeCursor({ member: last.member.upstream.name, cursor, pages: this.#pagesUpTo(index) });
     if (encoded !== null) return encoded;
     this.job.leftOut(last.member.upstream.name, 'too_large', 'cursor', 1);
     const after = this.#slots[slots.length];
-    return after === undefined ? null : encodeCursor({ member: after.member.upstream.name, cursor: null });
+    return after === undefined ? null : encodeCursor({ member: after.member.upstream.name, cursor: null, pages: 0 });
+  }
+
+  /** Of a member's next page; null when it has none, or none that is asked for. */
+  #cursorBehind(slot: Slot, index: number): string | null {
+    return this.#isEndless(slot, index) ? null : (slot.page?.nextCursor ?? null);
+  }
+
+  /** A next page that is this one again, or one too many. */
+  #isEndless({ page }: Slot, index: number): boolean {
+    if (page === null || page.nextCursor === null) return false;
+    return (index === 0 && page.nextCursor === this.job.cursor) || this.#pagesUpTo(index) >= MAX_PAGES;
+  }
+
+  #pagesUpTo(index: number): number {
+    return index === 0 ? this.job.pages + 1 : 1;
   }
 
   /** No client can name these requests: a line break is in no principal's key. */

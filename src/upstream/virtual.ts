@@ -206,6 +206,7 @@ export class VirtualUpstream implements VirtualServer {
         shape,
         members: from < 0 ? [] : members.slice(from),
         cursor: start.cursor,
+        pages: start.pages,
         idToken: message.bytes.toString('utf8', message.idStart, message.idEnd),
         principalKey,
         access,
@@ -237,7 +238,7 @@ export class VirtualUpstream implements VirtualServer {
   /** Where in the merged list a request begins; null for a cursor that was not given to this caller. No cursor: the member is empty. */
   #startOf(message: Envelope, access: Access): MergedCursor | null {
     const { cursor } = readListParams(message);
-    if (cursor === '') return { member: '', cursor: null };
+    if (cursor === '') return { member: '', cursor: null, pages: 0 };
     const start = cursor === null ? null : decodeCursor(String(JSON.parse(cursor)));
     return start !== null && this.#reachable(access).some(({ upstream }) => upstream.name === start.member) ? start : null;
   }

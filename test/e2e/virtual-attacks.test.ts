@@ -229,18 +229,20 @@ describe('lists of a virtual server', () => {
   it('row 235: a cursor that is made up, of another caller or damaged gives nothing that its bearer may not see', async () => {
     const before = seen('vault', 'tools/list').length;
     const bad = [
-      forged('vault', null),
-      forged('vault', 'page 1'),
-      forged('nobody', null),
-      forged('aggregate', null),
-      forged('fs'),
+      forged('vault', null, 0),
+      forged('vault', 'page 1', 0),
+      forged('nobody', null, 0),
+      forged('aggregate', null, 0),
+      forged('fs', null),
       forged('fs', null, null),
-      forged('fs', 5),
-      forged(['fs'], null),
-      forged('__proto__', null),
-      `${forged('fs', 'page 1')}=`,
-      forged('fs', 'page 1').slice(0, -1),
-      `m2${forged('fs', null).slice(2)}`,
+      forged('fs', null, -1),
+      forged('fs', null, 0, 0),
+      forged('fs', 5, 0),
+      forged(['fs'], null, 0),
+      forged('__proto__', null, 0),
+      `${forged('fs', 'page 1', 0)}=`,
+      forged('fs', 'page 1', 0).slice(0, -1),
+      `m2${forged('fs', null, 0).slice(2)}`,
       'page 1',
       '',
       'm1.',
@@ -253,8 +255,8 @@ describe('lists of a virtual server', () => {
     for (const cursor of [5, true, ['a'], {}]) expect((await list(cursor, one.key)).json?.['error']?.['code']).toBe(-32602);
     expect(seen('vault', 'tools/list')).toHaveLength(before);
     // One that names a page of a server that the caller may ask directly is worth what it is there.
-    expect(namesIn(await list(forged('fs', 'page 1'), one.key))[0]).toBe('fs__a__b');
-    expect((await list(forged('fs', 'no such page'), one.key)).json).toMatchObject({
+    expect(namesIn(await list(forged('fs', 'page 1', 0), one.key))[0]).toBe('fs__a__b');
+    expect((await list(forged('fs', 'no such page', 0), one.key)).json).toMatchObject({
       id: 1,
       error: { code: -32602, message: 'Invalid cursor' },
     });
@@ -269,7 +271,7 @@ describe('lists of a virtual server', () => {
     ['a cursor that is no text', '{"tools":[],"nextCursor":5}'],
   ])('row 235: a server whose list is no list is left out, the others are not (%s)', async (_name, text) => {
     harm = text;
-    const { json } = await list(forged('fs2', null));
+    const { json } = await list(forged('fs2', null, 0));
     harm = null;
     expect(json?.['result']).toEqual({
       tools: [expect.objectContaining({ name: 'vault__open' })],
@@ -280,7 +282,7 @@ describe('lists of a virtual server', () => {
   it('row 235: one of ten thousand tools comes whole, and a name stays as its server wrote it', async () => {
     const tools = Array.from({ length: 10_000 }, (_, index) => `{"name":"t\\u002d${index}","x":1e400}`);
     harm = `{"tools":[${tools.join(',')}]}`;
-    const answer = await list(forged('fs2', null));
+    const answer = await list(forged('fs2', null, 0));
     harm = null;
     expect(namesIn(answer)).toHaveLength(10_001);
     expect(answer.body).toContain('{"name":"fs2__t\\u002d7","x":1e400}');

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { Access } from '../../src/core/access.ts';
 import type { Upstream } from '../../src/core/upstream.ts';
 import { MAX_ITEMS } from '../../src/mcp/list-page.ts';
+import { encodeCursor } from '../../src/mcp/merged-cursor.ts';
 import { compileSelection } from '../../src/policy/selection.ts';
 import { buildUpstream } from '../../src/upstream/build.ts';
 import { VirtualUpstream } from '../../src/upstream/virtual.ts';
@@ -16,6 +17,7 @@ const servers: McpHttpServer[] = [];
 
 afterEach(async () => {
   silent = [];
+  endless = null;
   await Promise.all(opened.splice(0).map((upstream) => upstream.close()));
   await Promise.all(servers.splice(0).map((server) => server.stop()));
 });
@@ -33,6 +35,8 @@ const ACCESS: Access = {
 let pages: readonly Pages[] = [];
 /** Members that do not answer. */
 let silent: readonly number[] = [];
+/** The next page of the first member, whatever page it is. */
+let endless: ((at: number) => string) | null = null;
 
 async function open(): Promise<{ readonly virtual: VirtualUpstream; readonly events: RecordedEvents }> {
   const members = await Promise.all(
@@ -48,6 +52,7 @@ async function open(): Promise<{ readonly virtual: VirtualUpstream; readonly eve
         reply(response, id, {
           tools: (own[at] ?? []).map((tool) => ({ name: tool })),
           ...(at + 1 < own.length && { nextCursor: String(at + 1) }),
+          ...(index === 0 && endless !== null && { nextCursor: endless(at) }),
         });
       };
       const server = await new McpHttpServer({ handlers: { 'tools/list': list } }).listen();
@@ -69,9 +74,10 @@ async function open(): Promise<{ readonly virtual: VirtualUpstream; readonly eve
 /** All pages of the whole. */
 async function walk(
   virtual: VirtualUpstream,
+  from?: string,
 ): Promise<{ readonly names: string[]; readonly pageCount: number; readonly isRefused: boolean }> {
   const names: string[] = [];
-  for (let cursor: string | undefined, pageCount = 1; ; pageCount++) {
+  for (let cursor = from, pageCount = 1; ; pageCount++) {
     const sink = new Sink();
     const flight = virtual.request(
       call('tools/list', cursor === undefined ? {} : { cursor }),
@@ -136,6 +142,32 @@ describe('a merged list', () => {
     pages = [[Array.from({ length: MAX_ITEMS + 1 }, (_, at) => `t${at}`)], [['a']], [['b']]];
     expect((await walk(virtual)).names).toEqual(['two.a', 'three.b']);
     expect(events.leftOuts).toEqual([['v', 'one', 'invalid', 'answered with something that is no list']]);
+  });
+
+  it('goes on to the next member when one has pages without end, or leads to where it was', async () => {
+    const { virtual, events } = await open();
+    pages = [[['a']], [['b'], ['c']], [['d']]];
+    endless = (at) => String(at + 1);
+    const { names, pageCount } = await walk(virtual, encodeCursor({ member: 'one', cursor: '990', pages: 990 }) ?? '');
+    expect([names, pageCount]).toEqual([['two.b', 'two.c', 'three.d'], 11]);
+    endless = () => '5';
+    const again = await walk(virtual);
+    expect([again.names, again.pageCount]).toEqual([['one.a', 'two.b', 'two.c', 'three.d'], 3]);
+    expect(events.leftOuts).toEqual([
+      ['v', 'one', 'too_large', 'pages'],
+      ['v', 'one', 'too_large', 'pages'],
+    ]);
+  });
+
+  it('ends behind the last member, be its own pages without end', async () => {
+    const { virtual } = await open();
+    pages = [[['a']], null, null];
+    endless = () => '5';
+    const options = { restPath: '', principalKey: 'api_key:a', access: { ...ACCESS, mayReach: (server: string) => server === 'one' } };
+    const sink = new Sink();
+    const cursor = encodeCursor({ member: 'one', cursor: '5', pages: 1 }) ?? '';
+    virtual.request(call('tools/list', { cursor }), options, sink);
+    expect((await sink.outcome).reply?.result).not.toHaveProperty('nextCursor');
   });
 
   it('takes its requests back from members that have not answered, when its client does', async () => {
