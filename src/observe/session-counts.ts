@@ -26,6 +26,8 @@ export interface SessionUseFigures {
 export class SessionCounts {
   /** Of this worker; set after building. */
   figures: () => SessionFigures = () => ({ open: 0, known: 0, ended: 0, streams: 0, kept: { messages: 0, bytes: 0, dropped: 0 } });
+  /** Sessions that are over and of which their servers were not told yet; set after building. */
+  partings: { readonly waiting: number; readonly dropped: number } = { waiting: 0, dropped: 0 };
   /** Of this worker; set after building. */
   uses: () => readonly SessionUseFigures[] = () => [];
   readonly opened: CellFamily = new CellFamily({
@@ -58,6 +60,24 @@ export class SessionCounts {
           aggregator: 'sum',
         },
         () => this.uses().flatMap(samplesOf),
+      ),
+      new ReadFamily(
+        {
+          name: 'mcp_guard_session_partings_dropped_total',
+          help: 'Ended sessions of which their servers are not told, because too many were waiting.',
+          type: 'counter',
+          aggregator: 'sum',
+        },
+        () => this.partings.dropped,
+      ),
+      new ReadFamily(
+        {
+          name: 'mcp_guard_session_partings_waiting',
+          help: 'Ended sessions of which their servers are not told yet.',
+          type: 'gauge',
+          aggregator: 'sum',
+        },
+        () => this.partings.waiting,
       ),
       gauge('mcp_guard_sessions', 'Sessions of clients that go on.', ({ open }) => open),
       gauge('mcp_guard_sessions_known', 'Entries in the session tables of all workers.', ({ known }) => known),

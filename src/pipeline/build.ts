@@ -198,6 +198,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     kept: kept.figures,
   });
   metrics.sessions.uses = () => sessions.uses();
+  metrics.sessions.partings = registry.partings;
   metrics.places.queued = () => registry.queued();
   metrics.lists.figures = () => registry.lists();
   metrics.children.figures = () => registry.children();

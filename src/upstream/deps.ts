@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Places } from '../core/limit.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
 import type { EventStore } from './event-store.ts';
+import type { PartingCounts } from './partings.ts';
 import type { SessionDesk } from './session-desk.ts';
 
 /** Which of an ordered list of patterns comes first that matches a server's tool; −1 for none. */
@@ -25,6 +26,8 @@ export interface UpstreamDeps {
   readonly holdMs?: number;
   /** What is counted over all workers; absent where nothing is begun that has to be. */
   readonly places?: Places;
+  /** Where ends of sessions that a server was not told of yet are counted. */
+  readonly partings?: PartingCounts;
   /** The way to sessions that other workers hold; absent or null where there are no other workers. */
   readonly sessions?: SessionDesk | null;
 }

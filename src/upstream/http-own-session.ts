@@ -19,6 +19,7 @@ import { cancelledByToken, initializeFor, readInitializeReply } from './handshak
 import type { HttpClient } from './http-client.ts';
 import type { HttpPoster } from './http-poster.ts';
 import { readSessionId, sessionHeaders } from './http-session.ts';
+import type { Partings } from './partings.ts';
 import type { PendingEntry, PendingTable } from './pending.ts';
 import { CANCELLED, replyToClient } from './rewrite.ts';
 import { SessionListening } from './session-listening.ts';
@@ -29,6 +30,7 @@ export interface SessionHost {
   readonly isDown: boolean;
   readonly client: HttpClient;
   readonly poster: HttpPoster;
+  readonly partings: Partings;
   readonly pending: PendingTable;
   readonly callOptions: SessionCallOptions;
   /** Common headers, without version and session. */
@@ -120,7 +122,8 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
     if (this.#isGone || this.place === null) return closed?.();
     this.#isGone = true;
     const request = { method: 'DELETE' as const, path: this.#host.pathTo(''), headers: this.#headers, body: null };
-    if (!this.#host.poster.send(request, this.#host.timeoutMs, () => closed?.())) closed?.();
+    if (closed === undefined) return this.#host.partings.add(request);
+    if (!this.#host.poster.send(request, this.#host.timeoutMs, () => closed())) closed();
   }
 
   // SessionCallListener

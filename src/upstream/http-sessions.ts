@@ -9,10 +9,11 @@ import type { HttpClient } from './http-client.ts';
 import { HttpOwnSession, type SessionHost } from './http-own-session.ts';
 import { HttpPoster } from './http-poster.ts';
 import { readSessionId } from './http-session.ts';
+import { type PartingCounts, Partings } from './partings.ts';
 import { PendingTable, type PendingEntry } from './pending.ts';
 import { SessionCall, type SessionCallOptions } from './session-call.ts';
 
-/** Notifications, answers and DELETEs under way at once, of all sessions with one server. */
+/** Notifications, answers and the DELETEs that clients wait for under way at once, of all sessions with one server. */
 const MAX_POSTS = 1024;
 
 export interface HttpSessionsOptions {
@@ -22,6 +23,7 @@ export interface HttpSessionsOptions {
   readonly headers: readonly string[];
   readonly maxPending: number;
   readonly deadlinesOf: DeadlinesOf;
+  readonly partings: PartingCounts;
   pathTo(restPath: string): string;
   isDown(): boolean;
   noise(kind: 'not_json' | 'unmatched'): void;
@@ -33,6 +35,7 @@ export interface HttpSessionsOptions {
 export class HttpSessions implements SessionHost {
   readonly client: HttpClient;
   readonly poster: HttpPoster;
+  readonly partings: Partings;
   readonly pending: PendingTable;
   readonly callOptions: SessionCallOptions;
   readonly headers: readonly string[];
@@ -47,6 +50,7 @@ export class HttpSessions implements SessionHost {
     this.headers = options.headers;
     this.timeoutMs = settings.timeoutMs;
     this.poster = new HttpPoster(client, clock, MAX_POSTS);
+    this.partings = new Partings(client, clock, options.partings);
     this.callOptions = { clock, maxResponseBytes: settings.maxResponseBytes };
     this.pending = new PendingTable({
       clock,
@@ -71,6 +75,7 @@ export class HttpSessions implements SessionHost {
 
   close(): void {
     this.#isClosed = true;
+    this.partings.close();
     this.pending.failAll(UPSTREAM_DOWN, 'closed');
   }
 

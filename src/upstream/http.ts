@@ -20,6 +20,7 @@ import type { LinkHost } from './http-link.ts';
 import { HttpPoster } from './http-poster.ts';
 import { commonHeaders } from './http-session.ts';
 import { HttpSessions } from './http-sessions.ts';
+import { PartingCounts } from './partings.ts';
 import type { HttpSession } from './http-session.ts';
 import { WireClient } from './http-wire.ts';
 import { ListWatch } from './list-watch.ts';
@@ -197,6 +198,7 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
       headers: this.#headers,
       maxPending: settings.maxConcurrency > 0 ? settings.maxConcurrency : MAX_PENDING,
       deadlinesOf: deadlinesOf(settings, this.#deps),
+      partings: this.#deps.partings ?? new PartingCounts(),
       pathTo: (restPath) => this.#pathTo(restPath),
       isDown: () => this.#status.state === 'down' || this.#status.state === 'closed',
       noise: (kind) => this.#deps.events.noise(this.name, kind),

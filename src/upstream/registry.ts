@@ -8,6 +8,7 @@ import { CachedUpstream } from './cached.ts';
 import type { UpstreamDeps } from './deps.ts';
 import { GatedUpstream } from './gate.ts';
 import { areListsShared, buildPool, type ChildFigures, childrenOf, gateSettings } from './pool-build.ts';
+import { PartingCounts } from './partings.ts';
 import type { PooledUpstream } from './pooled.ts';
 import { RelayDesk } from './relay-desk.ts';
 import { Router } from './router.ts';
@@ -27,6 +28,8 @@ export interface Registry {
   children(): readonly ChildFigures[];
   /** Calls of each such server, and of each whose sessions live in one worker, that were sent to other workers. */
   relayed(): readonly { readonly server: string; readonly relayed: number }[];
+  /** Ends of sessions with any of them. */
+  readonly partings: PartingCounts;
   /** Closes all of them, side by side. */
   close(): Promise<void>;
 }
@@ -56,9 +59,11 @@ interface Built {
 /** Builds and starts every upstream. One that cannot work shows it in its state; the others are not affected. */
 export function buildRegistry(
   settings: readonly UpstreamSettings[],
-  deps: RegistryDeps,
+  outside: RegistryDeps,
   virtuals: readonly VirtualSettings[] = [],
 ): Registry {
+  const partings = new PartingCounts();
+  const deps = { ...outside, partings };
   const desk = deps.mesh === null ? null : new RelayDesk(deps.mesh, deps.clock);
   const built = settings.map((one, index) => buildOne(one, index, deps, desk));
   const list = built.map(({ upstream }) => upstream);
@@ -77,6 +82,7 @@ export function buildRegistry(
     lists: () => built.flatMap(({ cache }) => (cache === null ? [] : [cache.figures()])),
     children: () => pools.flatMap(childrenOf),
     relayed: () => [...pools.map(({ name, relayed }) => ({ server: name, relayed })), ...(desk?.sessions.remote.relayed() ?? [])],
+    partings,
     close: async () => {
       await Promise.all(list.map((upstream) => upstream.close()));
       desk?.sessions.remote.close();
