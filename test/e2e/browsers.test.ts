@@ -243,13 +243,29 @@ describe.each(['uws', 'node'])('pages in browsers and the %s engine', (engine) =
       '[::ffff:127.0.0.1]',
     ];
 
-    it.each(NAMES)('row 66: Host: %s on a loopback bind is 403', async (host) => {
+    it.each(NAMES)('row 66: trap 5: Host: %s on a loopback bind is 403', async (host) => {
       const before = calls();
       expectRpcError(await rpc(plain.mcp, toolCall('echo'), { key: key.key, headers: { host } }), 403, -31403);
       for (const path of ['/health', '/live', '/ready', '/metrics', '/nothing', '/.well-known/oauth-protected-resource']) {
         expectPlainError(await http('GET', plain.url + path, { key: admin.key, headers: { host } }), 403);
       }
       expect(calls()).toBe(before);
+    });
+
+    it('row 66: trap 5: the upstream sees its own name, whatever the client calls the gateway: it could refuse nobody', async () => {
+      const before = upstream.requests.length;
+      for (const [host, status] of [
+        ['mcp.example', 200],
+        ['other.example:8443', 200],
+        ['evil.example', 403],
+        [`127.0.0.1:${upstream.port}`, 403],
+      ] as const)
+        expect([host, (await rpc(named.mcp, toolCall('echo', { host }), { key: key.key, headers: { host } })).status]).toEqual([
+          host,
+          status,
+        ]);
+      const seen = upstream.requests.slice(before).filter(({ message }) => message['method'] === 'tools/call');
+      expect(seen.map(({ headers }) => headers.host)).toEqual(Array.from({ length: 2 }, () => `127.0.0.1:${upstream.port}`));
     });
 
     it('row 66: the loopback names pass, with any port and in any case', async () => {

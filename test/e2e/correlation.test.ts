@@ -118,7 +118,7 @@ describe('answers under concurrency', () => {
   }
 
   it.each(['http', 'stdio'])(
-    'row 36: 10 rounds of 1,000 calls by 20 principals, all with equal ids, to an upstream over %s: 0 mismatches',
+    'row 36: trap 8: 10 rounds of 1,000 calls by 20 principals, all with equal ids, to an upstream over %s: 0 mismatches',
     async (server) => {
       const mismatches: string[] = [];
       for (let number = 0; number < ROUNDS; number++) mismatches.push(...(await round(server, SEED + number, 0)));

@@ -25,6 +25,7 @@ import {
   type UpstreamAnswer,
   type UpstreamRequest,
 } from './harness.ts';
+import { listen, openSession } from './sessions.ts';
 
 const KEY = makeKey();
 const ADMIN = makeKey();
@@ -62,6 +63,7 @@ describe('what an HTTP upstream sees', () => {
     'user-agent': 'client-agent',
     'x-custom': 'client-custom',
     'x-tenant': 'client-tenant',
+    'mcp-protocol-version': '2025-11-25',
   };
   let gateway: Gateway;
   let upstream: HttpUpstream;
@@ -90,7 +92,7 @@ describe('what an HTTP upstream sees', () => {
     answer = await rpc(gateway.mcp, toolCall('echo', {}, 'mine'), { key: KEY.key, headers: canaries });
   });
 
-  it('row 163: POSTs that accept JSON and event streams, with the negotiated version and the session of that upstream', () => {
+  it('row 163: trap 9: POSTs that accept JSON and event streams, with the version and the session of that upstream, not of the client', () => {
     expect(answer.status).toBe(200);
     const [initialize] = upstream.of('initialize');
     expect(initialize?.headers['mcp-session-id']).toBeUndefined();
@@ -126,14 +128,14 @@ describe('what an HTTP upstream sees', () => {
     }
   });
 
-  it("row 164: nothing of the client's headers is forwarded, its Authorization least of all", () => {
+  it("row 164: trap 14: nothing of the client's headers is forwarded, its Authorization least of all", () => {
     const seen = JSON.stringify(upstream.requests.map(({ rawHeaders }) => rawHeaders));
     expect(seen).not.toContain('client-');
     expect(seen).not.toContain('203.0.113.9');
     expect(JSON.stringify(upstream.requests)).not.toContain(KEY.key);
   });
 
-  it("row 164: no header of the upstream's answer reaches the client", () => {
+  it("row 164: trap 14: no header of the upstream's answer reaches the client", () => {
     const names = Object.keys(answer.headers);
     for (const name of ['set-cookie', 'www-authenticate', 'x-powered-by', 'mcp-session-id']) expect(names).not.toContain(name);
     expect(answer.body).not.toContain('up-session');
@@ -184,6 +186,77 @@ describe('what an HTTP upstream sees', () => {
     expect(afterBursts).toBeLessThanOrEqual(before + 1 + 12);
     const byConnection = new Set(upstream.of('tools/call').map(({ connection }) => connection));
     expect(byConnection.size).toBeLessThan(20);
+  });
+});
+
+describe('what an HTTP upstream puts into the headers of its answers', () => {
+  const OWN = { 'set-cookie': 'inner=1', 'www-authenticate': 'Bearer realm="inner"', 'mcp-session-id': 'inner-session' };
+  let gateway: Gateway;
+  let upstream: HttpUpstream;
+
+  /** Of a call, the name says the status. */
+  function answerOf(request: UpstreamRequest): UpstreamAnswer {
+    const { id, method } = request.message;
+    if (request.method === 'GET') return { headers: OWN, events: [{ jsonrpc: '2.0', method: 'notifications/tools/list_changed' }] };
+    if (method === 'initialize') {
+      const serverInfo = { name: 'up', version: '1' };
+      return { headers: OWN, body: result(request, { protocolVersion: '2025-11-25', capabilities: { tools: {} }, serverInfo }) };
+    }
+    if (method === 'ping') return { headers: OWN, body: result(request, {}) };
+    if (id === undefined) return { status: request.method === 'DELETE' ? 200 : 202, headers: OWN, body: '' };
+    if (nameOf(request) === 'events') return { headers: OWN, events: [result(request, DONE)] };
+    const status = Number(nameOf(request));
+    return { status, headers: OWN, body: status === 200 ? result(request, DONE) : 'inner' };
+  }
+
+  function expectNoneOf({ headers, body }: Pick<HttpAnswer, 'headers' | 'body'>): void {
+    for (const name of ['set-cookie', 'www-authenticate']) expect(headers[name]).toBeUndefined();
+    expect(JSON.stringify(headers) + body).not.toContain('inner');
+  }
+
+  beforeAll(async () => {
+    upstream = await startHttpUpstream({ answer: answerOf });
+    gateway = await startGateway({ config: { auth, rate_limit, upstream: remote(upstream) } });
+  });
+
+  it.each([
+    ['200', 200],
+    ['events', 200],
+    ['401', 502],
+    ['403', 502],
+    ['404', 502],
+    ['500', 502],
+  ])('row 164: trap 14: stays there: answer %s, shared by all', async (name, status) => {
+    const answer = await call(gateway, name);
+    expect([answer.status, answer.headers['mcp-session-id']]).toEqual([status, undefined]);
+    expectNoneOf(answer);
+  });
+
+  it('row 164: trap 14: stays there in a session as well, and its requests carry nothing of the client but the message', async () => {
+    const session = await openSession(gateway.mcp, { key: KEY.key });
+    expectNoneOf(session.answer);
+    for (const [name, status] of [
+      ['200', 200],
+      ['events', 200],
+      ['401', 502],
+    ] as const) {
+      const answer = await session.post(toolCall(name));
+      expect(answer.status).toBe(status);
+      expectNoneOf(answer);
+    }
+    const noted = await session.post({ jsonrpc: '2.0', method: 'notifications/x' });
+    expect(noted.status).toBe(202);
+    expectNoneOf(noted);
+    const stream = await listen(gateway.mcp, KEY.key, session.id);
+    await stream.awaits('list_changed');
+    expectNoneOf({ headers: stream.headers, body: stream.text() });
+    const ended = await http('DELETE', gateway.mcp, { key: KEY.key, headers: { 'mcp-session-id': session.id } });
+    expect(ended.status).toBe(200);
+    expectNoneOf(ended);
+    await waitUntil(() => upstream.requests.some(({ method }) => method === 'DELETE'), { what: 'the end of the session upstream' });
+    expect(new Set(upstream.requests.map(({ method }) => method))).toEqual(new Set(['POST', 'GET', 'DELETE']));
+    for (const { headers } of upstream.requests) expect(headers.authorization).toBeUndefined();
+    for (const secret of [KEY.key, session.id]) expect(JSON.stringify(upstream.requests)).not.toContain(secret);
   });
 });
 
@@ -319,11 +392,15 @@ async function workerOf(gateway: Gateway): Promise<number> {
 describe('answers of an HTTP upstream', () => {
   const STEPS = 2000;
   const PADDING = 'p'.repeat(50_000);
+  const MIB = 1024 * 1024;
+  const LASTING_STEPS = 4;
+  const LASTING_MS = 32_000;
   const open: Record<string, { readonly id: unknown; readonly response: ServerResponse }[]> = {};
   let gateway: Gateway;
   /** Steps written, by the name of the call. */
   const written: Record<string, number> = {};
   let stalled: RpcStream;
+  let lasting: Promise<RpcStream>;
 
   /** Events as fast as they are taken, then the answer. */
   function flood(id: unknown, response: ServerResponse, name: string): void {
@@ -340,7 +417,18 @@ describe('answers of an HTTP upstream', () => {
     pour();
   }
 
+  /** A step now and then, then the answer. */
+  async function last(id: unknown, response: ServerResponse): Promise<void> {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    for (let step = 1; step <= LASTING_STEPS; step++) {
+      response.write(progress(id, step));
+      await sleep(LASTING_MS / LASTING_STEPS);
+    }
+    response.end(event({ jsonrpc: '2.0', id, result: DONE }));
+  }
+
   function handle(id: unknown, response: ServerResponse, name: string): void {
+    if (name === 'lasting') return void last(id, response);
     if (name === 'prompt') return answerWith(response, JSON.stringify({ jsonrpc: '2.0', id, result: DONE }));
     if (name.startsWith('flood')) return flood(id, response, name);
     (open[name] ??= []).push({ id, response });
@@ -364,11 +452,13 @@ describe('answers of an HTTP upstream', () => {
         },
       },
     });
+    // Looked at by a later test, as it takes its time.
+    lasting = rpcStream(gateway.mcp, toolCall('lasting', {}, 'l', { progressToken: 'l' }), { key: ADMIN.key });
     // Looked at by the last test: a client that never reads.
     stalled = await rpcStream(gateway.mcp, toolCall('flood-stalled', {}, 1, { progressToken: 1 }), { key: ADMIN.key, isPaused: true });
   });
 
-  it('are relayed event by event: the first is there while the upstream still works', async () => {
+  it('row 37: trap 7: are relayed event by event: the first is there while the upstream still works', async () => {
     const answer = rpcStream(gateway.mcp, toolCall('steps', {}, 'c', { progressToken: 'tok' }), { key: KEY.key });
     const { id, response } = await arrived('steps');
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write(progress(id, 1));
@@ -388,6 +478,32 @@ describe('answers of an HTTP upstream', () => {
     expect(await stream.ended).toBe('complete');
     expect(stream.events()).toHaveLength(4);
     expect(stream.events().at(-1)).toEqual({ jsonrpc: '2.0', id: 'c', result: DONE });
+  });
+
+  it('row 37: go on for longer than half a minute, where proxies and default deadlines cut them', async () => {
+    const stream = await lasting;
+    expect(await stream.ended).toBe('complete');
+    const steps = stream.events().map((one) => one['params']?.['progress']);
+    expect(steps).toEqual([...Array.from({ length: LASTING_STEPS }, (_, index) => index + 1), undefined]);
+    expect(stream.events().at(-1)).toEqual({ jsonrpc: '2.0', id: 'l', result: DONE });
+  }, 50_000);
+
+  it('trap 15: of many MiB hold up nobody: another caller is served between any two pieces of them', async () => {
+    const worker = await workerOf(gateway);
+    const before = await residentBytes(worker);
+    const large = call(gateway, 'large');
+    const { id, response } = await arrived('large');
+    const data = Buffer.alloc(6 * MIB, 'mcp').toString('base64');
+    const text = JSON.stringify({ jsonrpc: '2.0', id, result: { content: [{ type: 'image', mimeType: 'image/png', data }] } });
+    response.writeHead(200, { 'content-type': 'application/json' });
+    for (let at = 0; at < text.length; at += MIB) {
+      await new Promise((resolve) => response.write(text.slice(at, at + MIB), resolve));
+      expect(toolText(await rpc(gateway.mcp, toolCall('prompt'), { key: ADMIN.key }))).toBe('done');
+    }
+    response.end();
+    const { status, json } = await large;
+    expect([status, json?.['id'], String(json?.['result']?.['content']?.['0']?.['data']) === data]).toEqual([200, 1, true]);
+    expect((await residentBytes(worker)) - before).toBeLessThan(96 * MIB);
   });
 
   it('show the client their head while the upstream has not said anything yet', async () => {
@@ -454,7 +570,7 @@ describe('answers of an HTTP upstream', () => {
     expect(events).toEqual([{ jsonrpc: '2.0', id: 1, error: expect.objectContaining({ code: -31502 }) }]);
   });
 
-  it('over max_response_size are cut off: declared, endless, or as one endless event', async () => {
+  it('trap 15: over max_response_size are cut off: declared, endless, or as one endless event', async () => {
     const json = call(gateway, 'declared', {}, '/mcp/quick');
     const declared = await arrived('declared');
     declared.response.writeHead(200, { 'content-type': 'application/json', 'content-length': '99999999999' }).flushHeaders();
@@ -524,7 +640,7 @@ describe('answers of an HTTP upstream', () => {
     }
   });
 
-  it('go on without a client that leaves: the upstream may finish, and only then is the place of the call free', async () => {
+  it('row 151: trap 6: go on without a client that leaves: the upstream may finish, and only then is the place of the call free', async () => {
     const options = { key: KEY.key };
     const streams = ['a', 'b', 'c'].map(async (id) => {
       const stream = rpcStream(gateway.mcp, toolCall('slow', {}, id, { progressToken: id }), options);
@@ -552,7 +668,7 @@ describe('answers of an HTTP upstream', () => {
     expect(gone).toBe(true);
   });
 
-  it('are held back for a slow reader, who gets all of them in order when it reads again', async () => {
+  it('trap 15: are held back for a slow reader, who gets all of them in order when it reads again', async () => {
     const worker = await workerOf(gateway);
     const before = await residentBytes(worker);
     const message = toolCall('flood-slow', {}, 'slow', { progressToken: 's' });

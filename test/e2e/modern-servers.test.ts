@@ -135,6 +135,15 @@ describe('results', () => {
     expect((await send('tools/call', { name: 'echo' })).status).toBe(502);
   });
 
+  it.each([200, 400, 401, 404])('trap 14: of HTTP %d come without the headers of the server', async (status) => {
+    const headers = { 'set-cookie': 'inner=1', 'www-authenticate': 'Bearer realm="inner"', 'mcp-session-id': 'inner-session' };
+    script = (request) => ({ ...errorAnswer(-32601, status)(request), headers });
+    const answer = await send('tools/call', { name: 'echo' });
+    expect(Object.keys(answer.headers).filter((name) => name in headers)).toEqual([]);
+    expect(JSON.stringify(answer.headers) + answer.body).not.toContain('inner');
+    for (const sent of upstream.requests) expect(sent.headers.authorization).toBeUndefined();
+  });
+
   it('that are no JSON-RPC, or another’s, are none', async () => {
     const bodies = ['{}', 'no', { jsonrpc: '2.0', id: 999, error: { code: -32601, message: 'x' } }];
     for (const body of bodies) {
@@ -145,17 +154,27 @@ describe('results', () => {
   });
 });
 
-describe('trap 6: a client that leaves', () => {
-  it('cancels its call: the connection to the server is closed, its places are free', async () => {
+describe('a client that leaves', () => {
+  it('row 151: trap 6: cancels its call: the connection to the server is closed, its places are free', async () => {
     script = ({ message }) => (message['method'] === 'tools/call' ? { events: [progressOf(1)], isKeptOpen: true } : undefined);
-    const stream = await open('tools/call', { name: 'echo', arguments: {} }, 1);
+    const narrow = await startGateway({
+      config: {
+        auth: { api_keys: [keyEntry('tester', key)] },
+        rate_limit: { max_in_flight: 1 },
+        upstream: { transport: 'http', url: upstream.url, allow_private_networks: true, max_concurrency: 1 },
+      },
+    });
+    const options = { key: key.key, headers: modernHeaders('tools/call', 'echo') };
+    const stream = await rpcStream(narrow.mcp, modernRequest('tools/call', { name: 'echo' }), options);
     const sent = upstream.of('tools/call').at(-1);
     stream.leave();
-    await waitUntil(async () => (await gateway.auditLines()).some(({ status, detail }) => status === 499 && detail === 'cancelled'), {
+    await waitUntil(async () => (await narrow.auditLines()).some(({ status, detail }) => status === 499 && detail === 'cancelled'), {
       what: 'a record of it',
     });
     await waitUntil(() => upstream.isGone(sent?.connection ?? 0), { what: 'the connection to be closed' });
     expect(stream.events()).toEqual([]);
+    script = () => undefined;
+    expect((await rpc(narrow.mcp, modernRequest('tools/call', { name: 'echo' }), options)).status).toBe(200);
   });
 });
 
@@ -181,8 +200,8 @@ function listening(notes: readonly object[], end?: object): (request: UpstreamRe
 
 const FILTER = { notifications: { toolsListChanged: true } };
 
-describe('trap 7: subscriptions/listen', () => {
-  it('is acknowledged at once, in the words of the client, and told what happens', async () => {
+describe('subscriptions/listen', () => {
+  it('trap 7: is acknowledged at once, in the words of the client, and told what happens', async () => {
     script = listening([{ method: 'notifications/tools/list_changed' }]);
     const stream = await open('subscriptions/listen', FILTER, 'my-listen');
     expect(stream.headers).toMatchObject({ 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' });
@@ -302,6 +321,16 @@ describe('a gateway that ends', () => {
       id: 'last',
       result: { resultType: 'complete', _meta: { [SUBSCRIPTION]: 'last' } },
     });
+  });
+});
+
+describe('a notification', () => {
+  it('trap 10: is 202 without a body, though the server never answers it', async () => {
+    script = ({ message }) => (message['method'] === 'notifications/vendor' ? { isSilent: true } : undefined);
+    const note = { jsonrpc: '2.0', method: 'notifications/vendor', params: {} };
+    const answer = await rpc(gateway.mcp, note, { key: key.key, headers: { 'mcp-protocol-version': MODERN } });
+    expect([answer.status, answer.body, answer.headers['content-type']]).toEqual([202, '', undefined]);
+    await waitUntil(() => upstream.of('notifications/vendor').length === 1, { what: 'the notification' });
   });
 });
 

@@ -23,14 +23,14 @@ interface Place {
   seen(): Promise<Seen[]>;
 }
 
-async function place(mode: 'modern' | 'exits' | 'silent'): Promise<Place> {
+async function place(mode: 'modern' | 'exits' | 'silent', settings: object = {}): Promise<Place> {
   const file = join(await tempDir(), 'seen');
   const args = ['--disable-warning=ExperimentalWarning', FIXTURE, mode, file];
   const gateway = await startGateway({
     config: {
       auth: { api_keys: [keyEntry('one', key), keyEntry('two', other)] },
       rate_limit: { enabled: false },
-      upstream: { command: process.execPath, args },
+      upstream: { command: process.execPath, args, ...settings },
     },
   });
   const seen = async (): Promise<Seen[]> => {
@@ -75,8 +75,8 @@ describe('a stdio server that speaks revision 2026-07-28 only', () => {
     expect(told.events[0]).toMatchObject({ method: 'notifications/message', params: { data: 'about t' } });
   });
 
-  it('trap 6: is told when a client leaves, by the id that it knows the call by', async () => {
-    const { gateway, seen } = await place('modern');
+  it('row 151: trap 6: is told when a client leaves, by the id that it knows the call by, and the place of the call is free', async () => {
+    const { gateway, seen } = await place('modern', { max_concurrency: 1 });
     const quit = new AbortController();
     const message = modernRequest('tools/call', { name: 'never' }, 'mine');
     const called = rpc(gateway.mcp, message, { key: key.key, headers: modernHeaders('tools/call', 'never'), signal: quit.signal });

@@ -94,7 +94,7 @@ describe.each(['uws', 'node'])('a GET stream, engine %s', (engine) => {
 });
 
 describe('who may have a stream', () => {
-  it('row 38: not another principal, nor one without a session, nor one that takes no events', async () => {
+  it('row 38: trap 11: not another principal, nor one without a session, nor one that takes no events', async () => {
     const session = await open('guarded');
     const statusOf = async (key: string, headers: Record<string, string | undefined>): Promise<number> =>
       (await http('GET', gateway.mcp, { key, headers: { accept: 'text/event-stream', 'mcp-session-id': session.id, ...headers } })).status;
@@ -267,7 +267,7 @@ describe('a stream that ends before its answer', () => {
     }
   });
 
-  it('row 41: does not go on for another session or principal, nor behind an id that was not given out', async () => {
+  it('row 41: trap 11: does not go on for another session or principal, nor behind an id that was not given out', async () => {
     const [session, other, foreign] = [await open('mine'), await open('other'), await open('foreign', bob.key)];
     const id = idOf((await session.post(toolCall('poll'))).body);
     const statusOf = async (key: string, held: OpenSession, lastEventId: string): Promise<number> =>

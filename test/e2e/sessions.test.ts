@@ -97,7 +97,7 @@ describe('a session of the client', () => {
     expect(JSON.stringify(lines)).not.toContain(session.id);
   });
 
-  it('row 39: is unknown, with 404, to another principal, at another server, and in any other spelling', async () => {
+  it('row 39: trap 11: is unknown, with 404, to another principal, at another server, and in any other spelling', async () => {
     const session = await openSession(at(), asAlice);
     const call = async (url: string, key: string, id: string): Promise<number> =>
       (await rpc(url, toolCall('echo', { mark: 'stolen' }), { key, headers: { 'mcp-session-id': id } })).status;
@@ -160,7 +160,7 @@ describe('a session of the client', () => {
 });
 
 describe('the protocol version of a session', () => {
-  it('row 42: is checked against what was agreed, and the upstream gets what it agreed to', async () => {
+  it('row 42: trap 9: is checked against what was agreed, and the upstream gets what it agreed to', async () => {
     const session = await openSession(at(), { ...asAlice, revision: '2025-03-26', client: 'old' });
     const ask = async (version: string | undefined): Promise<number> =>
       (await session.post(toolCall('echo', { mark: 'old' }), { headers: { 'mcp-protocol-version': version } })).status;
@@ -173,15 +173,45 @@ describe('the protocol version of a session', () => {
 
   it('row 42: is what the upstream chose, where it cannot do what the client asked for', async () => {
     const old = { protocolVersion: '2024-11-05', capabilities: {}, serverInfo: { name: 'old', version: '1' } };
-    const stubborn = await startSessionUpstream({
+    const stubborn = await startHttpUpstream({
       answer: ({ message, body }) =>
         message['method'] === 'initialize' && body.includes('tester')
           ? { headers: { 'mcp-session-id': 'only-old' }, body: { jsonrpc: '2.0', id: message['id'], result: old } }
           : undefined,
     });
     const own = await startGateway({ config: config(stubborn.url) as never });
-    const answer = await rpc(at('one', own), initialize({ revision: '2025-11-25' }), asAlice);
-    expect(answer.json['result']?.['protocolVersion']).toBe('2024-11-05');
+    const session = await openSession(at('one', own), { ...asAlice, revision: '2025-11-25' });
+    expect(session.answer.json['result']?.['protocolVersion']).toBe('2024-11-05');
+    for (const version of [undefined, '2024-11-05']) {
+      const answer = await session.post(toolCall('echo'), { headers: { 'mcp-protocol-version': version } });
+      expect(answer.status).toBe(200);
+    }
+    const calls = stubborn.of('tools/call').map(({ headers }) => [headers['mcp-session-id'], headers['mcp-protocol-version']]);
+    expect(calls).toEqual([
+      ['only-old', '2024-11-05'],
+      ['only-old', '2024-11-05'],
+    ]);
+  });
+
+  it('row 42: trap 9: is that of each upstream, where one client calls several that agreed to different ones', async () => {
+    const versions = ['2025-03-26', '2025-06-18', '2025-11-25'];
+    const upstreams = await Promise.all(
+      versions.map(async (protocolVersion) => {
+        const result = { protocolVersion, capabilities: { tools: {} }, serverInfo: { name: 'chooses', version: '1' } };
+        return await startHttpUpstream({
+          answer: ({ message: { id, method } }) => (method === 'initialize' ? { body: { jsonrpc: '2.0', id, result } } : undefined),
+        });
+      }),
+    );
+    const servers = upstreams.map(({ url }, index) => ({ name: `s${index}`, transport: 'http', url, allow_private_networks: true }));
+    const own = await startGateway({ config: { ...config(''), upstream: { servers } } as never });
+    for (const [index, { of }] of upstreams.entries()) {
+      for (const version of versions) {
+        const answer = await rpc(at(`s${index}`, own), toolCall('echo'), { ...asAlice, headers: { 'mcp-protocol-version': version } });
+        expect(answer.status).toBe(200);
+      }
+      expect(of('tools/call').map(({ headers }) => headers['mcp-protocol-version'])).toEqual(versions.map(() => versions[index]));
+    }
   });
 });
 
@@ -218,6 +248,25 @@ describe('what a session carries', () => {
     expect((await rpc(at(), response, asAlice)).status).toBe(202);
     expect((await rpc(at(), response, { key: bob.key, headers: { 'mcp-session-id': session.id } })).status).toBe(404);
     expect(delivered().length).toBe(1);
+  });
+
+  it('row 34: trap 10: answers notifications with 202 and nothing else, though the upstream answers none', async () => {
+    const deaf = await startSessionUpstream({
+      answer: ({ message, headers }) =>
+        String(message['method']).startsWith('notifications/') && deaf.sessionsOf('tester').includes(String(headers['mcp-session-id']))
+          ? { isSilent: true }
+          : undefined,
+    });
+    const own = await startGateway({ config: config(deaf.url) as never });
+    const session = await openSession(at('one', own), asAlice);
+    for (const method of ['notifications/initialized', 'notifications/roots/list_changed', 'notifications/x']) {
+      const { status, body } = await session.post({ jsonrpc: '2.0', method });
+      expect([method, status, body]).toEqual([method, 202, '']);
+      await waitUntil(() => deaf.of(method).some(({ headers }) => deaf.sessionsOf('tester').includes(String(headers['mcp-session-id']))), {
+        what: method,
+      });
+    }
+    expect((await session.post(toolCall('echo'))).status).toBe(200);
   });
 
   it('decides about tools as everywhere: what is denied is not called in a session either', async () => {

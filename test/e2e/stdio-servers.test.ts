@@ -332,7 +332,7 @@ describe('what a child writes', () => {
     expect(await metric(gateway, 'mcp_guard_upstream_noise_total{server="wild",kind="oversize"}')).toBe(1);
   });
 
-  it('row 161: an endless line is cut at the limit and not kept, while others are served', async () => {
+  it('row 161: trap 15: an endless line is cut at the limit and not kept, while others are served', async () => {
     const worker = await workerOf(gateway);
     const { pid } = await childOf(gateway, '/mcp/wild');
     const before = await residentBytes(worker);
@@ -476,13 +476,26 @@ describe('progress of a stdio server', () => {
     expect(toolText(answer)).toBe('done');
   });
 
-  it('of one client never reaches another that uses the same id and token', async () => {
-    const other = await startWith({ ...stdioUpstream() });
-    const steps = [2, 3, 4, 5, 6];
+  it('trap 8: of one client never reaches another that uses the same id and token, and the server sees neither', async () => {
+    const recordFile = join(await tempDir(), 'record');
+    const other = await startWith({ ...stdioUpstream({ recordFile }) });
+    const steps = [2, 3, 4, 5, 6, 7];
     const answers = await Promise.all(
-      steps.map((count) => rpc(other.mcp, toolCall('progress', { steps: count, ms: 15 }, 1, { progressToken: 1 }), { key: KEY.key })),
+      steps.map((count) => {
+        const message = toolCall('progress', { steps: count, ms: 15 }, 'same', { progressToken: 'same' });
+        return rpc(other.mcp, message, { key: count % 2 === 0 ? KEY.key : ADMIN.key });
+      }),
     );
-    expect(answers.map(({ events }) => events.length)).toEqual(steps.map((count) => count + 1));
+    const own = (count: number): unknown[] => Array.from({ length: count }, (_, index) => ['same', index + 1]);
+    for (const [index, { events, json }] of answers.entries()) {
+      const told = events.slice(0, -1).map(({ params }) => [params?.['progressToken'], params?.['progress']]);
+      expect([told, json?.['id']]).toEqual([own(steps[index] ?? 0), 'same']);
+    }
+    const sent = (await readRecord(recordFile)).messages.filter(({ method }) => method === 'tools/call');
+    const tokens = sent.map(({ params }) => (params as { _meta: { progressToken: unknown } })._meta.progressToken);
+    expect(tokens).toEqual(sent.map(({ id }) => id));
+    expect(new Set(tokens).size).toBe(steps.length);
+    expect(tokens).not.toContain('same');
     await other.stop();
   });
 });
