@@ -435,6 +435,23 @@ describe('a stdio server that does not answer', () => {
   });
 });
 
+describe('a client of a stdio server that leaves', () => {
+  it('row 151: trap 6: cancels nothing in the older revisions: the server may finish, and then the place is free', async () => {
+    const recordFile = join(await tempDir(), 'record');
+    const gateway = await startWith({ max_concurrency: 1, ...stdioUpstream({ recordFile }) });
+    const called = async (): Promise<boolean> => (await readRecord(recordFile)).messages.some(({ method }) => method === 'tools/call');
+    const quit = new AbortController();
+    const left = rpc(gateway.mcp, toolCall('sleep', { ms: 700 }), { key: KEY.key, signal: quit.signal });
+    await waitUntil(called, { what: 'the call' });
+    quit.abort();
+    await expect(left).rejects.toThrow('abort');
+    await waitUntil(async () => (await call(gateway, 'echo')).status === 200, { what: 'its place is free' });
+    const methods = (await readRecord(recordFile)).messages.map(({ method }) => method);
+    expect(methods).toEqual(['initialize', 'notifications/initialized', 'tools/call', 'tools/call']);
+    await gateway.stop();
+  });
+});
+
 describe('progress of a stdio server', () => {
   let gateway: Gateway;
 
