@@ -51,8 +51,9 @@ async function upstreamOf(transport: UpstreamTransport, url?: string): Promise<R
  * The gateway in front of a fixture, of its own unless `url` names one; open to everybody and without limits, as the suite calls for.
  * Returns its MCP endpoint.
  */
-export async function gatewayInFront(transport: UpstreamTransport, url?: string): Promise<string> {
+export async function gatewayInFront(transport: UpstreamTransport, url?: string, workers: number = 1): Promise<string> {
   const config = {
+    server: { workers },
     auth: { allow_anonymous: true },
     rate_limit: { enabled: false },
     session: { poll_after_secs: POLL_AFTER_SECS },
