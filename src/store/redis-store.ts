@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Cluster, Redis } from 'ioredis';
+import { type Clock, systemClock, type Timer } from '../core/clock.ts';
 import type { RedisSettings } from '../core/config.ts';
 import type { Store, StoreReply, StoreScript, StoreState, StoreStateListener } from '../core/store.ts';
 import { clusterOptions, sentinelOptions, singleOptions } from './options.ts';
@@ -18,15 +19,17 @@ type Client = Redis | Cluster;
 export class RedisStore implements Store {
   readonly isSpread: boolean;
   readonly #client: Client;
+  readonly #clock: Clock;
   readonly #onState: StoreStateListener;
   readonly #digests = new Map<StoreScript, string>();
   #state: StoreState = 'lost';
   #reason = 'not connected yet';
   #calls = 0;
-  #reopenTimer: NodeJS.Timeout | null = null;
+  #reopenTimer: Timer | null = null;
 
   /** Throws when the certificate authority's file cannot be read. */
-  constructor(settings: RedisSettings, onState: StoreStateListener = () => undefined) {
+  constructor(settings: RedisSettings, onState: StoreStateListener = () => undefined, clock: Clock = systemClock) {
+    this.#clock = clock;
     this.isSpread = settings.mode === 'cluster';
     this.#onState = onState;
     this.#client = openClient(settings);
@@ -54,7 +57,7 @@ export class RedisStore implements Store {
   async close(): Promise<void> {
     if (this.#state === 'closed') return;
     this.#change('closed', 'closed');
-    if (this.#reopenTimer !== null) clearTimeout(this.#reopenTimer);
+    this.#reopenTimer?.cancel();
     this.#client.disconnect();
   }
 
@@ -66,10 +69,10 @@ export class RedisStore implements Store {
   /** The client gives up for good when a Sentinel tells of a failover while it looks the master up. */
   #reopen(): void {
     if (this.#state === 'closed' || this.#reopenTimer !== null) return;
-    this.#reopenTimer = setTimeout(() => {
+    this.#reopenTimer = this.#clock.after(REOPEN_MS, () => {
       this.#reopenTimer = null;
       this.#connect();
-    }, REOPEN_MS);
+    });
   }
 
   /** By digest; in full where the node does not have the script, as after a restart, a flush or a failover. */
