@@ -104,9 +104,7 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
       isResumed: lastEventId !== '',
       noise: (kind) => this.#host.noise(kind),
       listChanged: (kind) => this.#host.listChanged(kind),
-      lost: () => {
-        this.#isGone = true;
-      },
+      lost: () => this.#over(),
     });
     const headers = lastEventId === '' ? this.#headers : [...this.#headers, 'last-event-id', lastEventId];
     listening.begin(this.#host.client.send({ method: 'GET', path: this.#host.pathTo(options.restPath), headers, body: null }, listening));
@@ -123,7 +121,11 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
     this.#isGone = true;
     const request = { method: 'DELETE' as const, path: this.#host.pathTo(''), headers: this.#headers, body: null };
     if (closed === undefined) return this.#host.partings.add(request);
-    if (!this.#host.poster.send(request, this.#host.timeoutMs, () => closed())) closed();
+    const isSent = this.#host.poster.send(request, this.#host.timeoutMs, (status) => {
+      if (status === 404 || (status >= 200 && status < 300)) this.#over();
+      closed();
+    });
+    if (!isSent) closed();
   }
 
   // SessionCallListener
@@ -167,7 +169,7 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
   }
 
   onFailed(call: SessionCall, refusal: Refusal, detail: string): void {
-    if (refusal === SESSION_UNKNOWN) this.#isGone = true;
+    if (refusal === SESSION_UNKNOWN) this.#over();
     else this.#host.failed(call, detail);
     const health = call.status === 0 || call.status >= 500 ? 'failed' : 'alive';
     if (this.#host.pending.remove(call.entry)) call.entry.sink?.onFail(refusal, detail, health);
@@ -200,6 +202,13 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
     this.#headers = sessionHeaders(this.#host.headers, place.revision, this.#id);
   }
 
+  /** The upstream works on nothing of it any more: what is to be fetched will not be there. */
+  #over(): void {
+    this.#isGone = true;
+    const { pending } = this.#host;
+    for (const entry of pending.list()) if (entry.isDeferred && entry.principalKey === this.#id) pending.cancel(entry);
+  }
+
   /** The client's request that its `notifications/cancelled` names, when it is under way in this worker. */
   #cancelledBy(message: Envelope): PendingEntry | null {
     if (message.method !== CANCELLED || message.requestIdStart < 0) return null;
@@ -212,7 +221,7 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
     if (this.#host.isDown || this.place === null) return UPSTREAM_DOWN;
     const request = { method: 'POST' as const, path: this.#host.pathTo(options.restPath), headers: this.#headers, body };
     const isSent = this.#host.poster.send(request, this.#host.timeoutMs, (status) => {
-      if (status === 404) this.#isGone = true;
+      if (status === 404) this.#over();
       taken?.();
     });
     return isSent ? null : UPSTREAM_BUSY;

@@ -39,7 +39,7 @@ export class PendingEntry implements InFlight {
   isSlow = false;
   isDone = false;
   /** Its stream is over, its answer is not here: it comes on a stream that the client fetches, perhaps by way of another worker. */
-  #isDeferred = false;
+  isDeferred = false;
   readonly timeoutMs: number;
   readonly #isShort: boolean;
   idleAtMs: number;
@@ -62,7 +62,7 @@ export class PendingEntry implements InFlight {
   /** Its deadline has passed: the client is told. Callers of a tool with little time, or who do not fetch their answers, cannot open the circuit of its server for all. */
   expired(deadline: 'idle' | 'hard'): void {
     const detail = `no answer within its ${deadline} deadline`;
-    if (this.#isShort || this.#isDeferred) this.sink?.onFail(UPSTREAM_TIMEOUT, detail);
+    if (this.#isShort || this.isDeferred) this.sink?.onFail(UPSTREAM_TIMEOUT, detail);
     else this.sink?.onFail(UPSTREAM_TIMEOUT, detail, 'failed');
   }
 
@@ -86,7 +86,7 @@ export class PendingEntry implements InFlight {
 
   /** The upstream works on, unseen: only the hard deadline holds. */
   defer(): void {
-    this.#isDeferred = true;
+    this.isDeferred = true;
     this.idleAtMs = this.hardAtMs;
   }
 

@@ -328,6 +328,16 @@ describe('a call whose stream was left before its answer', () => {
     await waitUntil(async () => await isServed(session), { what: 'the place' });
   });
 
+  it('gives the place back with the end of its session', async () => {
+    const place = await startGateway({ config: { ...config({ workers: 1 }), ...one } });
+    const session = await open('ends it', alice.key, place);
+    await session.post(toolCall('poll', {}, 'unfetched at the end'));
+    expect((await session.post(toolCall('x'))).status).toBe(429);
+    expect((await http('DELETE', place.mcp, { key: alice.key, headers: { 'mcp-session-id': session.id } })).status).toBe(200);
+    const next = await open('comes after', alice.key, place);
+    expect((await next.post(toolCall('x'))).status).toBe(200);
+  });
+
   it('gives the place back, and takes the call back, at its hard deadline; its server is not taken for dead', async () => {
     const upstreamConfig = { ...(config({})['upstream'] as object), timeout_secs: 1, timeout_max_secs: 3, breaker: { failures: 1 } };
     const place = await startGateway({ config: { ...config({}), ...one, upstream: upstreamConfig } });
