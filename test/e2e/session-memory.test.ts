@@ -70,7 +70,9 @@ async function start(upstream: object): Promise<Gateway> {
 }
 
 async function allEnded(gateway: Gateway): Promise<void> {
-  await waitUntil(async () => (await scrape(gateway, 'mcp_guard_sessions')) === 0, { what: 'an end of all sessions', timeoutMs: 60_000 });
+  // Those of which the server is not told yet are kept for that.
+  for (const gauge of ['mcp_guard_sessions', 'mcp_guard_session_partings_waiting'])
+    await waitUntil(async () => (await scrape(gateway, gauge)) === 0, { what: `an end of all sessions (${gauge})`, timeoutMs: 60_000 });
 }
 
 /** Sessions that nobody ends or comes back to; resolves when the gateway has ended them all. */

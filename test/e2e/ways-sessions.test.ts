@@ -79,6 +79,9 @@ it('row 44: a server asks a WebSocket client during a call, and has its answer',
     return { role: 'assistant' as const, model: 'none', content: { type: 'text' as const, text: 'as you say' } };
   });
   await client.connect(new WebSocketClientTransport(new URL(`${gateway.url.replace('http', 'ws')}/ws`)));
+  // The server offers it to clients that can be asked, and finds that out some time after the handshake.
+  const isOffered = async (): Promise<boolean> => (await client.listTools()).tools.some(({ name }) => name === 'trigger-sampling-request');
+  await waitUntil(isOffered, { what: 'the tool that asks', timeoutMs: 10_000 });
   const result = await client.callTool({ name: 'trigger-sampling-request', arguments: { prompt: 'say it', maxTokens: 10 } });
   expect(JSON.stringify(result)).toContain('as you say');
   expect(JSON.stringify(asked)).toContain('say it');
