@@ -113,7 +113,7 @@ type Status = ReadonlyMap<number, number>;
 
 /**
  * While Redis is asked, all three are the same limit. An answer that is late by more than 20 ms, because the machine is busy, lets
-
+ * the fail mode decide for those who wait for it: a part of them.
  */
 function expectLimit(loads: Loads, { fromMs, toMs }: Phase): void {
   const secs = (toMs - fromMs) / 1000;
