@@ -1,6 +1,6 @@
 import type { Envelope } from './envelope.ts';
 import { asEnvelope, envelopeParts } from './mesh-envelope.ts';
-import { asBuffer, isCall, isHealth, isRaw, type Raw } from './mesh-values.ts';
+import { asBuffer, asFailure, isCall, isRaw, type Raw } from './mesh-values.ts';
 import type { Health } from './upstream.ts';
 import type { StreamMark } from './upstream-session.ts';
 
@@ -151,7 +151,7 @@ function asAge(call: number, { unusedMs }: Raw): SessionAge | null {
   return Number.isFinite(unusedMs) ? { type: 'session', what: 'age', call, unusedMs: unusedMs as number } : null;
 }
 
-function asFail(call: number, { refusal, detail, health }: Raw): SessionEvent | null {
-  if (typeof refusal !== 'string' || typeof detail !== 'string' || !isHealth(health)) return null;
-  return { type: 'session', what: 'fail', call, refusal, detail, health };
+function asFail(call: number, value: Raw): SessionEvent | null {
+  const failure = asFailure(value);
+  return failure === null ? null : { type: 'session', what: 'fail', call, ...failure };
 }

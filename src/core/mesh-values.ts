@@ -14,7 +14,7 @@ export function isCall(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-export function isHealth(value: unknown): value is Health | null {
+function isHealth(value: unknown): value is Health | null {
   return HEALTHS.has(value);
 }
 
@@ -22,4 +22,17 @@ export function isHealth(value: unknown): value is Health | null {
 export function asBuffer(value: unknown): Buffer | null {
   if (Buffer.isBuffer(value)) return value;
   return value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.length) : null;
+}
+
+/** Why a call ended without an answer. */
+export interface RawFailure {
+  /** Its code in the error catalogue. */
+  readonly refusal: string;
+  readonly detail: string;
+  readonly health: Health | null;
+}
+
+/** Null for anything but a failure. */
+export function asFailure({ refusal, detail, health }: Raw): RawFailure | null {
+  return typeof refusal === 'string' && typeof detail === 'string' && isHealth(health) ? { refusal, detail, health } : null;
 }

@@ -1,7 +1,7 @@
 import type { Envelope } from './envelope.ts';
 import { asEnvelope, envelopeParts } from './mesh-envelope.ts';
 import { asSessionEvent, asSessionOrder, packSessionOrder, type SessionAge, type SessionEvent, type SessionOrder } from './mesh-session.ts';
-import { asBuffer, isCall, isHealth, isRaw, type Raw } from './mesh-values.ts';
+import { asBuffer, asFailure, isCall, isRaw, type Raw } from './mesh-values.ts';
 import type { Health, ListKind, UpstreamInfo, UpstreamState } from './upstream.ts';
 
 /** A request or notification on its way to the worker that holds the child. */
@@ -141,9 +141,9 @@ export function asToCaller(value: unknown): ToCaller | null {
   return { type, call, bytes, isError, code: code as number };
 }
 
-function asFail(call: number, { refusal, detail, health }: Raw): ToCaller | null {
-  if (typeof refusal !== 'string' || typeof detail !== 'string' || !isHealth(health)) return null;
-  return { type: 'fail', call, refusal, detail, health };
+function asFail(call: number, value: Raw): ToCaller | null {
+  const failure = asFailure(value);
+  return failure === null ? null : { type: 'fail', call, ...failure };
 }
 
 function asListChanged({ server, kind }: Raw): ToCaller | null {

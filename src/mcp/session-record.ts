@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { SessionPlace } from '../core/upstream-session.ts';
 
 /** What a session id holds under its seal. */
@@ -62,4 +63,9 @@ function revisionIndex(revision: string): number {
   const index = REVISIONS.indexOf(revision);
   if (index < 0) throw new RangeError('a revision that session ids cannot name');
   return index;
+}
+
+/** Whose a session is, by a name that says nothing to whoever reads it: the same in every worker. */
+export function callerName(principalKey: string): string {
+  return createHash('sha256').update(principalKey).digest('base64url').slice(0, 22);
 }

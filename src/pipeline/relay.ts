@@ -1,3 +1,4 @@
+import type { Timer } from '../core/clock.ts';
 import type { RequestContext } from '../core/context.ts';
 import type { Envelope } from '../core/envelope.ts';
 import { SESSION_UNKNOWN, UPSTREAM_FAILED, UPSTREAM_INVALID } from '../core/errors.ts';
@@ -37,9 +38,9 @@ export class Relay implements ReplySink {
   /** The final answer goes out as an event even when nothing preceded it. */
   readonly #isSseWanted: boolean;
   #hasWritten = false;
-  /** The client has a position from which it can fetch the rest. */
-  #hasPosition = false;
   #flight: InFlight | null = null;
+  /** Runs once the client has a position from which it can fetch the rest. */
+  #poll: Timer | null = null;
   #writtenMs = 0;
 
   constructor(
@@ -67,13 +68,11 @@ export class Relay implements ReplySink {
     const { exchange } = this.#context;
     exchange.onDrain = () => flight.resume();
     exchange.onGone = () => {
+      this.#poll?.cancel();
       flight.detach(passPlace(this.#parts, this.#context));
       settleGone(this.#parts, this.#context);
     };
-    const { pollAfterMs } = this.#parts.settings;
     this.#flight = flight;
-    // Who says so with every request fetches the rest; whoever speaks over a connection of its own could not.
-    if (pollAfterMs > 0 && exchange.head.protocolVersion === LATEST_LEGACY_REVISION) this.#watch(pollAfterMs);
   }
 
   onStream(): void {
@@ -100,6 +99,7 @@ export class Relay implements ReplySink {
 
   onReply(bytes: Buffer, isError: boolean, code: number, mark?: StreamMark): void {
     if (this.#context.isSettled) return;
+    this.#poll?.cancel();
     if (isError) this.#context.upstreamErrorCode = code;
     else if (this.#method === 'tools/call') this.#context.isToolError = looksLikeToolError(bytes);
     const allowed = isError ? bytes : this.#filtered(bytes);
@@ -110,6 +110,7 @@ export class Relay implements ReplySink {
 
   onFail(refusal: Refusal, detail: string): void {
     if (this.#context.isSettled) return;
+    this.#poll?.cancel();
     this.#context.detail = detail;
     if (refusal === SESSION_UNKNOWN && this.#session !== null) this.#parts.sessions.end(this.#session, 'lost');
     if (!this.#context.isStreaming) return refuse(this.#parts, this.#context, refusal);
@@ -135,6 +136,7 @@ export class Relay implements ReplySink {
   /** Ends without a message: an empty event stream, or 202 for a client that takes none. */
   onCancelled(): void {
     if (this.#context.isSettled) return;
+    this.#poll?.cancel();
     this.#context.detail = 'cancelled';
     if (this.#acceptsSse) {
       this.#openStream();
@@ -146,11 +148,12 @@ export class Relay implements ReplySink {
   }
 
   /** Gives the connection of a call back that nothing is said about (2025-11-25, Transports: clients poll). */
-  #watch(pollAfterMs: number, silentMs: number = 0): void {
-    this.#parts.clock.after(pollAfterMs - silentMs, () => {
+  #watch(silentMs: number): void {
+    const { pollAfterMs } = this.#parts.settings;
+    this.#poll = this.#parts.clock.after(pollAfterMs - silentMs, () => {
       if (this.#context.isSettled) return;
       const sinceMs = this.#parts.clock.nowMs() - this.#writtenMs;
-      if (!this.#hasPosition || sinceMs < pollAfterMs) return this.#watch(pollAfterMs, this.#hasPosition ? sinceMs : 0);
+      if (sinceMs < pollAfterMs) return this.#watch(sinceMs);
       this.#flight?.detach(passPlace(this.#parts, this.#context));
       this.#suspend();
     });
@@ -158,11 +161,17 @@ export class Relay implements ReplySink {
 
   #noted(mark: StreamMark | undefined): void {
     if (mark === undefined || this.#session === null) return;
-    this.#hasPosition ||= mark.eventId !== '';
     this.#writtenMs = this.#parts.clock.nowMs();
+    if (this.#poll === null && mark.eventId !== '' && this.#isPolled) this.#watch(0);
+  }
+
+  /** Who says so with every request fetches the rest; whoever speaks over a connection of its own could not. */
+  get #isPolled(): boolean {
+    return this.#parts.settings.pollAfterMs > 0 && this.#context.exchange.head.protocolVersion === LATEST_LEGACY_REVISION;
   }
 
   #suspend(): void {
+    this.#poll?.cancel();
     this.#context.detail = 'suspended';
     this.#context.exchange.end();
     settle(this.#parts, this.#context);

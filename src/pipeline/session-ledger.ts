@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
 import type { SessionEnd } from '../core/events.ts';
 import type { SessionNews, SessionTouch } from '../core/session-news.ts';
+import { callerName } from '../mcp/session-record.ts';
 import type { Session } from './session.ts';
 
 export interface SessionLedgerOptions {
@@ -76,7 +76,7 @@ export class SessionLedger {
 
   /** A session begins here; its owner's longest unused one ends when there are too many. */
   open(session: Session): void {
-    const entry = this.#add(session.ref, ownerName(session.principalKey), session);
+    const entry = this.#add(session.ref, callerName(session.principalKey), session);
     const others = this.#owners.get(entry.owner);
     while (others !== undefined && others.size > this.#options.maxPerPrincipal) {
       const [oldest] = others.values();
@@ -93,7 +93,7 @@ export class SessionLedger {
     const nowMs = clock.nowMs();
     if (entry === undefined) {
       if (clock.wallMs() - session.createdMs > idleTtlMs) return false;
-      this.#add(session.ref, ownerName(session.principalKey), null);
+      this.#add(session.ref, callerName(session.principalKey), null);
       return true;
     }
     if (nowMs - entry.lastMs > idleTtlMs) return this.#expire(entry);
@@ -242,8 +242,4 @@ export class SessionLedger {
     }
     this.#ended.set(ref, untilMs);
   }
-}
-
-function ownerName(principalKey: string): string {
-  return createHash('sha256').update(principalKey).digest('base64url').slice(0, 22);
 }

@@ -10,6 +10,7 @@ import { UpstreamLayer } from './layer.ts';
 import { type FetchOwner, ListFetch, ListWaiter } from './list-fetch.ts';
 import { type ListPage, ListPages } from './list-pages.ts';
 import { readListReply, replyFor } from './list-reply.ts';
+import { onBehalf } from './on-behalf.ts';
 import { CANCELLED } from './rewrite.ts';
 
 /** Longer ones come from nobody who was handed them: such requests pass by the cache. */
@@ -231,9 +232,8 @@ export class CachedUpstream extends UpstreamLayer implements FetchOwner {
   }
 }
 
-/** In a queue it takes the turns of the caller who began it; no client can name it, as a line break is in no principal's key. */
 function fetcherOf({ restPath, principalKey }: ListFetch): RequestOptions {
-  return { restPath, principalKey: `${principalKey}\nkept`, childKey: principalKey };
+  return onBehalf(principalKey, 'kept', restPath);
 }
 
 function isList(method: string, reply: Buffer): boolean {

@@ -3,12 +3,13 @@ import type { Timer } from '../core/clock.ts';
 import type { UpstreamSettings } from '../core/config.ts';
 import type { Places } from '../core/limit.ts';
 import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
+import { callerName } from '../mcp/session-record.ts';
 import { ChannelSession, type ChannelSessionHost } from './channel-session.ts';
 import type { Connector } from './channel.ts';
 import { type DeadlinesOf, deadlinesOf, longestCallMs } from './deadlines.ts';
 import type { UpstreamDeps } from './deps.ts';
 import type { SessionHolder } from './lent-sessions.ts';
-import { callerName, SessionSeats } from './session-seats.ts';
+import { SessionSeats } from './session-seats.ts';
 
 /** A place: the worker (4 bytes, big endian), and a random name there. */
 const SLOT_BYTES = 4;

@@ -4,6 +4,7 @@ import { INVALID_PARAMS, METHOD_NOT_FOUND, RESOURCE_NOT_FOUND } from '../core/er
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { InFlight, ReplySink, RequestOptions, Upstream } from '../core/upstream.ts';
 import { cancellationOf } from '../mcp/list-request.ts';
+import { onBehalf } from './on-behalf.ts';
 
 /** Errors by which a server says that it has no such thing. */
 const ABSENT: ReadonlySet<number> = new Set([RESOURCE_NOT_FOUND, INVALID_PARAMS, METHOD_NOT_FOUND]);
@@ -179,10 +180,9 @@ export class FirstAnswer implements InFlight {
     });
   }
 
-  /** No client can name these requests: a line break is in no principal's key. */
   #shared(): RequestOptions {
     const { options, principalKey } = this.job;
-    return { ...options, restPath: '', principalKey: `${principalKey}\nfirst`, childKey: principalKey };
+    return { ...options, ...onBehalf(principalKey, 'first') };
   }
 
   /** What nobody waits for any more must hold no places. */

@@ -8,6 +8,7 @@ import { listCancellation, listRequest } from '../mcp/list-request.ts';
 import { encodeCursor } from '../mcp/merged-cursor.ts';
 import { rpcError } from '../mcp/messages.ts';
 import { MergedPage } from './merged-page.ts';
+import { onBehalf } from './on-behalf.ts';
 
 /** One server of a virtual one. */
 export interface Member {
@@ -142,7 +143,7 @@ export class ListMerge implements InFlight {
   /** Sends the requests. Nothing is told inside. */
   start(clock: Clock): void {
     const { method, cursor, timeoutMs, modern } = this.job;
-    const shared = this.#shared();
+    const shared = onBehalf(this.job.principalKey, 'lists');
     const options = modern === null ? shared : { ...shared, modern: { params: null } };
     this.#late = clock.after(timeoutMs, () => this.#onLate());
     this.#slots.forEach((slot, index) => {
@@ -241,19 +242,13 @@ export class ListMerge implements InFlight {
     return index === 0 ? this.job.pages + 1 : 1;
   }
 
-  /** No client can name these requests: a line break is in no principal's key. */
-  #shared(): { readonly restPath: string; readonly principalKey: string; readonly childKey: string } {
-    const { principalKey } = this.job;
-    return { restPath: '', principalKey: `${principalKey}\nlists`, childKey: principalKey };
-  }
-
   /** What nobody waits for any more must hold no places: members work for whoever asks. */
   #withdraw(): void {
     for (const { flight, member } of this.#slots) {
       if (flight === null) continue;
       // In revision 2026-07-28 who leaves has cancelled.
       if (this.job.modern !== null) flight.detach(() => undefined);
-      else member.upstream.notify(listCancellation(this.#id), this.#shared());
+      else member.upstream.notify(listCancellation(this.#id), onBehalf(this.job.principalKey, 'lists'));
     }
   }
 

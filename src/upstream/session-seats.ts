@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
 import type { Places } from '../core/limit.ts';
 
@@ -15,11 +14,6 @@ export interface SessionSeatsOptions {
   readonly maxPerPrincipal: number;
   /** Seats are wanted and there are none: end a session of this caller, or of anybody (null), that is not in use. */
   onShortage(caller: string | null): Promise<void>;
-}
-
-/** Who may have sessions, by a name that says nothing to whoever reads it. */
-export function callerName(principalKey: string): string {
-  return createHash('sha256').update(principalKey).digest('base64url').slice(0, 22);
 }
 
 /** How many sessions with one server there may be in all workers together: of each caller, and in all. */

@@ -111,13 +111,31 @@ function expectOutage(loads: Loads, { fromMs, toMs }: Phase): void {
 }
 type Status = ReadonlyMap<number, number>;
 
+/** Calls that nobody could be asked for in time. */
+function lateIn(loads: Loads, { fromMs, toMs }: Phase): number {
+  return statusesOf(loads.closed, fromMs, toMs).get(503) ?? 0;
+}
+
+/** The first phase in which no more than a few come late: a machine that is busy for seconds says nothing of the limit. */
+async function calmPhase(loads: Loads): Promise<Phase> {
+  for (let tries = 1; ; tries++) {
+    const found = await phase(2000);
+    if (tries === 5 || lateIn(loads, found) <= fewOf(found)) return found;
+  }
+}
+
+/** Of the calls of one load. */
+function fewOf({ fromMs, toMs }: Phase): number {
+  return DEMAND * ((toMs - fromMs) / 1000) * 0.05;
+}
+
 /**
  * While Redis is asked, all three are the same limit. An answer that is late by more than 20 ms, because the machine is busy, lets
- * the fail mode decide for those who wait for it: a part of them.
+ * the fail mode decide for those who wait for it: a few of them.
  */
 function expectLimit(loads: Loads, { fromMs, toMs }: Phase): void {
   const secs = (toMs - fromMs) / 1000;
-  const few = DEMAND * secs * 0.25;
+  const few = fewOf({ fromMs, toMs });
   for (const mode of MODES) {
     const { 200: admitted = 0, 429: refused = 0, 503: late = 0, ...other } = Object.fromEntries(statusesOf(loads[mode], fromMs, toMs));
     expect(other, mode).toEqual({});
@@ -157,7 +175,7 @@ it('row 148: Redis killed, hung, slow by 500 ms and flushed: each limit does as 
   const gateway = await start(`redis://127.0.0.1:${proxy.port}`);
   const loads = startLoads(gateway);
   await untilRemote(gateway);
-  expectLimit(loads, await phase(2000));
+  expectLimit(loads, await calmPhase(loads));
 
   const outages: readonly [string, () => unknown, () => unknown][] = [
     ['killed', async () => await redis.kill(), async () => await redis.restart()],
@@ -170,11 +188,11 @@ it('row 148: Redis killed, hung, slow by 500 ms and flushed: each limit does as 
     expectOutage(loads, await phase(2500));
     await recover();
     await untilRemote(gateway);
-    expectLimit(loads, await phase(2000));
+    expectLimit(loads, await calmPhase(loads));
   }
 
   await redis.cli('flushall');
-  expectLimit(loads, await phase(2000));
+  expectLimit(loads, await calmPhase(loads));
   await Promise.all(MODES.map(async (mode) => await loads[mode].stop()));
   await expectTrail(gateway);
 });
@@ -195,7 +213,7 @@ it('row 148: a failover by Sentinels: each limit does as configured meanwhile, a
   expectOutage(loads, await phase(600));
   await waitUntil(async () => (await replica.cli('info', 'replication')).includes('role:master'), { what: 'promotion', timeoutMs: 25_000 });
   await untilRemote(gateway);
-  expectLimit(loads, await phase(2000));
+  expectLimit(loads, await calmPhase(loads));
   expect(await call(gateway, 'delete_file')).toBe(429);
   await Promise.all(MODES.map(async (mode) => await loads[mode].stop()));
   await expectTrail(gateway);
