@@ -21,6 +21,8 @@ export interface Exchange {
   readonly head: RequestHead;
   /** The answer is complete or the peer is gone. */
   readonly isClosed: boolean;
+  /** Its client has this connection and no other way: it cannot fetch the rest of a broken stream (`Last-Event-ID`). Absent: it can. */
+  readonly isOnlyWay?: boolean;
   /** Called at most once, when the peer goes away before the answer is complete; never after `send` or `end` finished. */
   onGone: (() => void) | null;
   /** Called when `write` may be called again after it returned false. */

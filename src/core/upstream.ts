@@ -119,6 +119,8 @@ export interface RequestOptions {
   readonly session?: UpstreamSession | null;
   /** Whose child process serves it, where children are not shared; `principalKey` when absent. */
   readonly childKey?: string;
+  /** In a session: when the server closes the stream before the answer, the rest is fetched on the client's behalf, who cannot. */
+  readonly isFetchedHere?: boolean;
   /** Present for a message of revision 2026-07-28. */
   readonly modern?: ModernOptions;
   /** What the caller may do; asked by virtual servers only, whose answers come from several servers. */

@@ -60,6 +60,14 @@ export function methodLabel(method: string): string {
   return LABELS.has(method) ? method : 'other';
 }
 
+/**
+ * Whether a client's notification or response may reach its server twice: a response is matched by the id of a request that is over
+ * then, and the protocol's own notifications say how things are. What those of vendors do nobody knows.
+ */
+export function mayRepeat({ kind, method }: { readonly kind: string; readonly method: string }): boolean {
+  return kind === 'response' || (kind === 'notification' && methodLabel(method) !== 'other');
+}
+
 /** What becomes of a request with this method; a session of the client's own carries more than what clients share. */
 export function roleOf(method: string, isInSession = false): MethodRole {
   if (method === 'initialize' || method === 'ping') return method;

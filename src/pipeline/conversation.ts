@@ -1,3 +1,4 @@
+import type { Clock, Timer } from '../core/clock.ts';
 import type { Exchange } from '../core/exchange.ts';
 import type { RequestHead } from '../core/head.ts';
 import { mayClaimModern, modernHeaders } from '../mcp/modern-head.ts';
@@ -19,6 +20,17 @@ export interface Wire {
 /** Of what nobody hears the answer. */
 const UNHEARD: MessageOutlet = { deliver: () => true, answered: () => undefined, sessionBegan: () => undefined, broken: () => undefined };
 
+/** Before its standing stream is asked for again, unless the server says otherwise; twice as long each time that nothing came of it. */
+const RETRY_MS = 1000;
+const MAX_RETRY_MS = 30_000;
+/** Of a standing stream: those behind which another try may fare better. */
+const PASSING: ReadonlySet<number> = new Set([200, 400, 409, 429, 502, 503, 504]);
+
+export interface ConversationOptions {
+  readonly jsonLimits: JsonLimits;
+  readonly clock: Clock;
+}
+
 /** Messages of one client that may be under way at once, whatever its limits are. */
 const MAX_LIVE = 1024;
 
@@ -31,20 +43,24 @@ export class Conversation implements MessageOutlet {
   /** Of every message; with the session, once there is one. */
   #head: RequestHead;
   readonly #limits: JsonLimits;
+  readonly #clock: Clock;
   readonly #wire: Wire;
   readonly #live = new Set<MessageExchange>();
   readonly #readId = (message: Buffer): string | null | undefined => this.#idOf(message);
   /** What the server says outside of calls, once there is a session. */
   #standing: OwnExchange | null = null;
+  #relisten: Timer | null = null;
+  #idleStreams = 0;
   #isLeaving = false;
   #isOver = false;
   #isClosed = false;
 
   /** `serve`: the request path. `opening`: of the request that the connection began with; `path`: what it asked for below `/mcp`. */
-  constructor(serve: (exchange: Exchange) => void, opening: RequestHead, path: string, limits: JsonLimits, wire: Wire) {
+  constructor(serve: (exchange: Exchange) => void, opening: RequestHead, path: string, options: ConversationOptions, wire: Wire) {
     this.#serve = serve;
     this.#head = messageHead(opening, path);
-    this.#limits = limits;
+    this.#limits = options.jsonLimits;
+    this.#clock = options.clock;
     this.#wire = wire;
   }
 
@@ -88,7 +104,7 @@ export class Conversation implements MessageOutlet {
     const live = [...this.#live];
     this.#live.clear();
     for (const exchange of live) exchange.gone();
-    this.#standing?.gone();
+    this.#hangUp();
     this.#giveBack();
   }
 
@@ -97,7 +113,7 @@ export class Conversation implements MessageOutlet {
   }
 
   answered(exchange: MessageExchange, status: number): void {
-    if (exchange instanceof OwnExchange) return;
+    if (exchange instanceof OwnExchange) return this.#listenAgain(exchange, status);
     this.#live.delete(exchange);
     // The first that was taken without an answer is `notifications/initialized`: from now on the server may speak.
     if (status === 202 && exchange.head.sessionId !== '') this.#listen();
@@ -109,8 +125,7 @@ export class Conversation implements MessageOutlet {
 
   sessionBegan(id: string): void {
     this.#giveBack();
-    this.#standing?.gone();
-    this.#standing = null;
+    this.#hangUp();
     this.#head = { ...this.#head, sessionId: id };
   }
 
@@ -119,10 +134,30 @@ export class Conversation implements MessageOutlet {
     if (this.#head.sessionId !== '') this.#serve(new OwnExchange(this.#head, 'DELETE', UNHEARD));
   }
 
-  #listen(): void {
+  #listen(lastEventId = ''): void {
     if (this.#standing !== null || this.#isOver) return;
-    this.#standing = new OwnExchange(this.#head, 'GET', this);
+    this.#standing = new OwnExchange({ ...this.#head, lastEventId }, 'GET', this);
     this.#serve(this.#standing);
+  }
+
+  /** A server may close its standing stream at any time (2025-11-25, Transports): a client over HTTP would come back for it. */
+  #listenAgain(exchange: MessageExchange, status: number): void {
+    if (exchange !== this.#standing || this.#isOver || this.#isLeaving || !PASSING.has(status)) return;
+    // One that was refused may have been so because of its position.
+    const lastEventId = status === 200 ? exchange.lastEventId : '';
+    this.#idleStreams = status === 200 && exchange.hasCarried ? 0 : this.#idleStreams + 1;
+    const askedMs = exchange.retryMs >= 0 ? exchange.retryMs : RETRY_MS;
+    const pauseMs = Math.min(MAX_RETRY_MS, Math.max(RETRY_MS, askedMs) * 2 ** Math.min(this.#idleStreams, 10));
+    this.#relisten = this.#clock.after(pauseMs, () => {
+      this.#standing = null;
+      this.#listen(lastEventId);
+    });
+  }
+
+  #hangUp(): void {
+    this.#relisten?.cancel();
+    this.#standing?.gone();
+    this.#standing = null;
   }
 
   broken(exchange: MessageExchange): void {

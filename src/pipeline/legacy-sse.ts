@@ -34,7 +34,7 @@ export function handleStream(parts: Parts, context: RequestContext, serve: (exch
   const below = head.path.slice(STREAM_PATH.length);
   admitConnection(parts, context, `/mcp${below}`, () => {
     if (!acceptsOf(head.accept).sse) return refuse(parts, context, NOT_ACCEPTABLE);
-    stand(parts, context, (wire) => new Conversation(serve, head, below, parts.settings.jsonLimits, wire));
+    stand(parts, context, (wire) => new Conversation(serve, head, below, { ...parts.settings, clock: parts.clock }, wire));
   });
 }
 

@@ -32,6 +32,11 @@ export class MessageExchange implements Exchange {
   onGone: (() => void) | null = null;
   onDrain: (() => void) | null = null;
   isClosed = false;
+  readonly isOnlyWay = true;
+  /** Position in an event stream: the id of its last event, empty without one. */
+  lastEventId = '';
+  /** Something of the server was on it. */
+  hasCarried = false;
   readonly #message: Buffer;
   readonly #outlet: MessageOutlet;
   readonly #readId: ReadId;
@@ -65,7 +70,7 @@ export class MessageExchange implements Exchange {
     if (this.isClosed || this.#decoder !== null) return;
     this.#status = status;
     // What the gateway itself writes is bounded already.
-    this.#decoder = new SseDecoder({ maxEventBytes: Number.MAX_SAFE_INTEGER, onEvent: ({ data }) => this.#onEvent(data) });
+    this.#decoder = new SseDecoder({ maxEventBytes: Number.MAX_SAFE_INTEGER, onEvent: ({ data, id }) => this.#onEvent(data, id) });
   }
 
   write(chunk: string | Uint8Array): boolean {
@@ -87,6 +92,11 @@ export class MessageExchange implements Exchange {
     this.#outlet.broken(this);
   }
 
+  /** How long to wait before the rest of the stream is asked for; −1 when it did not say. */
+  get retryMs(): number {
+    return this.#decoder?.retryMs ?? -1;
+  }
+
   /** The client is gone. */
   gone(): void {
     if (this.isClosed) return;
@@ -94,7 +104,9 @@ export class MessageExchange implements Exchange {
     this.onGone?.();
   }
 
-  #onEvent(data: Buffer): void {
+  #onEvent(data: Buffer, id: string): void {
+    this.lastEventId = id;
+    this.hasCarried = true;
     if (!this.isClosed && data.length > 0) this.#isRead = this.#outlet.deliver(data) && this.#isRead;
   }
 

@@ -36,8 +36,10 @@ export function relay(
   message: Envelope,
 ): void {
   const pipe = session?.pipe ?? null;
-  const options = { restPath: route.restPath, principalKey: context.budgetKey, session: pipe, access: who.access };
-  send(parts, context, route, options, message, new Relay(parts, context, who, message, route.upstream.transport, session));
+  const sink = new Relay(parts, context, who, message, route.upstream.transport, session);
+  const { isFetchedHere } = sink;
+  const options = { restPath: route.restPath, principalKey: context.budgetKey, session: pipe, access: who.access, isFetchedHere };
+  send(parts, context, route, options, message, sink);
 }
 
 /** `initialize`: begins a session of the client's own where the upstream keeps any; else it is answered here. */

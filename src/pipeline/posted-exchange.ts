@@ -13,6 +13,7 @@ const ACCEPTED = 202;
  */
 export class PostedExchange implements Exchange {
   readonly head: RequestHead;
+  readonly isOnlyWay = true;
   onGone: (() => void) | null = null;
   onDrain: (() => void) | null = null;
   readonly #http: Exchange;

@@ -63,6 +63,11 @@ export class Relay implements ReplySink {
     this.#isSseWanted = accepts.sse && transport === 'stdio' && message.tokenStart >= 0;
   }
 
+  /** The client could not come back for the rest of a stream: it has one connection, or takes no events. */
+  get isFetchedHere(): boolean {
+    return this.#context.exchange.isOnlyWay === true || !this.#acceptsSse;
+  }
+
   /** Ties the request's two ends together: a client that leaves detaches it, a client that reads again resumes it. */
   attach(flight: InFlight): void {
     const { exchange } = this.#context;

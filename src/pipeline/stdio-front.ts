@@ -56,11 +56,11 @@ export class StdioFront implements Listener {
   #isOver = false;
 
   constructor(options: StdioFrontOptions) {
-    const { application, client, jsonLimits } = options;
+    const { application, client } = options;
     this.#options = options;
     const wire = { deliver: (message: string | Uint8Array) => this.#write(message), end: (why: Ending) => this.#end(why) };
     const below = client.server === null ? '' : `/${client.server}`;
-    this.#conversation = new Conversation((exchange) => application.handle(exchange), headOf(client.key), below, jsonLimits, wire);
+    this.#conversation = new Conversation((exchange) => application.handle(exchange), headOf(client.key), below, options, wire);
     client.stdout.on('drain', () => this.#conversation.drained());
     this.#readWhenReached(options.clock.nowMs() + REACH_MS);
   }

@@ -30,7 +30,9 @@ export function handleWebSocket(parts: Parts, context: RequestContext, serve: (e
   const below = head.path.slice(SOCKET_PATH.length);
   admitConnection(parts, context, `/mcp${below}`, () => {
     if (exchange.upgrade === undefined) return refuse(parts, context, UPGRADE_REQUIRED);
-    exchange.upgrade((socket) => converse(parts, socket, (wire) => new Conversation(serve, head, below, parts.settings.jsonLimits, wire)));
+    exchange.upgrade((socket) =>
+      converse(parts, socket, (wire) => new Conversation(serve, head, below, { ...parts.settings, clock: parts.clock }, wire)),
+    );
     context.status = SWITCHING;
     settle(parts, context);
   });

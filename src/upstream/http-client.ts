@@ -7,6 +7,8 @@ export interface HttpRequest {
   /** Flat list of names and values; `host` and `content-length` are the client's own work. */
   readonly headers: readonly string[];
   readonly body: Buffer | null;
+  /** By a connection of its own: a kept one has just let it down. */
+  readonly isFresh?: boolean;
 }
 
 /** Receives a response. Nothing is called inside `send`, and nothing after `onEnd`, `onError` or `abort`. */
@@ -15,8 +17,11 @@ export interface HttpReceiver {
   onHead(status: number, headers: IncomingHttpHeaders): void;
   onData(chunk: Buffer): void;
   onEnd(): void;
-  /** `wasSent` false: no byte of the request has left, the connection could not be made. */
-  onError(error: Error, wasSent: boolean): void;
+  /**
+   * `wasSent` false: no byte of the request has left, the connection could not be made. `isStale`: it was a kept connection, and the
+   * peer closed it without a byte of an answer, so probably before the request came.
+   */
+  onError(error: Error, wasSent: boolean, isStale: boolean): void;
 }
 
 export interface HttpControl {

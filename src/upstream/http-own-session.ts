@@ -12,6 +12,7 @@ import type {
   UpstreamSession,
 } from '../core/upstream-session.ts';
 import { changedList } from '../mcp/list-request.ts';
+import { mayRepeat } from '../mcp/methods.ts';
 import { ownBytes } from '../mcp/own-bytes.ts';
 import { splice } from '../mcp/splice.ts';
 import type { UpstreamMessage } from '../mcp/upstream-message.ts';
@@ -75,23 +76,25 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
     const entry = this.#host.pending.add(message, this.#id, sink);
     if (entry === null) return UPSTREAM_BUSY;
     const call = new SessionCall(entry, !isFirst, this.#host.callOptions, this);
+    call.isFetchedHere = options.isFetchedHere === true;
     const body = isFirst && this.#hello !== null ? initializeFor(this.#hello, entry.idToken) : withoutTask(message);
     this.#hello = null;
     entry.carrier = call;
-    const path = this.#host.pathTo(options.restPath);
+    call.path = this.#host.pathTo(options.restPath);
+    const { path } = call;
     call.begin(this.#host.client.send({ method: 'POST', path, headers: this.#headers, body }, call));
     return entry;
   }
 
   notify(message: Envelope, options: RequestOptions, taken?: () => void): Refusal | null {
     const cancelled = this.#cancelledBy(message);
-    const lost = this.#post(message.bytes, options, taken);
+    const lost = this.#post(message.bytes, options, mayRepeat(message), taken);
     if (lost === null && cancelled !== null) this.#host.pending.cancel(cancelled);
     return lost;
   }
 
   respond(message: Envelope, options: RequestOptions): Refusal | null {
-    return this.#post(message.bytes, options);
+    return this.#post(message.bytes, options, mayRepeat(message));
   }
 
   listen(lastEventId: string, options: RequestOptions, sink: StreamSink): Listening | Refusal {
@@ -121,11 +124,11 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
     this.#isGone = true;
     const request = { method: 'DELETE' as const, path: this.#host.pathTo(''), headers: this.#headers, body: null };
     if (closed === undefined) return this.#host.partings.add(request);
-    const isSent = this.#host.poster.send(request, this.#host.timeoutMs, (status) => {
+    const onStatus = (status: number): void => {
       if (status === 404 || (status >= 200 && status < 300)) this.#over();
       closed();
-    });
-    if (!isSent) closed();
+    };
+    if (!this.#host.poster.send(request, this.#host.timeoutMs, onStatus, true)) closed();
   }
 
   // SessionCallListener
@@ -168,6 +171,18 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
     entry.sink?.onDeferred?.();
   }
 
+  /** Until the server is heard again only the hard deadline holds: it works on. */
+  onCut(call: SessionCall): void {
+    const { entry } = call;
+    if (this.place === null) return this.onFailed(call, UPSTREAM_INVALID, 'put the answer to initialize off');
+    entry.idleAtMs = entry.hardAtMs;
+    const { path } = call;
+    call.fetchRest(() => {
+      const headers = [...this.#headers, 'last-event-id', call.position];
+      return this.#host.client.send({ method: 'GET', path, headers, body: null }, call);
+    });
+  }
+
   onFailed(call: SessionCall, refusal: Refusal, detail: string): void {
     if (refusal === SESSION_UNKNOWN) this.#over();
     else this.#host.failed(call, detail);
@@ -176,7 +191,7 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
   }
 
   onExpired({ entry }: SessionCall): void {
-    if (this.place !== null) this.#post(cancelledByToken(entry.idToken, 'timed out'), { restPath: '', principalKey: '' });
+    if (this.place !== null) this.#post(cancelledByToken(entry.idToken, 'timed out'), { restPath: '', principalKey: '' }, true);
   }
 
   onNoise(kind: 'not_json' | 'unmatched'): void {
@@ -216,15 +231,15 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
     return this.#host.pending.findByClientId(this.#id, idToken);
   }
 
-  #post(body: Buffer, options: RequestOptions, taken?: () => void): Refusal | null {
+  #post(body: Buffer, { restPath }: RequestOptions, isRepeatable: boolean, taken?: () => void): Refusal | null {
     if (this.#isGone) return SESSION_UNKNOWN;
     if (this.#host.isDown || this.place === null) return UPSTREAM_DOWN;
-    const request = { method: 'POST' as const, path: this.#host.pathTo(options.restPath), headers: this.#headers, body };
-    const isSent = this.#host.poster.send(request, this.#host.timeoutMs, (status) => {
+    const request = { method: 'POST' as const, path: this.#host.pathTo(restPath), headers: this.#headers, body };
+    const onStatus = (status: number): void => {
       if (status === 404) this.#over();
       taken?.();
-    });
-    return isSent ? null : UPSTREAM_BUSY;
+    };
+    return this.#host.poster.send(request, this.#host.timeoutMs, onStatus, isRepeatable) ? null : UPSTREAM_BUSY;
   }
 }
 

@@ -20,14 +20,16 @@ export class HttpPoster {
 
   /**
    * False when too many are under way: nothing was sent. `done` gets the HTTP status, 0 when there was none in time; the
-   * body is read and dropped.
+   * body is read and dropped. `mayRepeat`: the peer can take it twice, so it is sent once more, by a new connection, when a kept one
+   * was closed without a byte of an answer (RFC 9110 section 9.2.2, RFC 9112 section 9.3.1).
    */
-  send(request: HttpRequest, timeoutMs: number, done: (status: number) => void): boolean {
+  send(request: HttpRequest, timeoutMs: number, done: (status: number) => void, mayRepeat = false): boolean {
     if (this.#open >= this.#maxPosts) return false;
-    const posting = new Posting((status) => {
+    const finish = (status: number): void => {
       this.#open -= 1;
       done(status);
-    });
+    };
+    const posting = new Posting(finish, mayRepeat ? () => this.#client.send({ ...request, isFresh: true }, posting) : null);
     // What cannot be written throws, and was never under way.
     const control = this.#client.send(request, posting);
     this.#open += 1;
@@ -41,14 +43,17 @@ export class HttpPoster {
 
 class Posting implements HttpReceiver {
   readonly #done: (status: number) => void;
+  /** Null: not again. */
+  #repeat: (() => HttpControl) | null;
   #control: HttpControl | null = null;
   #timer: Timer | null = null;
   #status = 0;
   #bodyBytes = 0;
   #isOver = false;
 
-  constructor(done: (status: number) => void) {
+  constructor(done: (status: number) => void, repeat: (() => HttpControl) | null) {
     this.#done = done;
+    this.#repeat = repeat;
   }
 
   begin(control: HttpControl, timer: Timer): void {
@@ -69,8 +74,11 @@ class Posting implements HttpReceiver {
     this.#finish();
   }
 
-  onError(): void {
-    this.#finish();
+  onError(_error: Error, _wasSent: boolean, isStale: boolean): void {
+    const repeat = this.#repeat;
+    this.#repeat = null;
+    if (isStale && repeat !== null && !this.#isOver) this.#control = repeat();
+    else this.#finish();
   }
 
   giveUp(): void {

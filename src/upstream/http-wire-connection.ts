@@ -41,7 +41,13 @@ export class WireConnection implements ParserSink {
   #receiver: HttpReceiver | null = null;
   #isConnected = false;
   #isPaused = false;
+  /** It has carried a request before the one in progress. */
+  #isKept = false;
+  /** Something of an answer to the one in progress has come. */
+  #isHeard = false;
   #isClosed = false;
+  /** Closed from here. */
+  #isOurs = false;
   /** Why the socket ended, for the receiver. */
   #error: Error | null = null;
 
@@ -66,6 +72,7 @@ export class WireConnection implements ParserSink {
   /** Sends a request; called only on a new or an idle connection. */
   send(bytes: Buffer, receiver: HttpReceiver): void {
     this.#receiver = receiver;
+    this.#isHeard = false;
     this.#parser.begin();
     this.#unsent = bytes;
     this.#writes.push(this);
@@ -101,6 +108,7 @@ export class WireConnection implements ParserSink {
 
   /** Ends the connection; a receiver is told. */
   close(): void {
+    this.#isOurs = true;
     this.#fail(new Error('closed'));
   }
 
@@ -123,6 +131,7 @@ export class WireConnection implements ParserSink {
   /** The buffer is read into again as soon as this returns; false stops reading. */
   #onBytes(buffer: Buffer, size: number): boolean {
     const wasBusy = this.#receiver !== null;
+    this.#isHeard = true;
     const isSound = this.#parser.push(buffer.subarray(0, size));
     if (!isSound) this.#fail(new Error('malformed HTTP response'));
     else if (wasBusy && this.#receiver === null) this.#answered();
@@ -134,6 +143,7 @@ export class WireConnection implements ParserSink {
     this.resume();
     // A server that answers before it has read the request may take the rest of it for another one.
     if (!this.#parser.isReusable || this.#unsent !== null || this.#socket.writableLength > 0) return void this.#socket.destroy();
+    this.#isKept = true;
     this.#owner.onIdle(this, this.#parser.keepAliveSecs);
   }
 
@@ -159,7 +169,7 @@ export class WireConnection implements ParserSink {
     this.#owner.onClosed(this);
     const receiver = this.#receiver;
     this.#receiver = null;
-    receiver?.onError(this.#error ?? closedError(), this.#isConnected);
+    receiver?.onError(this.#error ?? closedError(), this.#isConnected, this.#isKept && !this.#isHeard && !this.#isOurs);
   }
 }
 

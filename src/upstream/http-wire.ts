@@ -46,7 +46,7 @@ export class WireClient implements HttpClient, ConnectionOwner {
 
   send(request: HttpRequest, receiver: HttpReceiver): HttpControl {
     const bytes = this.#encode(request);
-    const connection = this.#takeIdle() ?? this.#connect();
+    const connection = (request.isFresh === true ? null : this.#takeIdle()) ?? this.#connect();
     connection.send(bytes, receiver);
     return new Control(connection, receiver);
   }

@@ -5,6 +5,7 @@ import type { Refusal } from '../core/refusal.ts';
 import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
 import type { Health, InFlight, ReplySink, RequestOptions, Upstream, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
 import { changedList } from '../mcp/list-request.ts';
+import { mayRepeat } from '../mcp/methods.ts';
 import { rpcError, rpcResult } from '../mcp/messages.ts';
 import type { UpstreamMessage } from '../mcp/upstream-message.ts';
 import { checkHeaders } from './check.ts';
@@ -168,7 +169,7 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
     if (session === null) return UPSTREAM_DOWN;
     const cancelled = cancelledBy(message, options.principalKey, this.#pending);
     const body = notificationToUpstream(message, cancelled);
-    if (body !== null && !this.#post(session, body, this.#pathTo(options.restPath))) return UPSTREAM_BUSY;
+    if (body !== null && !this.#post(session, body, this.#pathTo(options.restPath), mayRepeat(message))) return UPSTREAM_BUSY;
     if (cancelled !== null) this.#pending.cancel(cancelled);
     return null;
   }
@@ -210,7 +211,7 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
   #endSession(session: HttpSession): Promise<void> {
     return new Promise((resolve) => {
       const request = { method: 'DELETE' as const, path: this.#pathTo(''), headers: session.headers, body: null };
-      if (!this.#poster.send(request, DELETE_TIMEOUT_MS, () => resolve())) resolve();
+      if (!this.#poster.send(request, DELETE_TIMEOUT_MS, () => resolve(), true)) resolve();
     });
   }
 
@@ -229,7 +230,7 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
 
   sendInitialized(session: HttpSession, done: (status: number) => void): void {
     const request = { method: 'POST' as const, path: this.#pathTo(''), headers: session.headers, body: INITIALIZED };
-    if (!this.#poster.send(request, this.#settings.timeoutMs, done)) queueMicrotask(() => done(0));
+    if (!this.#poster.send(request, this.#settings.timeoutMs, done, true)) queueMicrotask(() => done(0));
   }
 
   isIdle(): boolean {
@@ -321,8 +322,8 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
     this.#held.push(call);
   }
 
-  #post(session: HttpSession, body: Buffer, path: string): boolean {
-    return this.#poster.send({ method: 'POST', path, headers: session.headers, body }, this.#settings.timeoutMs, ignoreStatus);
+  #post({ headers }: HttpSession, body: Buffer, path: string, isRepeatable = true): boolean {
+    return this.#poster.send({ method: 'POST', path, headers, body }, this.#settings.timeoutMs, ignoreStatus, isRepeatable);
   }
 
   #onExpired(entry: PendingEntry, deadline: 'idle' | 'hard'): void {

@@ -5,6 +5,7 @@ import type { Refusal } from '../core/refusal.ts';
 import type { Health, InFlight, ModernInfo, ReplySink, RequestOptions } from '../core/upstream.ts';
 import { usableTools } from '../mcp/usable-tools.ts';
 import { changedList } from '../mcp/list-request.ts';
+import { mayRepeat } from '../mcp/methods.ts';
 import { DISCOVER, fitsHeader, LISTEN } from '../mcp/modern-methods.ts';
 import { gatewayRequest } from '../mcp/modern-request.ts';
 import { argumentsOf, paramHeaders } from '../mcp/param-headers.ts';
@@ -135,7 +136,7 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
       headers: this.#headers.of(message, null),
       body: message.bytes,
     };
-    return this.#poster.send(request, this.#settings.timeoutMs, ignoreStatus) ? null : UPSTREAM_BUSY;
+    return this.#poster.send(request, this.#settings.timeoutMs, ignoreStatus, mayRepeat(message)) ? null : UPSTREAM_BUSY;
   }
 
   async close(): Promise<void> {

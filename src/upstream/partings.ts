@@ -39,7 +39,7 @@ export class Partings {
 
   #send(): void {
     for (const request of this.#waiting) {
-      if (!this.#poster.send(request, TIMEOUT_MS, () => this.#send())) return;
+      if (!this.#poster.send(request, TIMEOUT_MS, () => this.#send(), true)) return;
       this.#waiting.delete(request);
       this.#counts.waiting -= 1;
     }

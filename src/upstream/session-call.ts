@@ -15,6 +15,10 @@ import { mediaType, reasonOf } from './wire-text.ts';
 /** What is left of a response after its outcome is known may take as long and be as large; then its connection closes. */
 const LINGER_MS = 1000;
 const LINGER_BYTES = 64 * 1024;
+/** Before the rest of a stream is asked for, unless the server says otherwise (`retry`, WHATWG HTML section 9.2.5). */
+const RETRY_MS = 1000;
+const MIN_RETRY_MS = 50;
+const MAX_RETRY_MS = 30_000;
 
 /** What a call of a session finds out, in order. After `onReply` or `onFailed` nothing follows. */
 export interface SessionCallListener {
@@ -25,6 +29,8 @@ export interface SessionCallListener {
   onReply(call: SessionCall, bytes: Buffer, message: UpstreamMessage, mark: StreamMark | undefined): void;
   /** The stream ended after a position: the reply comes on another one. `onExpired` may follow. */
   onDeferred(call: SessionCall): void;
+  /** The same for a client that cannot fetch it: `fetchRest` follows, or the end. */
+  onCut(call: SessionCall): void;
   onFailed(call: SessionCall, refusal: Refusal, detail: string): void;
   /** Its deadline has passed; the client has been told otherwise. */
   onExpired(call: SessionCall): void;
@@ -42,6 +48,12 @@ export class SessionCall implements HttpReceiver, Carrier {
   /** HTTP status; 0 before the answer began. */
   status = 0;
   isUnreachable = false;
+  /** Of the server's, for the rest of the stream as well. */
+  path = '';
+  /** Nobody but the session itself fetches the rest of its stream. */
+  isFetchedHere = false;
+  /** Id of the last event that had one: where its stream goes on. */
+  position = '';
   /** The answer's `Mcp-Session-Id`. */
   sessionHeader: string | string[] | undefined = undefined;
   readonly #listener: SessionCallListener;
@@ -55,6 +67,12 @@ export class SessionCall implements HttpReceiver, Carrier {
   #events: MarkedEvents | null = null;
   #linger: Timer | null = null;
   #hasEnded = false;
+  /** Since its stream broke for the first time. */
+  #isFetched = false;
+  #retryMs = RETRY_MS;
+  /** Streams in a row that brought nothing. */
+  #idleFetches = 0;
+  #pause: Timer | null = null;
 
   constructor(entry: PendingEntry, isInSession: boolean, options: SessionCallOptions, listener: SessionCallListener) {
     this.entry = entry;
@@ -78,13 +96,29 @@ export class SessionCall implements HttpReceiver, Carrier {
 
   /** The client can come back for the rest, and upstreams serve a stream to one connection only. */
   left(): void {
-    if (this.#mode !== 'stream' || this.#events?.hasPosition !== true) return;
+    if (this.#mode !== 'stream' || this.position === '' || this.isFetchedHere) return;
     this.abandon();
     this.#listener.onDeferred(this);
   }
 
+  /**
+   * Goes on with the stream that broke (2025-11-25, Transports, Resumability: always by GET), after the pause that the server asks
+   * for, or a longer one when nothing came of it. `send` is the GET behind `position`, with this call as its receiver.
+   */
+  fetchRest(send: () => HttpControl): void {
+    const pauseMs = Math.min(MAX_RETRY_MS, Math.max(MIN_RETRY_MS, this.#retryMs) * 2 ** Math.min(this.#idleFetches, 10));
+    this.#isFetched = true;
+    this.#idleFetches += 1;
+    this.#pause = this.#options.clock.after(pauseMs, () => {
+      this.#mode = 'head';
+      this.#hasEnded = false;
+      this.#control = send();
+    });
+  }
+
   abandon(): void {
     this.#mode = 'over';
+    this.#pause?.cancel();
     this.#parts.clear();
     this.#linger?.cancel();
     this.#control?.abort();
@@ -99,6 +133,8 @@ export class SessionCall implements HttpReceiver, Carrier {
   onHead(status: number, headers: IncomingHttpHeaders): void {
     this.status = status;
     this.sessionHeader = headers['mcp-session-id'];
+    // It has not noticed yet that the other connection is gone.
+    if (status === 409 && this.#isFetched) return this.#onStreamEnd();
     if (status === 404 && this.#isInSession) return this.#fail(SESSION_UNKNOWN, 'has forgotten the session');
     if (status >= 300 && status < 400)
       return this.#fail(UPSTREAM_FAILED, `answered with a redirect (HTTP ${status}), which is not followed`);
@@ -137,27 +173,27 @@ export class SessionCall implements HttpReceiver, Carrier {
     this.isUnreachable = !wasSent;
     const code = (error as NodeJS.ErrnoException).code ?? error.name;
     // A broken connection is no worse for a client that has a position than one that the upstream closed.
-    if (this.#events?.hasPosition === true) return this.#onStreamEnd();
+    if (this.position !== '') return this.#onStreamEnd();
     this.#fail(UPSTREAM_FAILED, wasSent ? `broke the connection: ${code}` : `cannot be reached: ${reasonOf(error, code)}`);
   }
 
   #onContent(type: string, declaredBytes: number): void {
     this.#partBytes = 0;
-    if (type === 'application/json') {
+    if (type === 'application/json' && !this.#isFetched) {
       this.#mode = 'json';
       if (declaredBytes > this.#options.maxResponseBytes) this.#failLarge();
     } else if (type === 'text/event-stream') {
       this.#mode = 'stream';
       this.#events = new MarkedEvents(this.#options.maxResponseBytes, (data, mark) => this.#onEvent(data, mark));
-      this.#listener.onStream(this);
+      if (!this.#isFetched) this.#listener.onStream(this);
     } else {
       this.#fail(UPSTREAM_INVALID, 'answered with another content type than JSON or an event stream');
     }
   }
 
   #onStreamEnd(): void {
-    if (this.#events?.hasPosition !== true) return this.#fail(UPSTREAM_FAILED, 'ended its stream without an answer');
-    this.#over(() => this.#listener.onDeferred(this));
+    if (this.position === '') return this.#fail(UPSTREAM_FAILED, 'ended its stream without an answer');
+    this.#over(() => (this.isFetchedHere ? this.#listener.onCut(this) : this.#listener.onDeferred(this)));
   }
 
   #onJson(bytes: Buffer): void {
@@ -170,12 +206,22 @@ export class SessionCall implements HttpReceiver, Carrier {
 
   #onEvent(data: Buffer, mark: StreamMark | undefined): void {
     if (this.#mode === 'over') return;
+    this.#note(mark);
     if (data.length === 0) return mark === undefined ? undefined : this.#listener.onMark(this, mark);
     const message = scanUpstreamMessage(data, { maxDepth: MAX_UPSTREAM_DEPTH });
     if (message === null) return this.#listener.onNoise('not_json');
     if (message.kind !== 'response') return this.#listener.onMessage(this, data, message, mark);
-    if (!this.#isMine(data, message)) return this.#fail(UPSTREAM_INVALID, 'answered another request');
+    if (!this.#isMine(data, message)) {
+      return this.#isFetched ? this.#listener.onNoise('unmatched') : this.#fail(UPSTREAM_INVALID, 'answered another request');
+    }
     this.#over(() => this.#listener.onReply(this, data, message, mark));
+  }
+
+  #note(mark: StreamMark | undefined): void {
+    this.#idleFetches = 0;
+    if (mark === undefined) return;
+    if (mark.eventId !== '') this.position = mark.eventId;
+    if (mark.retryMs >= 0) this.#retryMs = mark.retryMs;
   }
 
   /** Upstreams may write an id in another way than the client did: the value counts, as they understand it. */

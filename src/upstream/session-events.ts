@@ -6,8 +6,6 @@ const USABLE_ID = /^[\x21-\x7e](?:[\x20-\x7e]{0,1022}[\x21-\x7e])?$/;
 
 /** Decodes an event stream whose positions matter: which event has an id of its own, and where the pause between retries changes. */
 export class MarkedEvents {
-  /** A position was seen: the rest of the stream can be fetched from there. */
-  hasPosition = false;
   readonly #decoder: SseDecoder;
   readonly #onEvent: (data: Buffer, mark: StreamMark | undefined) => void;
   #lastId = '';
@@ -29,7 +27,6 @@ export class MarkedEvents {
     const retryMs = this.#decoder.retryMs === this.#lastRetryMs ? -1 : this.#decoder.retryMs;
     this.#lastId = id;
     this.#lastRetryMs = this.#decoder.retryMs;
-    if (eventId !== '') this.hasPosition = true;
     this.#onEvent(data, eventId === '' && retryMs < 0 ? undefined : { eventId, retryMs });
   }
 }

@@ -1,7 +1,10 @@
 import type { LookupFunction } from 'node:net';
 import type { Clock, Timer } from '../core/clock.ts';
+import { mayRepeat } from '../mcp/methods.ts';
 import type { SseEvent } from '../mcp/sse.ts';
+import { scanUpstreamMessage } from '../mcp/upstream-message.ts';
 import type { Channel, ChannelListener } from './channel.ts';
+import { MAX_UPSTREAM_DEPTH } from './deps.ts';
 import type { HttpControl } from './http-client.ts';
 import { HttpPoster } from './http-poster.ts';
 import { WireClient } from './http-wire.ts';
@@ -112,7 +115,7 @@ export class SseChannel implements Channel {
   #post(body: Buffer): boolean {
     const { headers, timeoutMs } = this.#target;
     const request = { method: 'POST' as const, path: this.#endpoint ?? '/', headers, body };
-    if (!this.#poster.send(request, timeoutMs, (status) => this.#onPosted(body, status))) return false;
+    if (!this.#poster.send(request, timeoutMs, (status) => this.#onPosted(body, status), isRepeatable(body))) return false;
     this.#posting += 1;
     return true;
   }
@@ -137,4 +140,9 @@ export class SseChannel implements Channel {
       if (!this.#post(next)) this.#listener.onUndelivered(next, 'too many messages are on their way', 'alive');
     }
   }
+}
+
+function isRepeatable(body: Buffer): boolean {
+  const message = scanUpstreamMessage(body, { maxDepth: MAX_UPSTREAM_DEPTH });
+  return message !== null && mayRepeat(message);
 }

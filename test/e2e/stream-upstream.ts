@@ -47,13 +47,16 @@ function event(message: object, lines = ''): string {
 
 /**
  * A server that keeps sessions and streams (2025-11-25, Transports): `ask` asks its client during the call, `poll` and the list of
- * the cursor `later` are answered on a stream that the client has to fetch, so is `hold`, whose own stream stays open; `wait` never answers, everything else at once.
+ * the cursor `later` are answered on a stream that the client has to fetch, so is `hold`, whose own stream stays open; `cut` is, but the stream is
+ * closed without it the first times; `never` always; `wait` never answers, everything else at once.
  */
 export async function startStreamUpstream(): Promise<StreamUpstream> {
   const sessions = new Map<string, Session>();
   const seen: Seen[] = [];
   /** Answers that wait to be fetched, by session. */
   const kept = new Map<string, object>();
+  /** How often a stream is closed again before the answer, by session. */
+  const cuts = new Map<string, number>();
   let count = 0;
 
   const initialize = (message: Seen['message'], response: ServerResponse): void => {
@@ -85,6 +88,8 @@ export async function startStreamUpstream(): Promise<StreamUpstream> {
     const result = method === 'tools/list' ? { tools } : { content: [{ type: 'text', text: `${params.name} was called` }] };
     const reply = { jsonrpc: '2.0', id, result };
     if (params.name === 'wait') return;
+    if (params.name === 'cut' || params.name === 'never') cuts.set(session.id, params.name === 'cut' ? 2 : Number.POSITIVE_INFINITY);
+    if (params.name === 'cut' || params.name === 'never') return suspend(session, reply, response, false);
     if (params.name === 'ask') return await ask(session, id, response);
     if (params.name === 'hold') return suspend(session, reply, response, true);
     if (params.name === 'poll' || params.cursor === 'later') return suspend(session, reply, response, false);
@@ -96,6 +101,9 @@ export async function startStreamUpstream(): Promise<StreamUpstream> {
       const reply = position === FIRST ? kept.get(session.id) : undefined;
       if (reply === undefined) return void response.writeHead(400).end();
       response.writeHead(200, { 'content-type': 'text/event-stream' });
+      const cutsLeft = cuts.get(session.id) ?? 0;
+      cuts.set(session.id, cutsLeft - 1);
+      if (cutsLeft > 0) return void response.end(`: nothing yet\n\n`);
       return void response.end(event(reply, `id: ${SECOND}\n`));
     }
     if (session.stream !== null) return void response.writeHead(409).end();
