@@ -23,7 +23,7 @@ export function buildUpstream(settings: UpstreamSettings, deps: UpstreamDeps): U
 
 function httpUpstream(settings: UpstreamSettings, http: HttpSettings, deps: UpstreamDeps): Upstream {
   return new EraUpstream(deps, {
-    asks: 'at_start',
+    first: 'modern',
     isBridged: settings.isBridged,
     legacy: (legacyDeps) => new HttpUpstream(settings, http, legacyDeps),
     modern: (host) => new ModernHttp(settings, http, deps, host),
@@ -53,7 +53,7 @@ function overChannel(
   legacy: (legacyDeps: UpstreamDeps) => Upstream,
 ): Upstream {
   return new EraUpstream(deps, {
-    asks: 'when_needed',
+    first: 'legacy',
     isBridged: settings.isBridged,
     legacy: (legacyDeps) => withSessions(legacy(legacyDeps), settings, connector, deps),
     modern: (host) => new ModernChannel(settings, connector, deps, host),

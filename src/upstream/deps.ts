@@ -22,6 +22,8 @@ export interface UpstreamDeps {
   readonly kept?: EventStore;
   /** How long a child may take to end, from closing its stdin to SIGKILL. Default 2,000. */
   readonly stopGraceMs?: number;
+  /** Whether the server is reached without a handshake: then one that it refuses is not tried again soon. Absent: never. */
+  readonly hasOtherWay?: () => boolean;
   /** How long a request waits for a child that is about to be ready. Default `HOLD_MS`. */
   readonly holdMs?: number;
   /** What is counted over all workers; absent where nothing is begun that has to be. */

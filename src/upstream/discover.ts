@@ -3,6 +3,7 @@ import { MODERN_REVISION } from '../mcp/revisions.ts';
 
 const MAX_TEXT_CHARS = 256 * 1024;
 const MAX_TTL_MS = 2 ** 31 - 1;
+const UNSUPPORTED_VERSION = -32022;
 
 /** Capabilities that are relayed, and of each the options that are. */
 const RELAYED: ReadonlyMap<string, readonly string[]> = new Map([
@@ -29,6 +30,16 @@ export function readDiscoverReply(bytes: Buffer): ModernInfo | string {
   const serverInfo = serverInfoOf(result);
   if (serverInfo.length > MAX_TEXT_CHARS || (instructions ?? '').length > MAX_TEXT_CHARS) return 'answered server/discover with too much';
   return infoOf(result, serverInfo, instructions);
+}
+
+/**
+ * Whether the server refuses the revision and names it as supported in the same breath: it is asked again then (2026-07-28, Versioning:
+ * a client retries with a revision that the error names).
+ */
+export function isWorthAnotherTry(bytes: Buffer): boolean {
+  const error = field(JSON.parse(bytes.toString('utf8')), 'error');
+  const supported = field(field(error, 'data'), 'supported');
+  return field(error, 'code') === UNSUPPORTED_VERSION && Array.isArray(supported) && supported.includes(MODERN_REVISION);
 }
 
 function infoOf(result: Fields, serverInfo: string, instructions: string | null): ModernInfo {

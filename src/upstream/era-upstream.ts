@@ -1,6 +1,6 @@
-import type { Clock, Timer } from '../core/clock.ts';
+import type { Clock } from '../core/clock.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { MODERN_NOT_SERVED, UPSTREAM_BUSY, UPSTREAM_DOWN } from '../core/errors.ts';
+import { MODERN_NOT_SERVED, UPSTREAM_DOWN } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
 import type {
@@ -18,29 +18,28 @@ import type {
 import { rpcResult } from '../mcp/messages.ts';
 import { DISCOVER } from '../mcp/modern-methods.ts';
 import type { UpstreamDeps } from './deps.ts';
-import { HeldRequest } from './held-request.ts';
+import { HeldRequests } from './held-requests.ts';
 import { LegacyOnModern } from './legacy-on-modern.ts';
 import { LocalReply } from './local-reply.ts';
 import { ModernOnLegacy } from './modern-on-legacy.ts';
 import type { EraVerdict, ModernSide, ModernSideHost } from './modern-side.ts';
 import { Status } from './status.ts';
+import { UndecidedSession } from './undecided-session.ts';
 
-/** Requests that wait until it is known which revisions the server speaks. */
-const MAX_HELD = 256;
-/** A server that is a program may take its time to start, and then to answer. */
-const HOLD_MS = 10_000;
-/** How long a server that is there may wait for what else it can do. */
-const PATIENCE_MS = 1000;
 /** A server that took handshakes once may only be starting anew. */
 const GIVEN_UP_MS = 15_000;
+
+/** The way of a request of the older revisions. `undecided`: whether the server takes a handshake is not known yet. */
+type OlderWay = 'legacy' | 'modern' | 'undecided';
 
 /** Makes the two halves. The legacy one reports to the given events. */
 export interface EraParts {
   /**
-   * When the modern half asks: at once, or when the first request needs to know and where the server takes no handshake. That costs
-   * a program of its own where the server is one, which nobody should pay who has no use for it.
+   * Which half begins. `modern`: the server is asked for its revisions before it is sent a handshake, which one of the newest revision gets only
+   * when a client needs it (2026-07-28, Versioning). `legacy`: the other half begins with the first request of its own, or where the server takes no
+   * handshake: it costs a program of its own where the server is one, which nobody should pay who has no use for it.
    */
-  readonly asks: 'at_start' | 'when_needed';
+  readonly first: 'modern' | 'legacy';
   /** Whether requests of the new revision are translated for a server that knows only older ones. */
   readonly isBridged: boolean;
   legacy(deps: UpstreamDeps): Upstream;
@@ -57,20 +56,23 @@ export class EraUpstream implements Upstream, ModernSideHost {
   readonly #legacy: Upstream;
   readonly #modern: ModernSide;
   readonly #clock: Clock;
-  readonly #isEager: boolean;
   readonly #upwards: LegacyOnModern;
   readonly #downwards: ModernOnLegacy | null;
-  readonly #held = new Set<HeldRequest>();
-  #patience: Timer | null = null;
+  /** What waits for either half: whether there is a modern one, and whether there is a legacy one. */
+  readonly #heldModern: HeldRequests;
+  readonly #heldLegacy: HeldRequests;
+  #hasLegacyBegun: boolean;
   /** Of the older half. */
   #downSinceMs = Number.POSITIVE_INFINITY;
 
   constructor(deps: UpstreamDeps, parts: EraParts) {
     this.#events = deps.events;
     this.#clock = deps.clock;
-    this.#isEager = parts.asks === 'at_start';
+    this.#hasLegacyBegun = parts.first === 'legacy';
     this.#status = new Status(deps.events);
-    this.#legacy = parts.legacy({ ...deps, events: this.#eventsOfLegacy() });
+    this.#heldModern = new HeldRequests(deps.clock, () => undefined);
+    this.#heldLegacy = new HeldRequests(deps.clock, () => this.onChange());
+    this.#legacy = parts.legacy({ ...deps, events: this.#eventsOfLegacy(), hasOtherWay: () => this.#modern.isUp });
     this.#modern = parts.modern(this);
     this.#upwards = new LegacyOnModern(this.#modern, deps.version);
     this.#downwards = parts.isBridged ? new ModernOnLegacy(this.#legacy) : null;
@@ -122,19 +124,23 @@ export class EraUpstream implements Upstream, ModernSideHost {
   }
 
   start(): void {
-    this.#legacy.start();
-    if (this.#isEager) this.#modern.start();
+    if (this.#hasLegacyBegun) return this.#legacy.start();
+    this.#modern.start();
+    this.onChange();
   }
 
   request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
-    if (options.modern === undefined) return (this.#isModernOnly ? this.#upwards : this.#legacy).request(message, options, sink);
+    if (options.modern === undefined) return this.#sendOlder(message, options, sink);
     this.#modern.start();
     const { verdict } = this.#modern;
-    return verdict === 'asking' || this.#modern.isReturning ? this.#hold(message, options, sink) : this.#sendModern(message, options, sink);
+    const isKnown = verdict !== 'asking' && !this.#modern.isReturning;
+    return isKnown
+      ? this.#sendModern(message, options, sink)
+      : this.#heldModern.hold(message, options, sink, (...call) => this.#sendModern(...call));
   }
 
   notify(message: Envelope, options: RequestOptions, taken?: () => void): Refusal | null {
-    const isLegacy = options.modern === undefined && !this.#isModernOnly;
+    const isLegacy = options.modern === undefined && this.#olderWay === 'legacy';
     return isLegacy ? this.#legacy.notify(message, options, taken) : this.#modern.notify(message, options);
   }
 
@@ -143,6 +149,11 @@ export class EraUpstream implements Upstream, ModernSideHost {
    * down for once: the client would be without a session for good.
    */
   newSession(hello: ClientHello): UpstreamSession | null {
+    if (this.#olderWay !== 'undecided') return this.#chooseSession(hello);
+    return new UndecidedSession({ info: () => this.info, held: this.#heldLegacy, choose: () => this.#chooseSession(hello) });
+  }
+
+  #chooseSession(hello: ClientHello): UpstreamSession | null {
     const { state, info } = this.#legacy;
     return state === 'ready' || state === 'starting' || info !== null ? this.#legacy.newSession(hello) : null;
   }
@@ -152,18 +163,20 @@ export class EraUpstream implements Upstream, ModernSideHost {
   }
 
   async close(): Promise<void> {
-    this.#patience?.cancel();
-    for (const held of this.#held) held.fail(UPSTREAM_DOWN, 'closed');
-    this.#held.clear();
+    this.#heldModern.close();
+    this.#heldLegacy.close();
     await Promise.all([this.#legacy.close(), this.#modern.close()]);
     this.#status.set(this, 'closed', 'closed');
   }
 
-  /** Nobody takes a handshake, and has not for a while, but the revision that needs none is spoken. */
-  get #isModernOnly(): boolean {
+  /** `modern`: nobody takes a handshake, and has not for a while, but the revision that needs none is spoken. */
+  get #olderWay(): OlderWay {
     const { state, info } = this.#legacy;
-    if (state === 'ready' || !this.#modern.isUp) return false;
-    return info === null || this.#clock.nowMs() - this.#downSinceMs >= GIVEN_UP_MS;
+    if (state === 'ready') return 'legacy';
+    if (!this.#hasLegacyBegun) return this.#modern.isUp || this.#modern.verdict === 'asking' ? 'undecided' : 'legacy';
+    if (!this.#modern.isUp) return 'legacy';
+    if (state === 'starting') return 'undecided';
+    return info === null || this.#clock.nowMs() - this.#downSinceMs >= GIVEN_UP_MS ? 'modern' : 'legacy';
   }
 
   // ModernSideHost
@@ -173,18 +186,46 @@ export class EraUpstream implements Upstream, ModernSideHost {
   }
 
   onChange(): void {
+    if (this.#isLegacyDue) this.#beginLegacy();
     const { state, detail, info } = this.#legacy;
     const { verdict, isUp } = this.#modern;
-    if (verdict !== 'idle' && verdict !== 'asking' && !this.#modern.isReturning) this.#release();
     if (state !== 'down') this.#downSinceMs = Number.POSITIVE_INFINITY;
     else if (this.#downSinceMs === Number.POSITIVE_INFINITY) this.#downSinceMs = this.#clock.nowMs();
+    if (verdict !== 'idle' && verdict !== 'asking' && !this.#modern.isReturning) this.#heldModern.release(this.#modern.detail);
+    if (this.#olderWay !== 'undecided') this.#heldLegacy.release(detail ?? this.#modern.detail);
     if (state === 'closed') return this.#status.set(this, 'closed', detail);
-    // What a server can do should be known before anybody is told that it is there.
-    if (state === 'ready' && verdict === 'asking' && this.#isEager) return this.#wait();
     if (state === 'ready' || isUp) return this.#status.set(this, 'ready', null);
+    if (!this.#hasLegacyBegun && verdict !== 'asking') return this.#status.set(this, 'down', this.#modern.detail);
     this.#status.set(this, state, detail);
     // It may take no handshake because it knows none.
     if (state === 'down' && info === null) this.#modern.start();
+  }
+
+  /**
+   * It speaks no newer revision, or answers without saying which, or somebody waits who needs to know. One that refused a handshake and is of
+   * the older kind by now may take it.
+   */
+  get #isLegacyDue(): boolean {
+    const { verdict, isUnreachable } = this.#modern;
+    if (this.#hasLegacyBegun) return verdict === 'legacy' && this.#legacy.state === 'down';
+    if (verdict === 'unknown') return !isUnreachable;
+    return verdict === 'legacy' || (verdict === 'modern' && this.#heldLegacy.isWaiting);
+  }
+
+  #beginLegacy(): void {
+    this.#hasLegacyBegun = true;
+    this.#legacy.start();
+  }
+
+  #sendOlder(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
+    switch (this.#olderWay) {
+      case 'legacy':
+        return this.#legacy.request(message, options, sink);
+      case 'modern':
+        return this.#upwards.request(message, options, sink);
+      case 'undecided':
+        return this.#heldLegacy.hold(message, options, sink, (...call) => this.#sendOlder(...call));
+    }
   }
 
   #sendModern(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
@@ -198,30 +239,6 @@ export class EraUpstream implements Upstream, ModernSideHost {
   #sendDown(verdict: EraVerdict, message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
     if (this.#downwards !== null && this.#legacy.info !== null) return this.#downwards.request(message, options, sink);
     return verdict === 'legacy' ? MODERN_NOT_SERVED : UPSTREAM_DOWN;
-  }
-
-  #hold(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
-    if (this.#held.size >= MAX_HELD) return UPSTREAM_BUSY;
-    const held = new HeldRequest(message, options, sink);
-    this.#held.add(held);
-    this.#clock.after(HOLD_MS, () => {
-      if (this.#held.delete(held)) held.fail(UPSTREAM_DOWN, 'its revisions are not known in time');
-    });
-    return held;
-  }
-
-  #release(): void {
-    for (const held of this.#held) {
-      this.#held.delete(held);
-      if (!held.isOver) held.release((message, options, sink) => this.#sendModern(message, options, sink), this.#modern.detail);
-    }
-  }
-
-  /** Not for long: it works without that. */
-  #wait(): void {
-    this.#patience ??= this.#clock.after(PATIENCE_MS, () => {
-      if (this.#legacy.state === 'ready') this.#status.set(this, 'ready', null);
-    });
   }
 
   #eventsOfLegacy(): UpstreamEvents {

@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../core/clock.ts';
 import { Backoff } from './backoff.ts';
 import { initializeRequest, pingRequest, readInitializeReply } from './handshake.ts';
 import type { HttpCall } from './http-call.ts';
-import { readSessionId, sessionHeaders } from './http-session.ts';
+import { isRefusalOfMethod, readSessionId, sessionHeaders } from './http-session.ts';
 import type { HttpSession } from './http-session.ts';
 import type { OwnOutcome } from './own-call.ts';
 
@@ -15,6 +15,9 @@ const PING_TIMEOUT_MS = 5000;
 
 /** A session that never worked is not replaced before this age: an upstream that refuses every session is not asked in a loop. */
 const UNPROVEN_MS = 5000;
+
+/** A server of the newer revision that refused a handshake is believed for as long: it may be upgraded, or replaced, while it runs. */
+const REFUSED_TTL_MS = 5 * 60_000;
 
 /** What the link needs of its upstream. */
 export interface LinkHost {
@@ -38,6 +41,8 @@ export interface LinkOptions {
   readonly gatewayVersion: string;
   readonly headers: readonly string[];
   readonly timeoutMs: number;
+  /** The server is reached without a handshake. */
+  hasOtherWay(): boolean;
 }
 
 /**
@@ -53,6 +58,8 @@ export class HttpLink {
   #retry: Timer | null = null;
   #liveness: Timer | null = null;
   #isPinging = false;
+  /** It refused a handshake and is reached without one. */
+  #isResting = false;
   #lastSignMs = 0;
 
   constructor(options: LinkOptions, host: LinkHost) {
@@ -70,7 +77,9 @@ export class HttpLink {
     return this.#phase === 'connecting';
   }
 
+  /** Connects; again, and at once, where a refusal is still believed. */
   start(): void {
+    if (this.#phase === 'down' && this.#isResting && !this.#options.hasOtherWay()) return this.#retryNow();
     if (this.#phase !== 'new') return;
     this.#liveness = this.#options.clock.every(LIVENESS_MS, () => this.#checkLiveness());
     this.#connect();
@@ -124,9 +133,9 @@ export class HttpLink {
 
   #onInitialized(call: HttpCall, outcome: OwnOutcome): void {
     if (this.#phase !== 'connecting') return;
-    if (outcome.bytes === null) return this.#down(outcome.detail);
+    if (outcome.bytes === null) return this.#down(outcome.detail, isRefusalOfMethod(call.status));
     const info = readInitializeReply(outcome.bytes);
-    if (typeof info === 'string') return this.#down(info);
+    if (typeof info === 'string') return this.#down(info, true);
     const id = readSessionId(call.sessionHeader);
     if (id === undefined) return this.#down('answered initialize with a malformed session id');
     const headers = sessionHeaders(this.#options.headers, info.protocolVersion, id);
@@ -149,11 +158,19 @@ export class HttpLink {
     this.#host.onReady();
   }
 
-  #down(detail: string): void {
+  #down(detail: string, isRefused: boolean = false): void {
     this.#phase = 'down';
+    this.#isResting = isRefused && this.#options.hasOtherWay();
+    const delayMs = this.#isResting ? REFUSED_TTL_MS : this.#backoff.next();
     this.#retry?.cancel();
-    this.#retry = this.#options.clock.after(this.#backoff.next(), () => this.#onRetry());
+    this.#retry = this.#options.clock.after(delayMs, () => this.#onRetry());
     this.#host.onDown(detail);
+  }
+
+  #retryNow(): void {
+    this.#retry?.cancel();
+    this.#isResting = false;
+    this.#onRetry();
   }
 
   /** A session that worked may have survived a broken network: it is tried before a new one is asked for. */

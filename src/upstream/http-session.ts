@@ -32,3 +32,8 @@ export function readSessionId(header: string | string[] | undefined): string | n
   if (header === undefined) return null;
   return typeof header === 'string' && /^[\x21-\x7e]{1,1024}$/.test(header) ? header : undefined;
 }
+
+/** A 4xx that is about the request, not about who asks or how often. */
+export function isRefusalOfMethod(status: number): boolean {
+  return status >= 400 && status < 500 && ![401, 403, 407, 408, 425, 429].includes(status);
+}

@@ -99,7 +99,8 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
     this.#poster = new HttpPoster(this.#client, clock);
     this.#watch = settings.listCacheMs > 0 ? this.#buildWatch() : null;
     this.#sessions = this.#buildSessions();
-    this.#link = new HttpLink({ clock, gatewayVersion: deps.version, headers: this.#headers, timeoutMs: settings.timeoutMs }, this);
+    const { version: gatewayVersion, hasOtherWay = () => false } = deps;
+    this.#link = new HttpLink({ clock, gatewayVersion, headers: this.#headers, timeoutMs: settings.timeoutMs, hasOtherWay }, this);
   }
 
   #buildWatch(): ListWatch {

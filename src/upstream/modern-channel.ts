@@ -45,6 +45,7 @@ export class ModernChannel implements ModernSide {
   verdict: EraVerdict = 'idle';
   info: ModernInfo | null = null;
   isUp = false;
+  readonly isUnreachable = false;
   detail = 'not asked yet';
   readonly #settings: UpstreamSettings;
   readonly #connector: Connector;

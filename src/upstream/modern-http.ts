@@ -92,6 +92,10 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
     return this.#isRefused ? 'unknown' : this.#link.verdict;
   }
 
+  get isUnreachable(): boolean {
+    return this.#link.isUnreachable;
+  }
+
   get detail(): string {
     return this.#link.detail;
   }
@@ -148,7 +152,10 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
   // ModernLinkHost
 
   probe(timeoutMs: number, done: (answer: ProbeAnswer) => void): void {
-    const entry = this.#pending.addOwn(new OwnCall((outcome) => done({ outcome, status: call.status })), timeoutMs);
+    const entry = this.#pending.addOwn(
+      new OwnCall((outcome) => done({ outcome, status: call.status, isUnreachable: call.isUnreachable })),
+      timeoutMs,
+    );
     const call = new HttpCall(entry, gatewayRequest(entry.id, DISCOVER, '', this.#deps.version), this.#pathTo(''), this.#callOptions, this);
     this.#send(call, this.#headers.ofMethod(DISCOVER));
   }

@@ -1,7 +1,8 @@
 import type { Clock, Timer } from '../core/clock.ts';
 import type { ModernInfo } from '../core/upstream.ts';
 import { Backoff } from './backoff.ts';
-import { readDiscoverReply } from './discover.ts';
+import { isWorthAnotherTry, readDiscoverReply } from './discover.ts';
+import { isRefusalOfMethod } from './http-session.ts';
 import type { EraVerdict } from './modern-side.ts';
 import type { OwnOutcome } from './own-call.ts';
 
@@ -17,10 +18,11 @@ const ALONE_MS = 5000;
 /** A server may be upgraded while it runs: that it knows only older revisions is believed for as long. */
 const LEGACY_TTL_MS = 5 * 60_000;
 
-/** How a probe ended: its answer, else the HTTP status (0: none). */
+/** How a probe ended: its answer, else the HTTP status (0: none). `isUnreachable`: it could not even be sent. */
 export interface ProbeAnswer {
   readonly outcome: OwnOutcome;
   readonly status: number;
+  readonly isUnreachable: boolean;
 }
 
 export interface ModernLinkHost {
@@ -39,6 +41,7 @@ export class ModernLink {
   /** Null unless it speaks the revision; kept while it is down. */
   info: ModernInfo | null = null;
   isUp = false;
+  isUnreachable = false;
   verdict: EraVerdict = 'asking';
   /** Why it is not up. */
   detail = 'not asked yet';
@@ -47,6 +50,8 @@ export class ModernLink {
   readonly #backoff = new Backoff({ firstMs: FIRST_RETRY_MS, maxMs: MAX_RETRY_MS });
   #next: Timer | null = null;
   #isProbing = false;
+  /** It contradicted itself the last time. */
+  #isSecondTry = false;
   #isClosed = false;
 
   constructor(clock: Clock, host: ModernLinkHost) {
@@ -77,9 +82,13 @@ export class ModernLink {
     this.#next?.cancel();
   }
 
-  #onAnswer({ outcome, status }: ProbeAnswer): void {
+  #onAnswer({ outcome, status, isUnreachable }: ProbeAnswer): void {
     this.#isProbing = false;
     if (this.#isClosed) return;
+    this.isUnreachable = isUnreachable;
+    const isAskedAgain = !this.#isSecondTry && outcome.bytes !== null && isWorthAnotherTry(outcome.bytes);
+    this.#isSecondTry = isAskedAgain;
+    if (isAskedAgain) return this.probe();
     if (outcome.bytes !== null) this.#onReply(readDiscoverReply(outcome.bytes));
     else if (isRefusalOfMethod(status)) this.#onReply(outcome.detail);
     else this.#onUnknown(outcome.detail);
@@ -105,9 +114,4 @@ export class ModernLink {
   #schedule(delayMs: number): void {
     this.#next = this.#clock.after(delayMs, () => this.probe());
   }
-}
-
-/** A 4xx that is about the request, not about who asks or how often. */
-function isRefusalOfMethod(status: number): boolean {
-  return status >= 400 && status < 500 && ![401, 403, 407, 408, 425, 429].includes(status);
 }

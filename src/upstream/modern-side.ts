@@ -16,6 +16,8 @@ export interface ModernSide {
   readonly isUp: boolean;
   /** It speaks the revision and will be there again in a moment. */
   readonly isReturning: boolean;
+  /** Nothing takes a connection where it should be, so nobody knows what it speaks. */
+  readonly isUnreachable: boolean;
   /** Why it is not up. */
   readonly detail: string;
   readonly inFlight: number;
