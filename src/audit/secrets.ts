@@ -12,8 +12,13 @@ function secretsIn(values: Readonly<Record<string, string>>): string[] {
 }
 
 /** The credentials that the gateway itself holds for its upstreams and its store, so that no sink ever shows them, whoever printed them. */
-export function configuredSecrets({ upstreams, redis, session }: ConfigSnapshot): string[] {
+export function configuredSecrets({ upstreams, redis, session, server }: ConfigSnapshot): string[] {
   const ofUpstreams = upstreams.flatMap(({ stdio, http }) => [...secretsIn(stdio?.env ?? {}), ...secretsIn(http?.headers ?? {})]);
   const password = redis?.password ?? null;
-  return [...ofUpstreams, ...(password === null ? [] : [password]), ...(session.sealKeys ?? [])];
+  return [
+    ...ofUpstreams,
+    ...(password === null ? [] : [password]),
+    ...(session.sealKeys ?? []),
+    ...(server.peers === null ? [] : [server.peers.secret]),
+  ];
 }

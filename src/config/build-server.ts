@@ -1,9 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
-import type { AdminSettings, CorsSettings, ServerSettings, TlsSettings } from '../core/config.ts';
+import type { AdminSettings, CorsSettings, PeerSettings, ServerSettings, TlsSettings } from '../core/config.ts';
 import { normalizeKeyHash } from './key-hash.ts';
 import type { Section } from './section.ts';
-import { bareHost } from './syntax.ts';
+import { bareHost, splitAddress } from './syntax.ts';
 
 /** The `server` table as the listeners want it. */
 export function buildServer(section: Section, baseDir: string): ServerSettings {
@@ -32,6 +32,7 @@ export function buildServer(section: Section, baseDir: string): ServerSettings {
     isSseEnabled: section.section('sse').flag('enabled'),
     chunkedBodies: section.choice('chunked_bodies', ['close', 'refuse']),
     admin: buildAdmin(section.section('admin')),
+    peers: buildPeers(section),
   };
 }
 
@@ -52,6 +53,12 @@ function buildTls(section: Section, baseDir: string): TlsSettings | null {
     keyPath: resolve(baseDir, keyPath),
     minVersion: section.choice('min_version', ['TLSv1.2', 'TLSv1.3']),
   };
+}
+
+function buildPeers(section: Section): PeerSettings | null {
+  const [advertised, secret] = [section.maybeText('advertise_address'), section.maybeText('peer_secret')];
+  if (advertised === null || secret === null) return null;
+  return { advertised: advertised.toLowerCase(), listen: splitAddress(section.maybeText('peer_listen') ?? advertised), secret };
 }
 
 function buildCors(section: Section): CorsSettings {

@@ -5,6 +5,7 @@ import { checkAuth } from './check-auth.ts';
 import { checkDigests } from './check-digests.ts';
 import { checkIsolation } from './check-isolation.ts';
 import { checkLimits } from './check-limits.ts';
+import { checkPeers } from './check-peers.ts';
 import { checkRedis } from './check-redis.ts';
 import { checkServer } from './check-server.ts';
 import { checkUpstreams } from './check-upstream.ts';
@@ -16,6 +17,7 @@ import type { Section } from './section.ts';
 /** Faults that show only when several keys, or files, are looked at together. */
 export function checkTogether(root: Section, snapshot: ConfigSnapshot, nowMs: number, problems: Problems): void {
   checkServer(root.section('server'), snapshot, nowMs, problems);
+  checkPeers(root, snapshot, problems);
   checkAuth(root.section('auth'), snapshot, nowMs, problems);
   checkDigests(root, problems);
   checkLimits(root.section('rate_limit'), snapshot, problems);

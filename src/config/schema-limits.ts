@@ -1,6 +1,6 @@
 import { checkRedisUrl } from './redis-url.ts';
 import { choice, flag, type GroupField, group, groupList, integer, laterAndOff, number, secret, text, textList } from './schema-types.ts';
-import { checkNoNul, checkUrl } from './syntax.ts';
+import { checkNoNul, checkStrongSecret, checkUrl } from './syntax.ts';
 
 /** One request in about three hours is the slowest rate that is kept. */
 export const MIN_PER_SECOND = 0.0001;
@@ -80,14 +80,6 @@ function checkRedisPrefix(prefix: string): string | null {
 }
 
 /** What a key of 256 random bits has at least, however it is written. */
-const MIN_SEAL_CHARS = 43;
-
-function checkSealKey(key: string): string | null {
-  return key.length >= MIN_SEAL_CHARS
-    ? null
-    : `must have at least ${MIN_SEAL_CHARS} characters, such as \`openssl rand -base64 32\` prints`;
-}
-
 export const SESSION: GroupField = group('MCP sessions.', {
   idle_ttl_secs: integer(1, 604_800, 1800, 'A session ends after this time without use.'),
   max_per_principal: integer(1, 100_000, 100, 'Open sessions per caller; one more ends the one that was unused longest.'),
@@ -108,7 +100,7 @@ export const SESSION: GroupField = group('MCP sessions.', {
   seal_keys: textList(
     null,
     'Keys that seal session ids, newest first, the same on all hosts that serve the same sessions. Default: one made at start.',
-    { sensitivity: 'secret', check: checkSealKey },
+    { sensitivity: 'secret', check: checkStrongSecret },
   ),
 });
 

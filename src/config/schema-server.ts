@@ -1,6 +1,16 @@
 import { checkKeyHash } from './key-hash.ts';
 import { choice, flag, type GroupField, group, integer, later, number, secret, text, textList } from './schema-types.ts';
-import { checkCidr, checkHost, checkHostPattern, checkMethod, checkNoNul, checkOrigin, checkToken } from './syntax.ts';
+import {
+  checkAddress,
+  checkCidr,
+  checkHost,
+  checkHostPattern,
+  checkMethod,
+  checkNoNul,
+  checkOrigin,
+  checkStrongSecret,
+  checkToken,
+} from './syntax.ts';
 
 const MAX_BODY_BYTES = 256 * 1024 * 1024;
 const DAY_SECS = 86_400;
@@ -115,8 +125,13 @@ export const SERVER: GroupField = group('How clients reach the gateway.', {
   strict_accept: flag(false, 'Whether `Accept` must name both `application/json` and `text/event-stream`, as MCP demands.', true),
   websocket: WEBSOCKET,
   sse: SSE,
-  advertise_address: later(text(null, 'How other hosts reach this one for relayed sessions, as `host:port`.', { check: checkHostPattern })),
-  peer_secret: later(secret('Shared by all hosts that relay sessions to each other.')),
+  advertise_address: text(
+    null,
+    'How other hosts reach this one for relayed sessions, as `host:port`; needs `peer_secret` and `session.seal_keys`. Not set = sessions are relayed to no other host.',
+    { check: checkAddress },
+  ),
+  peer_listen: text(null, 'Where this host listens for them, as `host:port`. Default: `advertise_address`.', { check: checkAddress }),
+  peer_secret: secret('Shared by all hosts that relay sessions to each other; at least 43 characters.', { check: checkStrongSecret }),
   admin: ADMIN,
 });
 

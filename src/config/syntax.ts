@@ -36,6 +36,27 @@ export function checkHostPattern(text: string): string | null {
   return match[2] === undefined || isPort(Number(match[2])) ? null : 'must have a port from 1 to 65535';
 }
 
+/** Where something listens: `host:port`, both written out. */
+export function checkAddress(text: string): string | null {
+  return checkHostPattern(text) ?? (/[^\]:]:\d+$|\]:\d+$/.test(text) ? null : 'must have a port, as in `10.0.0.5:3001`');
+}
+
+/** Host and port of what `checkAddress` accepts; the host without brackets. */
+export function splitAddress(text: string): { readonly host: string; readonly port: number } {
+  const at = text.lastIndexOf(':');
+  return { host: bareHost(text.slice(0, at)), port: Number(text.slice(at + 1)) };
+}
+
+/** Characters that 256 bits take in base64. */
+const MIN_SECRET_CHARS = 43;
+
+/** A secret that keys are made of: whoever has heard what it protects can try guesses for as long as he likes. */
+export function checkStrongSecret(secret: string): string | null {
+  return secret.length >= MIN_SECRET_CHARS
+    ? null
+    : `must have at least ${MIN_SECRET_CHARS} characters, such as \`openssl rand -base64 32\` prints`;
+}
+
 function isPort(port: number): boolean {
   return port >= 1 && port <= 65535;
 }

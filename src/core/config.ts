@@ -60,6 +60,17 @@ export interface ServerSettings {
   /** `close`: a chunked body is accepted and its connection closed; `refuse`: 411. */
   readonly chunkedBodies: 'close' | 'refuse';
   readonly admin: AdminSettings;
+  /** Null: sessions are relayed to no other host. */
+  readonly peers: PeerSettings | null;
+}
+
+/** How hosts relay requests to each other whose sessions live in one of them. */
+export interface PeerSettings {
+  /** How other hosts reach this one: `host:port` in lower case, as it stands in the ids of sessions that begin here. */
+  readonly advertised: string;
+  /** Where this one listens for them. */
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly secret: string;
 }
 
 export interface CorsSettings {

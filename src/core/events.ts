@@ -1,3 +1,4 @@
+import type { PeerIncident } from './peers.ts';
 import type { RequestContext } from './context.ts';
 import type { UpstreamEvents } from './upstream.ts';
 
@@ -27,6 +28,8 @@ export interface Events extends UpstreamEvents {
   settled(context: RequestContext): void;
   /** The TLS certificate was read anew (null), or could not be: the old one stays in use. */
   certificateReloaded(error: Error | null): void;
+  /** A connection between this host and another. `address`: of the other one. */
+  peer(what: PeerIncident, address: string, reason: string): void;
   /** Something that should not happen; `where` is a stable name. */
   internalError(where: string, error: unknown): void;
 }

@@ -66,22 +66,30 @@ export interface MeshClient {
   fromCaller(slot: number, message: Exclude<ToOwner, { type: 'bye' }>): void;
 }
 
-/** The way to the other workers of this gateway, each known by its slot. Messages to one worker arrive in order, or are lost with the connection. */
-export interface MeshPort {
+/** The way to those who hold what is needed here, each known by a number. Messages to one arrive in order, or are lost with the connection. */
+export interface OwnerPort {
+  /** False when there is no connection or too much waits: nothing was sent. */
+  toOwner(slot: number, message: ToOwner): boolean;
+  /** Nobody takes connections there: that worker has ended, with all that it held. */
+  isGone(slot: number): boolean;
+}
+
+/** The way back to those who ask. */
+export interface CallerPort {
+  /** What cannot be sent is lost with the connection. */
+  toCaller(slot: number, message: ToCaller): void;
+  /** Whether that worker leaves much of what it was sent unread. */
+  isSlow(slot: number): boolean;
+}
+
+/** The way to the other workers of this gateway, each known by its slot. */
+export interface MeshPort extends OwnerPort, CallerPort {
   /** This worker's own. */
   readonly slot: number;
   /** How many workers there are: slots are 0 … slots − 1. */
   readonly slots: number;
   /** Once, before anything else. */
   attach(client: MeshClient): void;
-  /** False when there is no connection or too much waits: nothing was sent. */
-  toOwner(slot: number, message: ToOwner): boolean;
-  /** Nobody takes connections there: that worker has ended, with all that it held. */
-  isGone(slot: number): boolean;
-  /** What cannot be sent is lost with the connection. */
-  toCaller(slot: number, message: ToCaller): void;
-  /** Whether that worker leaves much of what it was sent unread. */
-  isSlow(slot: number): boolean;
 }
 
 const STATES: ReadonlySet<unknown> = new Set<UpstreamState>(['starting', 'ready', 'down', 'closed']);

@@ -7,6 +7,8 @@ import { type ShownLine, StderrLines } from './stderr-lines.ts';
 
 const FAULTS_PER_SECOND = 20;
 const FAULTS_BURST = 50;
+const INCIDENTS_PER_SECOND = 1;
+const INCIDENTS_BURST = 20;
 /** What a virtual server leaves out is told once in this time. */
 const LEFT_OUT_TTL_MS = 300_000;
 const LEFT_OUTS = 1_000;
@@ -23,14 +25,12 @@ export function buildEvents(deps: EventsDeps): ObservedEvents {
   const requests = new RequestEvents(deps);
   const stderr = new StderrLines(deps);
   const known = new RecentSet(clock, LEFT_OUT_TTL_MS, LEFT_OUTS);
-  const faults = new BurstGate({
-    clock,
-    perSecond: FAULTS_PER_SECOND,
-    burst: FAULTS_BURST,
-    onSuppressed: (count) => {
-      metrics.logSuppressed.value += count;
-    },
-  });
+  const onSuppressed = (count: number): void => {
+    metrics.logSuppressed.value += count;
+  };
+  const faults = new BurstGate({ clock, perSecond: FAULTS_PER_SECOND, burst: FAULTS_BURST, onSuppressed });
+  // Anybody who reaches the port can cause them.
+  const incidents = new BurstGate({ clock, perSecond: INCIDENTS_PER_SECOND, burst: INCIDENTS_BURST, onSuppressed });
   const fault = (where: string, error: unknown): void => {
     metrics.internalErrors.child(where).value += 1;
     if (faults.pass()) log.error({ where, err: error }, 'internal error');
@@ -52,6 +52,11 @@ export function buildEvents(deps: EventsDeps): ObservedEvents {
     sessionOpened: safely('event_session_opened', (context) => requests.sessionOpened(context)),
     sessionClosed: safely('event_session_closed', (end) => requests.sessionClosed(end)),
     certificateReloaded: safely('event_certificate_reloaded', (error) => certificateReloaded(deps, error)),
+    peer: safely('event_peer', (what, address, reason) => {
+      const isTrouble = what === 'unreachable' || what === 'refused';
+      if (isTrouble && incidents.pass()) log.warn({ address, reason }, `another host: ${what}`);
+      else if (!isTrouble) log.info({ address, reason: reason === '' ? undefined : reason }, `another host: ${what}`);
+    }),
     internalError: fault,
     stateChanged: safely('event_state_changed', (upstream) => upstreamChanged(deps, upstream)),
     stderrLine: safely('event_stderr_line', (server, line) => stderr.add(server, line)),

@@ -5,6 +5,7 @@ import { ChildCounts } from './child-counts.ts';
 import { type Cell, CellFamily, type Collected, ReadFamily } from './families.ts';
 import { LimitCounts } from './limit-counts.ts';
 import { ListCounts } from './list-counts.ts';
+import { PeerCounts } from './peer-counts.ts';
 import { PlaceCounts } from './place-counts.ts';
 import { measureProcess } from './process-figures.ts';
 import { registryOf } from './registry.ts';
@@ -31,6 +32,7 @@ export class Metrics {
   readonly places: PlaceCounts = new PlaceCounts();
   readonly lists: ListCounts = new ListCounts();
   readonly children: ChildCounts;
+  readonly peers: PeerCounts = new PeerCounts();
   readonly sources: MetricSources = { connections: () => 0, requestsInFlight: () => 0, streams: () => 0, activeIdentities: () => 0 };
   readonly auth: CellFamily = new CellFamily({
     name: 'mcp_guard_auth_total',
@@ -83,6 +85,7 @@ export class Metrics {
       ...this.sessions.families,
       ...this.lists.families,
       ...this.children.families,
+      ...this.peers.families,
     ];
     this.registry = registryOf([
       ...this.requests.families,

@@ -10,6 +10,7 @@ import type { PostRelay } from '../core/post-relay.ts';
 import type { Fleet } from '../core/fleet.ts';
 import type { MeshPort } from '../core/mesh.ts';
 import type { MetricsDump, ServerStderr, UpstreamStatus, WorkerLimits } from '../core/messages.ts';
+import type { PeerPort } from '../core/peers.ts';
 import type { SessionNews } from '../core/session-news.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
 import { VERSION } from '../core/version.ts';
@@ -67,6 +68,10 @@ export interface GatewayDeps {
   readonly postRelay: PostRelay | null;
   /** The way to the other workers; null where none of them is needed. */
   readonly mesh: MeshPort | null;
+  /** The way to other hosts; null where there are none. */
+  readonly peerPort: PeerPort | null;
+  /** From another host: for this worker, and to be passed on to the others. */
+  peerNews(news: SessionNews): void;
   /** The state of an upstream changed. */
   onUpstreamChange(): void;
 }
@@ -88,6 +93,8 @@ export interface Gateway {
   readonly events: Events;
   /** The gateway stops accepting: standing streams end, those of revision 2024-11-05 as soon as nothing of theirs is in progress. */
   leaveStreams(): void;
+  /** Other hosts begin nothing any more in the sessions of this one; resolves when what they began is over. */
+  leavePeers(): Promise<void>;
   /** Frees idle budgets and sessions, and tells the other workers what they need to know; about once a second. */
   sweep(): void;
   /** From another worker. */
@@ -138,6 +145,8 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
       workers,
       worker: deps.worker,
       mesh: deps.mesh,
+      peerPort: deps.peerPort,
+      peerNews: (news) => deps.peerNews(news),
       circuit: (server, breaker) => requests.circuit(server, breaker),
       events: upstreamEvents(events, deps),
       version: VERSION,
@@ -203,6 +212,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
   metrics.lists.figures = () => registry.lists();
   metrics.children.figures = () => registry.children();
   metrics.children.relayed = () => registry.relayed();
+  metrics.peers.figures = () => deps.peerPort?.figures ?? null;
   metrics.sources.requestsInFlight = () => load.active;
   metrics.sources.streams = () => load.streams;
   return {
@@ -213,6 +223,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
       parts.legacyStreams.leave();
       streams.endAll();
     },
+    leavePeers: () => registry.leavePeers(),
     sweep: () => {
       limiter.sweep(clock.nowMs());
       for (const session of streams.sessions()) sessions.ledger.use(session);

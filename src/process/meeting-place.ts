@@ -18,8 +18,13 @@ export function openMeetingPlace(config: ConfigSnapshot): MeetingPlace | null {
   const slots = config.server.workers;
   if (slots <= 1 || !config.upstreams.some(areChildrenShared)) return null;
   const folder = openPrivateFolder();
-  const maxFrameBytes = Math.max(config.server.maxRequestBytes, ...config.upstreams.map(largestMessage)) + FRAME_SLACK_BYTES;
-  return { access: { folder: folder.path, secret: randomBytes(SECRET_BYTES), slots, maxFrameBytes }, close: () => folder.remove() };
+  const access = { folder: folder.path, secret: randomBytes(SECRET_BYTES), slots, maxFrameBytes: largestFrame(config) };
+  return { access, close: () => folder.remove() };
+}
+
+/** Largest frame that one worker may send another. */
+export function largestFrame({ server, upstreams }: ConfigSnapshot): number {
+  return Math.max(server.maxRequestBytes, ...upstreams.map(largestMessage)) + FRAME_SLACK_BYTES;
 }
 
 /** Whether what one worker holds for the server serves what comes to another. */

@@ -57,10 +57,10 @@ function forced(primary: Primary): number {
   return EXIT_FORCED;
 }
 
-/** Nobody balances load here, so nothing waits before a drain; and there is one event loop. */
+/** Nobody balances load here, so nothing waits before a drain and no other host is needed; and there is one event loop. */
 function forOneClient(snapshot: ConfigSnapshot): ConfigSnapshot {
   const admin = { ...snapshot.server.admin, listen: null };
-  return { ...snapshot, server: { ...snapshot.server, workers: 0, drainDelayMs: 0, admin } };
+  return { ...snapshot, server: { ...snapshot.server, workers: 0, drainDelayMs: 0, admin, peers: null } };
 }
 
 function unfit({ audit, upstreams, virtuals }: ConfigSnapshot, server: string | null): string | null {

@@ -2,7 +2,9 @@ import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { systemClock } from '../core/clock.ts';
 import type { Listener } from '../core/exchange.ts';
+import type { ConfigSnapshot } from '../core/config.ts';
 import type { ToPrimary, ToWorker } from '../core/messages.ts';
+import type { SessionNews } from '../core/session-news.ts';
 import { asPlaceToWorker } from '../core/place-messages.ts';
 import type { PlacePort } from '../limit/place-port.ts';
 import { buildGateway, type Gateway, startListeners } from '../pipeline/build.ts';
@@ -11,7 +13,9 @@ import { FleetView } from './fleet-view.ts';
 import { LeaseThread } from './lease-thread.ts';
 import { SHOWN_BUCKETS } from './limits-view.ts';
 import type { Link } from './link.ts';
+import { largestFrame } from './meeting-place.ts';
 import { Mesh } from './mesh.ts';
+import { Peers } from './peers.ts';
 import { PostDesk } from './post-desk.ts';
 import { killGroup } from './kill-group.ts';
 import { codeOf } from './ports.ts';
@@ -43,8 +47,11 @@ export class Worker {
   readonly #posts: PostDesk;
   #leases: LeaseThread | null = null;
   #slot = 0;
+  #workers = 0;
   #folders: readonly string[] = [];
   #mesh: Mesh | null = null;
+  /** Null: there are no other hosts. */
+  #peers: Peers | null = null;
   #gateway: Gateway | null = null;
   #listeners: readonly Listener[] = [];
   #isDraining = false;
@@ -119,10 +126,12 @@ export class Worker {
 
   async #start(message: Start): Promise<void> {
     this.#slot = message.worker;
+    this.#workers = message.config.server.workers;
     const { leases, mesh } = message;
     this.#folders = [...(leases === null ? [] : [dirname(leases.path)]), ...(mesh === null ? [] : [mesh.folder])];
     try {
       this.#mesh = mesh === null ? null : await Mesh.open(mesh, message.worker);
+      this.#peers = await openPeers(message.config);
       this.#leases = leases === null ? null : new LeaseThread(leases, { failed: (error) => this.#threadFailed(error) });
       const gateway = buildGateway(message.config, {
         clock: systemClock,
@@ -133,8 +142,14 @@ export class Worker {
         sendAudit: (text, lines, dropped) => this.#outlet.send(text, lines, dropped),
         sealKeys: message.sealKeys,
         sendSessionNews: (news) => {
-          if (message.config.server.workers > 1) this.#link.send({ type: 'sessions', news });
+          this.#peers?.tell(news);
+          this.#spreadNews(news);
         },
+        peerNews: (news) => {
+          this.#gateway?.sessionNews(news);
+          this.#spreadNews(news);
+        },
+        peerPort: this.#peers,
         leasePort: this.#leases,
         sinceDeathMs: message.sinceDeathMs,
         placePort: message.config.server.workers > 1 ? this.#places : null,
@@ -143,6 +158,7 @@ export class Worker {
         onUpstreamChange: () => this.#reportUpstreams(),
       });
       this.#gateway = gateway;
+      if (this.#peers !== null) this.#peers.onIncident = (what, address, reason) => gateway.events.peer(what, address, reason);
       this.#reportUpstreams();
       // The first requests need not wait for tokens in vain.
       await this.#leases?.ready();
@@ -161,6 +177,11 @@ export class Worker {
     const where = codeOf(error) === 'EADDRINUSE' ? ` (${message.config.server.host}:${message.port})` : '';
     this.#link.send({ type: 'failed', message: text + where });
     await this.#close();
+  }
+
+  /** To the other workers of this host. */
+  #spreadNews(news: SessionNews): void {
+    if (this.#workers > 1) this.#link.send({ type: 'sessions', news });
   }
 
   #threadFailed(error: Error): void {
@@ -196,7 +217,9 @@ export class Worker {
       for (const listener of this.#listeners) listener.stopAccepting();
       gateway.leaveStreams();
       const untilMs = performance.now() + Math.max(timeoutMs - delayMs, 0);
+      const peersLeft = gateway.leavePeers();
       await idle(gateway, untilMs - performance.now());
+      await Promise.race([peersLeft, sleep(Math.max(untilMs - performance.now(), 0))]);
       await lastWords();
       // Requests of other workers may still need the children of this one.
       await this.#mesh?.farewell(untilMs - performance.now());
@@ -213,6 +236,7 @@ export class Worker {
   async #close(): Promise<void> {
     await this.#gateway?.close();
     this.#mesh?.close();
+    this.#peers?.close();
     for (const listener of this.#listeners) listener.close();
     // A connection that is cut off may end its request a moment later: that has its record too.
     if (this.#gateway !== null) await idle(this.#gateway, SETTLE_MS);
@@ -222,6 +246,20 @@ export class Worker {
     this.#flushAudit();
     this.#link.send({ type: 'drained' });
     this.#link.flush(this.#onDone);
+  }
+}
+
+/** Null where sessions are relayed to no other host. @throws when it cannot listen for them */
+async function openPeers({ server, ...rest }: ConfigSnapshot): Promise<Peers | null> {
+  if (server.peers === null) return null;
+  const { advertised, listen, secret } = server.peers;
+  const maxFrameBytes = largestFrame({ server, ...rest });
+  try {
+    return await Peers.open({ address: advertised, listen, secret, maxFrameBytes });
+  } catch (error) {
+    throw new Error(`cannot listen for other hosts at ${listen.host}:${listen.port} (${codeOf(error)}): check server.peer_listen`, {
+      cause: error,
+    });
   }
 }
 

@@ -11,9 +11,10 @@ import type { UpstreamDeps } from './deps.ts';
 import type { SessionHolder } from './lent-sessions.ts';
 import { SessionSeats } from './session-seats.ts';
 
-/** A place: the worker (4 bytes, big endian), and a random name there. */
+/** A place: the worker (4 bytes, big endian), a random name there, and the address of the host where it can be reached by others. */
 const SLOT_BYTES = 4;
 const NAME_BYTES = 12;
+const HOST_START = SLOT_BYTES + NAME_BYTES;
 const SWEEP_MS = 10_000;
 /** Beyond the last deadline of a request, until a worker that does not answer is given up. */
 const STUCK_MS = 5000;
@@ -79,6 +80,7 @@ export class ChannelSessions implements ChannelSessionHost, SessionHolder {
     const onShortage = (caller: string | null): Promise<void> => this.#makeRoom(caller);
     this.#seats = new SessionSeats({ places, clock, server: settings.name, maxSessions, maxPerPrincipal, onShortage });
     deps.sessions?.register(this, longestCallMs(settings) + STUCK_MS);
+    deps.peers?.register(this, longestCallMs(settings) + STUCK_MS);
   }
 
   get name(): string {
@@ -97,14 +99,21 @@ export class ChannelSessions implements ChannelSessionHost, SessionHolder {
   open(hello: ClientHello): ChannelSession {
     const slot = Buffer.alloc(SLOT_BYTES);
     slot.writeUInt32BE(this.#slot);
-    return new ChannelSession(this, hello, Buffer.concat([slot, randomBytes(NAME_BYTES)]));
+    return new ChannelSession(this, hello, Buffer.concat([slot, randomBytes(NAME_BYTES), Buffer.from(this.#host)]));
   }
 
-  /** Of this worker, or of the one that its place names. */
+  /** Of this worker, or of the one, perhaps at another host, that its place names. */
   resume(place: SessionPlace): UpstreamSession | null {
-    if (place.kind !== 'owned' || place.bytes.length !== SLOT_BYTES + NAME_BYTES) return null;
-    const slot = place.bytes.readUInt32BE();
-    return slot === this.#slot ? this.held(place.bytes) : (this.deps.sessions?.reach(slot, this.name, place) ?? null);
+    if (place.kind !== 'owned' || place.bytes.length < HOST_START) return null;
+    const host = place.bytes.toString('utf8', HOST_START);
+    if (host === this.#host) return this.#ofHost(place);
+    return host === '' ? null : (this.deps.peers?.reach(host, this.name, place) ?? null);
+  }
+
+  /** For another host: one that began at a third is not passed on. */
+  ofHost(bytes: Buffer): UpstreamSession | null {
+    if (bytes.length < HOST_START || bytes.toString('utf8', HOST_START) !== this.#host) return null;
+    return this.#ofHost({ kind: 'owned', revision: '', bytes });
   }
 
   held(place: Buffer): ChannelSession | null {
@@ -146,6 +155,16 @@ export class ChannelSessions implements ChannelSessionHost, SessionHolder {
 
   yieldOne(caller: string | null): void {
     this.#yielding(caller)?.close();
+  }
+
+  /** Empty for a host that no other reaches. */
+  get #host(): string {
+    return this.deps.peers?.address ?? '';
+  }
+
+  #ofHost(place: SessionPlace): UpstreamSession | null {
+    const slot = place.bytes.readUInt32BE();
+    return slot === this.#slot ? this.held(place.bytes) : (this.deps.sessions?.reach(slot, this.name, place) ?? null);
   }
 
   /** Of all workers the session gives way that was unused for longest. */

@@ -3,6 +3,7 @@ import type { Places } from '../core/limit.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
 import type { EventStore } from './event-store.ts';
 import type { PartingCounts } from './partings.ts';
+import type { PeerDesk } from './peer-desk.ts';
 import type { SessionDesk } from './session-desk.ts';
 
 /** Which of an ordered list of patterns comes first that matches a server's tool; −1 for none. */
@@ -32,6 +33,8 @@ export interface UpstreamDeps {
   readonly partings?: PartingCounts;
   /** The way to sessions that other workers hold; absent or null where there are no other workers. */
   readonly sessions?: SessionDesk | null;
+  /** The way to sessions of other hosts; absent or null where there are none. */
+  readonly peers?: PeerDesk | null;
 }
 
 /** Nesting that an upstream's message may have. */

@@ -1,5 +1,5 @@
-import { SESSION_UNKNOWN } from '../core/errors.ts';
-import type { MeshPort } from '../core/mesh.ts';
+import { SESSION_UNKNOWN, UPSTREAM_BUSY } from '../core/errors.ts';
+import type { CallerPort } from '../core/mesh.ts';
 import type { SessionAsk, SessionFlow, SessionOrder, SessionYield } from '../core/mesh-session.ts';
 import { isRefusal } from '../core/refusal.ts';
 import type { InFlight, RequestOptions } from '../core/upstream.ts';
@@ -10,8 +10,10 @@ import { LentStream } from './lent-stream.ts';
 /** A server with sessions that live in this worker. */
 export interface SessionHolder {
   readonly name: string;
-  /** The session with this place, if it goes on. */
+  /** The session with this place, if it goes on in this worker. */
   held(place: Buffer): UpstreamSession | null;
+  /** The session with this place, if it is one of this host: in this worker, or by way of another. */
+  ofHost(place: Buffer): UpstreamSession | null;
   /** How long the session has been unused that gives way first, of this caller or of anybody (null); −1 when none does. */
   unusedMs(caller: string | null): number;
   /** Ends that one. */
@@ -30,16 +32,31 @@ interface Lent {
   leave(): void;
 }
 
-/** The sessions of this worker, as other workers use them for the requests that came there. */
+/** What one other worker may wait for at once: as much as that one may ask of all. */
+const MAX_LENT = 65_536;
+
+/** The sessions of this worker, as other workers use them for the requests that came there; with other hosts those of this whole host. */
 export class LentSessions {
-  readonly #port: MeshPort;
+  readonly #port: CallerPort;
+  readonly #find: 'held' | 'ofHost';
   readonly #holders = new Map<string, SessionHolder>();
   /** What each worker waits for, by its own numbers. */
-  readonly #lent: readonly Map<number, Lent>[];
+  readonly #lent = new Map<number, Map<number, Lent>>();
+  /** Of what is lent: with an answer to come. */
+  #requests = 0;
+  #onIdle: (() => void) | null = null;
 
-  constructor(port: MeshPort) {
+  constructor(port: CallerPort, find: 'held' | 'ofHost' = 'held') {
     this.#port = port;
-    this.#lent = Array.from({ length: port.slots }, () => new Map());
+    this.#find = find;
+  }
+
+  /** From now on nothing is begun in these sessions, as they are about to end; resolves when what was begun is over. */
+  leave(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onIdle = resolve;
+    if (this.#requests === 0) resolve();
+    return promise;
   }
 
   register(holder: SessionHolder): void {
@@ -47,20 +64,44 @@ export class LentSessions {
   }
 
   onOrder(slot: number, order: SessionOrder): void {
-    const lent = this.#lent[slot];
-    if (lent === undefined) return;
     if ('caller' in order) return this.#onShortage(slot, order);
+    const lent = this.#lentTo(slot);
     if (!('place' in order)) return this.#flow(lent, order);
-    const sink = new LentSink(this.#port, slot, order.call, () => lent.delete(order.call));
-    const session = this.#holders.get(order.server)?.held(order.place) ?? null;
+    const sink = new LentSink(this.#port, slot, order.call, () => this.#over(lent, order.call));
+    const session = this.#isRefused(order) ? null : (this.#holders.get(order.server)?.[this.#find](order.place) ?? null);
     if (session === null) return answered(order.call, () => sink.onFail(SESSION_UNKNOWN, 'its worker has no such session'));
+    if (lent.size >= MAX_LENT) return answered(order.call, () => sink.onFail(UPSTREAM_BUSY, 'too much is under way for one worker'));
     this.#serve(lent, session, order, sink);
   }
 
   /** Its calls go on, and their answers are dropped: nobody knows whether they can be given up. */
   callerLost(slot: number): void {
-    const lent = this.#lent[slot];
-    for (const call of lent?.keys() ?? []) if (lent !== undefined) this.#leave(lent, call);
+    const lent = this.#lentTo(slot);
+    for (const call of lent.keys()) this.#leave(lent, call);
+    this.#lent.delete(slot);
+  }
+
+  #lentTo(slot: number): Map<number, Lent> {
+    let lent = this.#lent.get(slot);
+    if (lent === undefined) {
+      lent = new Map();
+      this.#lent.set(slot, lent);
+    }
+    return lent;
+  }
+
+  /** What is under way may still be answered and taken back. */
+  #isRefused({ what }: SessionAsk): boolean {
+    return this.#onIdle !== null && (what === 'request' || what === 'listen');
+  }
+
+  /** Once for each that was lent. */
+  #over(lent: Map<number, Lent>, call: number): Lent | undefined {
+    const one = lent.get(call);
+    if (!lent.delete(call) || one === undefined) return undefined;
+    if (one.sink instanceof LentSink) this.#requests -= 1;
+    if (this.#requests === 0) this.#onIdle?.();
+    return one;
   }
 
   #onShortage(slot: number, { what, call, server, caller }: SessionYield): void {
@@ -101,6 +142,7 @@ export class LentSessions {
   }
 
   #lend(lent: Map<number, Lent>, call: number, sink: LentSink | LentStream, under: InFlight | Listening): void {
+    if (sink instanceof LentSink) this.#requests += 1;
     lent.set(call, {
       sink,
       resume: () => {
@@ -119,9 +161,7 @@ export class LentSessions {
   }
 
   #leave(lent: Map<number, Lent>, call: number): void {
-    const one = lent.get(call);
-    lent.delete(call);
-    one?.leave();
+    this.#over(lent, call)?.leave();
   }
 }
 

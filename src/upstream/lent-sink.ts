@@ -1,4 +1,4 @@
-import type { MeshPort } from '../core/mesh.ts';
+import type { CallerPort } from '../core/mesh.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Health, ReplySink } from '../core/upstream.ts';
 import type { StreamMark } from '../core/upstream-session.ts';
@@ -10,7 +10,7 @@ const MAX_UNREAD_BYTES = 1_048_576;
 
 /** Tells the worker whose client asked what comes of it. */
 export class LentSink implements ReplySink {
-  readonly #port: MeshPort;
+  readonly #port: CallerPort;
   readonly #slot: number;
   readonly #call: number;
   readonly #onEnd: () => void;
@@ -19,7 +19,7 @@ export class LentSink implements ReplySink {
   /** Nobody there hears it any more. */
   #isAbandoned = false;
 
-  constructor(port: MeshPort, slot: number, call: number, onEnd: () => void) {
+  constructor(port: CallerPort, slot: number, call: number, onEnd: () => void) {
     this.#port = port;
     this.#slot = slot;
     this.#call = call;

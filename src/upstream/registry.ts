@@ -1,6 +1,8 @@
 import type { BreakerSettings, UpstreamSettings, VirtualSettings } from '../core/config.ts';
 import type { Places } from '../core/limit.ts';
 import type { MeshPort } from '../core/mesh.ts';
+import type { PeerPort } from '../core/peers.ts';
+import type { SessionNews } from '../core/session-news.ts';
 import type { Circuit, ListFigures, Upstream, UpstreamEvents } from '../core/upstream.ts';
 import type { Selection } from '../core/virtual.ts';
 import { buildUpstream } from './build.ts';
@@ -9,6 +11,7 @@ import type { UpstreamDeps } from './deps.ts';
 import { GatedUpstream } from './gate.ts';
 import { areListsShared, buildPool, type ChildFigures, childrenOf, gateSettings } from './pool-build.ts';
 import { PartingCounts } from './partings.ts';
+import { PeerDesk } from './peer-desk.ts';
 import type { PooledUpstream } from './pooled.ts';
 import { RelayDesk } from './relay-desk.ts';
 import { Router } from './router.ts';
@@ -26,10 +29,12 @@ export interface Registry {
   lists(): readonly ListFigures[];
   /** Children in this worker of the servers that have a pool. */
   children(): readonly ChildFigures[];
-  /** Calls of each such server, and of each whose sessions live in one worker, that were sent to other workers. */
+  /** Calls of each such server, and of each whose sessions live in one worker, that were sent to other workers, of other hosts too. */
   relayed(): readonly { readonly server: string; readonly relayed: number }[];
   /** Ends of sessions with any of them. */
   readonly partings: PartingCounts;
+  /** Other hosts begin nothing any more in the sessions of this one; resolves when what they began is over. */
+  leavePeers(): Promise<void>;
   /** Closes all of them, side by side. */
   close(): Promise<void>;
 }
@@ -41,6 +46,10 @@ export interface RegistryDeps extends UpstreamDeps {
   readonly worker: number;
   /** The way to the others; null where none of them is needed. */
   readonly mesh: MeshPort | null;
+  /** The way to other hosts; null where there are none. */
+  readonly peerPort: PeerPort | null;
+  /** What another host knows of sessions. */
+  peerNews(news: SessionNews): void;
   circuit(server: string, settings: BreakerSettings): Circuit;
   selection(settings: VirtualSettings): Selection;
 }
@@ -65,12 +74,14 @@ export function buildRegistry(
   const partings = new PartingCounts();
   const deps = { ...outside, partings };
   const desk = deps.mesh === null ? null : new RelayDesk(deps.mesh, deps.clock);
-  const built = settings.map((one, index) => buildOne(one, index, deps, desk));
+  const peers = deps.peerPort === null ? null : new PeerDesk(deps.peerPort, deps.clock, (news) => deps.peerNews(news));
+  const built = settings.map((one, index) => buildOne(one, index, { ...deps, peers }, desk));
   const list = built.map(({ upstream }) => upstream);
   const pools = built.flatMap(({ pool }) => pool ?? []);
   const byName = new Map<string, Upstream>(list.map((upstream) => [upstream.name, upstream]));
   for (const upstream of list) upstream.start();
   desk?.open();
+  peers?.open();
   return {
     list,
     router: new Router(
@@ -81,13 +92,28 @@ export function buildRegistry(
     queued: () => built.map(({ gate }) => ({ server: gate.name, queued: gate.queued })),
     lists: () => built.flatMap(({ cache }) => (cache === null ? [] : [cache.figures()])),
     children: () => pools.flatMap(childrenOf),
-    relayed: () => [...pools.map(({ name, relayed }) => ({ server: name, relayed })), ...(desk?.sessions.remote.relayed() ?? [])],
+    relayed: () =>
+      summed([
+        ...pools.map(({ name, relayed }) => ({ server: name, relayed })),
+        ...(desk?.sessions.remote.relayed() ?? []),
+        ...(peers?.remote.relayed() ?? []),
+      ]),
     partings,
+    leavePeers: () => peers?.lent.leave() ?? Promise.resolve(),
     close: async () => {
       await Promise.all(list.map((upstream) => upstream.close()));
       desk?.sessions.remote.close();
+      peers?.remote.close();
     },
   };
+}
+
+function summed(
+  counts: readonly { readonly server: string; readonly relayed: number }[],
+): { readonly server: string; readonly relayed: number }[] {
+  const sums = new Map<string, number>();
+  for (const { server, relayed } of counts) sums.set(server, (sums.get(server) ?? 0) + relayed);
+  return Array.from(sums, ([server, relayed]) => ({ server, relayed }));
 }
 
 /** `config/` has refused names of members that are none. */

@@ -1,4 +1,4 @@
-import { UPSTREAM_FAILED, UPSTREAM_TIMEOUT } from '../core/errors.ts';
+import { SESSION_UNKNOWN, UPSTREAM_FAILED, UPSTREAM_TIMEOUT } from '../core/errors.ts';
 import { refusalOf } from '../core/errors-by-code.ts';
 import type { SessionEvent } from '../core/mesh-session.ts';
 import type { InFlight, ReplySink } from '../core/upstream.ts';
@@ -16,18 +16,22 @@ export interface OrderLine {
   leave(): void;
 }
 
+/** How an order was lost: its worker has ended (`gone`), says nothing in time (`late`), or was never reached, so that nothing was sent (`unreached`). */
+export type Loss = 'gone' | 'late' | 'unreached';
+
 /** Something that another worker was asked for in a session that it holds. */
 export interface RemoteOrder {
   /** Set when it is sent. */
   line: OrderLine | null;
   /** No event follows `reply`, `fail`, `suspended` and `over`. */
   onEvent(event: SessionEvent): void;
-  /** That worker is gone, or says nothing in time (`isLate`): no event follows. */
-  onLost(isLate: boolean): void;
+  /** No event follows. */
+  onLost(loss: Loss): void;
 }
 
 const GONE = 'the worker that holds its session is gone';
 const LATE = 'the worker that holds its session does not answer';
+const UNREACHED = 'the host that holds its session cannot be reached';
 
 /** A request. */
 export class RemoteRequest implements RemoteOrder, InFlight {
@@ -77,9 +81,13 @@ export class RemoteRequest implements RemoteOrder, InFlight {
     }
   }
 
-  /** Whether it was served nobody knows. */
-  onLost(isLate: boolean): void {
-    this.#end((sink) => (isLate ? sink.onFail(UPSTREAM_TIMEOUT, LATE, 'failed') : sink.onFail(UPSTREAM_FAILED, GONE)));
+  /** Whether it was served nobody knows, unless it was never sent: then its client can begin anew. */
+  onLost(loss: Loss): void {
+    this.#end((sink) => {
+      if (loss === 'unreached') sink.onFail(SESSION_UNKNOWN, UNREACHED);
+      else if (loss === 'late') sink.onFail(UPSTREAM_TIMEOUT, LATE, 'failed');
+      else sink.onFail(UPSTREAM_FAILED, GONE);
+    });
   }
 
   #end(tell: (sink: ReplySink) => void): void {
@@ -133,9 +141,10 @@ export class RemoteStream implements RemoteOrder, Listening {
     }
   }
 
-  onLost(): void {
+  onLost(loss: Loss): void {
     this.line = null;
-    this.#sink.onEnd(null, GONE);
+    if (loss === 'unreached') this.#sink.onEnd(SESSION_UNKNOWN, UNREACHED);
+    else this.#sink.onEnd(null, GONE);
   }
 }
 

@@ -5,18 +5,19 @@ import type { Listening, SessionPlace, StreamSink, UpstreamSession } from '../co
 import { RemoteNotice, RemoteRequest, RemoteStream } from './remote-orders.ts';
 import type { RemoteSessions } from './remote-sessions.ts';
 
-/** A session that another worker holds: everything is asked of that one. Keeps nothing, so it cannot be out of date. */
+/** A session that another worker holds, of this host or another: everything is asked of that one. Keeps nothing, so it cannot be out of date. */
 export class RemoteSession implements UpstreamSession {
   /** It began elsewhere. */
   readonly agreement = null;
   readonly place: SessionPlace;
   readonly #sessions: RemoteSessions;
-  readonly #slot: number;
+  readonly #where: () => number;
   readonly #server: string;
 
-  constructor(sessions: RemoteSessions, slot: number, server: string, place: SessionPlace) {
+  /** `where`: the number of who holds it, as `sessions` knows it at that moment. */
+  constructor(sessions: RemoteSessions, where: () => number, server: string, place: SessionPlace) {
     this.#sessions = sessions;
-    this.#slot = slot;
+    this.#where = where;
     this.#server = server;
     this.place = place;
   }
@@ -24,23 +25,24 @@ export class RemoteSession implements UpstreamSession {
   request(message: Envelope, _options: RequestOptions, sink: ReplySink): InFlight | Refusal {
     const request = new RemoteRequest(sink);
     const longestMs = this.#sessions.longestMs(this.#server);
-    const refusal = this.#sessions.send(this.#slot, { what: 'request', message, ...this.#address }, request, longestMs);
+    const refusal = this.#sessions.send(this.#where(), { what: 'request', message, ...this.#address }, request, longestMs);
     return refusal ?? request;
   }
 
   notify(message: Envelope, _options: RequestOptions, taken?: () => void): Refusal | null {
     const notice = taken === undefined ? null : new RemoteNotice(taken);
-    return this.#sessions.send(this.#slot, { what: 'notify', message, ...this.#address }, notice);
+    return this.#sessions.send(this.#where(), { what: 'notify', message, ...this.#address }, notice);
   }
 
   respond(message: Envelope): Refusal | null {
-    return this.#sessions.send(this.#slot, { what: 'respond', message, ...this.#address }, null);
+    return this.#sessions.send(this.#where(), { what: 'respond', message, ...this.#address }, null);
   }
 
   listen(lastEventId: string, _options: RequestOptions, sink: StreamSink): Listening | Refusal {
     const stream = new RemoteStream(sink);
     return (
-      this.#sessions.send(this.#slot, { what: 'listen', from: lastEventId, ...this.#address }, stream, Number.POSITIVE_INFINITY) ?? stream
+      this.#sessions.send(this.#where(), { what: 'listen', from: lastEventId, ...this.#address }, stream, Number.POSITIVE_INFINITY) ??
+      stream
     );
   }
 
@@ -48,7 +50,7 @@ export class RemoteSession implements UpstreamSession {
   cancelled(): void {}
 
   close(closed?: () => void): void {
-    const refusal = this.#sessions.send(this.#slot, { what: 'close', ...this.#address }, new RemoteNotice(closed ?? nothing));
+    const refusal = this.#sessions.send(this.#where(), { what: 'close', ...this.#address }, new RemoteNotice(closed ?? nothing));
     if (refusal !== null) closed?.();
   }
 

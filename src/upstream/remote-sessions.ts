@@ -1,10 +1,10 @@
 import type { Clock, Timer } from '../core/clock.ts';
 import { SESSION_UNKNOWN, UPSTREAM_BUSY, UPSTREAM_DOWN } from '../core/errors.ts';
-import type { MeshPort } from '../core/mesh.ts';
+import type { OwnerPort } from '../core/mesh.ts';
 import type { SessionAsk, SessionEvent } from '../core/mesh-session.ts';
 import type { Refusal } from '../core/refusal.ts';
 import { IdRing, type Numbered } from './id-ring.ts';
-import type { OrderLine, RemoteOrder } from './remote-orders.ts';
+import type { Loss, OrderLine, RemoteOrder } from './remote-orders.ts';
 
 /** How often what was sent is looked at, to give up what a worker that is stuck does not answer. */
 const SWEEP_MS = 1000;
@@ -24,9 +24,9 @@ interface Sent extends Numbered {
 
 const LAST: ReadonlySet<SessionEvent['what']> = new Set(['reply', 'fail', 'suspended', 'over']);
 
-/** What this worker asks others for in the sessions that they hold. */
+/** What this worker asks others for, of its host or (one instance for each) of others, in the sessions that they hold. */
 export class RemoteSessions {
-  readonly #port: MeshPort;
+  readonly #port: OwnerPort;
   readonly #clock: Clock;
   readonly #sent: IdRing<Sent> = new IdRing();
   readonly #up = new Set<number>();
@@ -35,7 +35,7 @@ export class RemoteSessions {
   readonly #longestMs = new Map<string, number>();
   #sweeper: Timer | null = null;
 
-  constructor(port: MeshPort, clock: Clock) {
+  constructor(port: OwnerPort, clock: Clock) {
     this.#port = port;
     this.#clock = clock;
   }
@@ -77,9 +77,9 @@ export class RemoteSessions {
     this.#up.add(slot);
   }
 
-  lost(slot: number): void {
+  lost(slot: number, loss: Loss = 'gone'): void {
     this.#up.delete(slot);
-    for (const sent of this.#sent.list()) if (sent.slot === slot) this.#drop(sent, false);
+    for (const sent of this.#sent.list()) if (sent.slot === slot) this.#drop(sent, loss);
   }
 
   onEvent(slot: number, event: SessionEvent): void {
@@ -104,14 +104,14 @@ export class RemoteSessions {
     };
   }
 
-  #drop(sent: Sent, isLate: boolean): void {
-    if (this.#sent.remove(sent)) sent.order.onLost(isLate);
+  #drop(sent: Sent, loss: Loss): void {
+    if (this.#sent.remove(sent)) sent.order.onLost(loss);
   }
 
   /** The worker that holds the session keeps the deadlines; only one that is stuck lets an order pass the last. */
   #sweep(): void {
     if (this.#sent.size === 0) return this.close();
     const nowMs = this.#clock.nowMs();
-    for (const sent of this.#sent.list()) if (nowMs >= sent.untilMs) this.#drop(sent, true);
+    for (const sent of this.#sent.list()) if (nowMs >= sent.untilMs) this.#drop(sent, 'late');
   }
 }

@@ -44,6 +44,6 @@ export class SessionDesk {
 
   /** A session that worker `slot` began; null when there is no such worker. */
   reach(slot: number, server: string, place: SessionPlace): UpstreamSession | null {
-    return slot < this.#port.slots ? new RemoteSession(this.remote, slot, server, place) : null;
+    return slot < this.#port.slots ? new RemoteSession(this.remote, () => slot, server, place) : null;
   }
 }

@@ -111,9 +111,9 @@ describe('environment (row 11)', () => {
     writeFileSync(join(directory, 's'), 'from-file');
     const peer = (text: string, env: Record<string, string>): readonly string[] =>
       errorsOf(load(`[server]\n${text}\n${BASE}`, { env, baseDir: directory }));
-    const unavailable = expect.stringContaining('server.peer_secret is recognised but not available');
-    expect(peer('peer_secret = "x"', { MCP_GUARD_SERVER_PEER_SECRET_FILE: 's' })).toEqual([unavailable]);
-    expect(peer('peer_secret_file = "none"', { MCP_GUARD_SERVER_PEER_SECRET: 'x' })).toEqual([unavailable]);
+    const tooShort = expect.stringMatching(/^server\.peer_secret.* must have at least 43 characters/);
+    expect(peer('peer_secret = "x"', { MCP_GUARD_SERVER_PEER_SECRET_FILE: 's' })).toEqual(expect.arrayContaining([tooShort]));
+    expect(peer('peer_secret_file = "none"', { MCP_GUARD_SERVER_PEER_SECRET: 'x' })).toEqual(expect.arrayContaining([tooShort]));
     expect(peer('', { MCP_GUARD_SERVER_PEER_SECRET: 'x', MCP_GUARD_SERVER_PEER_SECRET_FILE: 's' })).toEqual(
       expect.arrayContaining([expect.stringContaining('is given together with peer_secret_file')]),
     );

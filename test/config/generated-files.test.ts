@@ -22,7 +22,7 @@ describe('generated files', () => {
 
   it('mark what is not available', () => {
     expect(text('docs/config.md')).toMatch(/## `tracing` \(not available yet\)/);
-    expect(text('docs/config.md')).toMatch(/\| `peer_secret` .*Not available yet/);
+    expect(text('docs/config.md')).toMatch(/\| `export_url` .*Not available yet/);
     expect(text('docs/config.md')).toMatch(/`strict` \(not available yet\)/);
   });
 

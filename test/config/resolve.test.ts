@@ -83,7 +83,6 @@ describe('unknown keys (row 8)', () => {
 describe('features that are not built yet', () => {
   it.each([
     ['server.tls.client_ca_path', '[server.tls]\nclient_ca_path = "x"'],
-    ['server.peer_secret', '[server]\npeer_secret = "x"'],
     ['auth.jwt', '[[auth.jwt]]\nsecret = "01234567890123456789012345678901"'],
     ['auth.jwt', '[auth.jwt]\nissuer = "x"'],
     ['auth.oauth', '[[auth.oauth]]\nprovider = "github"'],

@@ -5,7 +5,7 @@ import type { Field, Fields } from '../../src/config/schema-types.ts';
 /** Every key that the specification names; `[]` marks lists. */
 const SPECIFIED = `
 server.{host,port,engine,profile,workers,max_request_size,allowed_hosts,allowed_origins,trusted_proxies,drain_timeout_secs,drain_delay_secs,idle_timeout_secs}
-server.{max_connections,max_connections_per_ip,max_json_depth,max_json_keys,strict_accept,advertise_address,peer_secret}
+server.{max_connections,max_connections_per_ip,max_json_depth,max_json_keys,strict_accept,advertise_address,peer_listen,peer_secret}
 server.cors.{enabled,allowed_origins,allowed_methods,allowed_headers,max_age}
 server.tls.{cert_path,key_path,client_ca_path,min_version}
 server.admin.{host,port,tokens}

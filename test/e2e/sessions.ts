@@ -7,6 +7,8 @@ import { waitUntil } from './wait.ts';
 export interface OpenSession {
   readonly id: string;
   readonly answer: HttpAnswer;
+  /** Its id and revision. */
+  readonly headers: Readonly<Record<string, string>>;
   /** POSTs a message in it, on a connection of its own. */
   post(message: unknown, options?: RpcOptions): Promise<HttpAnswer>;
 }
@@ -28,10 +30,16 @@ export async function openSession(url: string, options: SessionOptions = {}): Pr
   const id = String(answer.headers['mcp-session-id']);
   const revision = String(answer.json['result']?.['protocolVersion']);
   const headers = { 'mcp-session-id': id, 'mcp-protocol-version': revision };
+  const session = sessionAt(url, { id, answer, headers }, options);
+  expect((await session.post({ jsonrpc: '2.0', method: 'notifications/initialized' })).status).toBe(202);
+  return session;
+}
+
+/** The same session by way of this URL. */
+export function sessionAt(url: string, { id, answer, headers }: Omit<OpenSession, 'post'>, options: RpcOptions): OpenSession {
   const post = async (message: unknown, more: RpcOptions = {}): Promise<HttpAnswer> =>
     await rpc(url, message, { ...options, ...more, headers: { ...headers, ...more.headers } });
-  expect((await post({ jsonrpc: '2.0', method: 'notifications/initialized' })).status).toBe(202);
-  return { id, answer, post };
+  return { id, answer, headers, post };
 }
 
 /** A GET that is answered with a stream, as far as it has come. */

@@ -89,6 +89,8 @@ async function start(engine: string, rateLimit: object = {}): Promise<Running> {
     placePort: null,
     postRelay: null,
     mesh: null,
+    peerPort: null,
+    peerNews: () => undefined,
     onUpstreamChange: () => undefined,
   });
   const listeners: readonly Listener[] = await startListeners(config, { main: 0, admin: 0 }, gateway, systemClock);

@@ -141,6 +141,7 @@ export const ROWS: ReadonlyMap<number, string> = new Map([
   [228, 'performance'],
   [229, 'conformance'],
   [230, 'era bridging'],
+  [231, 'no sticky sessions'],
   [232, 'strict cluster limits'],
   [235, 'virtual servers'],
 ]);

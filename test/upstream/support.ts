@@ -94,7 +94,16 @@ export function deps(
 /** The same for a whole registry, of the only event loop. */
 export function registryDeps(events: UpstreamEvents = new RecordedEvents(), clock: Clock = systemClock): RegistryDeps {
   const circuit = (_server: string, settings: BreakerSettings): Circuit => new LocalCircuit(settings, clock);
-  return { ...deps(events, clock), workers: 1, worker: 0, mesh: null, circuit, selection: compileSelection };
+  return {
+    ...deps(events, clock),
+    workers: 1,
+    worker: 0,
+    mesh: null,
+    peerPort: null,
+    peerNews: () => undefined,
+    circuit,
+    selection: compileSelection,
+  };
 }
 
 /** What a request came to. */
