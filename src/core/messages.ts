@@ -2,6 +2,7 @@ import type { PostAnswer, RelayedPost } from './post-relay.ts';
 import type { ConfigSnapshot } from './config.ts';
 import type { LimitsView } from './fleet.ts';
 import type { BucketView } from './limit.ts';
+import type { ServerNews } from './server-news.ts';
 import type { SessionNews } from './session-news.ts';
 import type { PlaceToPrimary, PlaceToWorker } from './place-messages.ts';
 import type { CircuitState, TransportName, UpstreamState } from './upstream.ts';
@@ -100,7 +101,9 @@ export type ToWorker =
   | { readonly type: 'post_answer'; readonly ticket: number; readonly answer: PostAnswer | null }
   /** What another worker says of sessions. */
   | { readonly type: 'sessions'; readonly news: SessionNews }
-  /** A worker has begun: tell of all sessions. */
+  /** What another worker says of servers. */
+  | { readonly type: 'server_news'; readonly news: ServerNews }
+  /** A worker has begun: tell of all sessions, and what news of servers are wanted. */
   | { readonly type: 'share_sessions' }
   | { readonly type: 'drain'; readonly delayMs: number; readonly timeoutMs: number };
 
@@ -124,6 +127,7 @@ export type ToPrimary =
   /** Answer to the `post` that `worker` took. */
   | { readonly type: 'post_answer'; readonly worker: number; readonly ticket: number; readonly answer: PostAnswer }
   | { readonly type: 'sessions'; readonly news: SessionNews }
+  | { readonly type: 'server_news'; readonly news: ServerNews }
   | { readonly type: 'drained' };
 
 const TO_WORKER: ReadonlySet<string> = new Set([
@@ -139,6 +143,7 @@ const TO_WORKER: ReadonlySet<string> = new Set([
   'post',
   'post_answer',
   'sessions',
+  'server_news',
   'share_sessions',
   'drain',
 ]);
@@ -158,6 +163,7 @@ const TO_PRIMARY: ReadonlySet<string> = new Set([
   'post',
   'post_answer',
   'sessions',
+  'server_news',
   'drained',
 ]);
 

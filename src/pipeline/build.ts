@@ -11,6 +11,7 @@ import type { Fleet } from '../core/fleet.ts';
 import type { MeshPort } from '../core/mesh.ts';
 import type { MetricsDump, ServerStderr, UpstreamStatus, WorkerLimits } from '../core/messages.ts';
 import type { PeerPort } from '../core/peers.ts';
+import type { ServerNews } from '../core/server-news.ts';
 import type { SessionNews } from '../core/session-news.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
 import { VERSION } from '../core/version.ts';
@@ -58,6 +59,8 @@ export interface GatewayDeps {
   readonly sealKeys: readonly Uint8Array[];
   /** Tells the other workers of sessions. */
   sendSessionNews(news: SessionNews): void;
+  /** Tells the other workers what servers say; null where there are none. */
+  readonly sendServerNews: ((news: ServerNews) => void) | null;
   /** The way to the authority of all workers' limits; null: this is the only event loop, and there is no other host. */
   readonly leasePort: (LeasePort & { readonly stats: CarrierStats }) | null;
   /** How long ago the worker died whose place this one takes; null for the first. */
@@ -99,8 +102,10 @@ export interface Gateway {
   sweep(): void;
   /** From another worker. */
   sessionNews(news: SessionNews): void;
-  /** A worker began that knows no sessions yet. */
-  shareSessions(): void;
+  /** From another worker, of a server. */
+  serverNews(news: ServerNews): void;
+  /** A worker began that knows nothing of the others yet. */
+  share(): void;
   /** Budgets of this worker, most refused first, and how many there are. */
   limits(max: number): Omit<WorkerLimits, 'worker'>;
   /** Gives back what is leased. Last of all: no request may be left that spends or gives back. */
@@ -147,6 +152,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
       mesh: deps.mesh,
       peerPort: deps.peerPort,
       peerNews: (news) => deps.peerNews(news),
+      sendNews: deps.sendServerNews,
       circuit: (server, breaker) => requests.circuit(server, breaker),
       events: upstreamEvents(events, deps),
       version: VERSION,
@@ -231,7 +237,11 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
       tellNews();
     },
     sessionNews: (news) => sessions.receive(news),
-    shareSessions: () => sessions.ledger.shareAll(),
+    serverNews: (news) => registry.receiveNews(news),
+    share: () => {
+      sessions.ledger.shareAll();
+      registry.shareNews();
+    },
     limits: (max) => ({ buckets: limiter.view(clock.nowMs(), max), size: limiter.size }),
     closeLimits: () => limiter.close(),
     statuses: () => statuses(config, registry),

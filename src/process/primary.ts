@@ -181,6 +181,8 @@ export class Primary {
         return this.#supervisor.send(message.worker, { type: 'post_answer', ticket: message.ticket, answer: message.answer });
       case 'sessions':
         return this.#supervisor.broadcastFrom(slot, { type: 'sessions', news: message.news });
+      case 'server_news':
+        return this.#supervisor.broadcastFrom(slot, { type: 'server_news', news: message.news });
       case 'drained':
         return;
     }

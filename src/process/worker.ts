@@ -117,8 +117,10 @@ export class Worker {
         return this.#posts.answered(message.ticket, message.answer);
       case 'sessions':
         return this.#gateway?.sessionNews(message.news);
+      case 'server_news':
+        return this.#gateway?.serverNews(message.news);
       case 'share_sessions':
-        return this.#gateway?.shareSessions();
+        return this.#gateway?.share();
       case 'drain':
         return void this.#drain(message.delayMs, message.timeoutMs);
     }
@@ -150,6 +152,7 @@ export class Worker {
           this.#spreadNews(news);
         },
         peerPort: this.#peers,
+        sendServerNews: message.config.server.workers > 1 ? (news) => this.#link.send({ type: 'server_news', news }) : null,
         leasePort: this.#leases,
         sinceDeathMs: message.sinceDeathMs,
         placePort: message.config.server.workers > 1 ? this.#places : null,

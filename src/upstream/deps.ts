@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Places } from '../core/limit.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
 import type { EventStore } from './event-store.ts';
+import type { NewsDesk } from './news-desk.ts';
 import type { PartingCounts } from './partings.ts';
 import type { PeerDesk } from './peer-desk.ts';
 import type { SessionDesk } from './session-desk.ts';
@@ -31,6 +32,8 @@ export interface UpstreamDeps {
   readonly places?: Places;
   /** Where ends of sessions that a server was not told of yet are counted. */
   readonly partings?: PartingCounts;
+  /** Where workers tell each other what servers say; absent where there are no other workers. */
+  readonly news?: NewsDesk;
   /** The way to sessions that other workers hold; absent or null where there are no other workers. */
   readonly sessions?: SessionDesk | null;
   /** The way to sessions of other hosts; absent or null where there are none. */

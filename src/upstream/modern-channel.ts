@@ -3,7 +3,7 @@ import type { UpstreamSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
 import { HEADER_MISMATCH, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
-import type { Health, InFlight, ModernInfo, ReplySink, RequestOptions } from '../core/upstream.ts';
+import type { Health, InFlight, ListKind, ModernInfo, ReplySink, RequestOptions } from '../core/upstream.ts';
 import { changedList } from '../mcp/list-request.ts';
 import { DISCOVER, LISTEN } from '../mcp/modern-methods.ts';
 import { gatewayRequest } from '../mcp/modern-request.ts';
@@ -20,7 +20,9 @@ import { readDiscoverReply } from './discover.ts';
 import { cancelledNotification } from './handshake.ts';
 import { HeldRequest } from './held-request.ts';
 import { ModernFlight } from './modern-flight.ts';
+import { ModernNews } from './modern-news.ts';
 import type { EraVerdict, ModernSide, ModernSideHost } from './modern-side.ts';
+import type { NewsDesk } from './news-desk.ts';
 import { OwnCall } from './own-call.ts';
 import type { OwnOutcome } from './own-call.ts';
 import { PendingTable } from './pending.ts';
@@ -56,6 +58,8 @@ export class ModernChannel implements ModernSide {
   /** Requests that asked for log messages. */
   readonly #logging = new Set<PendingEntry>();
   readonly #tools: ToolHeaders;
+  /** Null: there are no other workers to tell. */
+  readonly #news: ModernNews | null;
   #channel: Channel | null = null;
   #restart: Timer | null = null;
   #askedMs = Number.NEGATIVE_INFINITY;
@@ -68,6 +72,7 @@ export class ModernChannel implements ModernSide {
     this.#host = host;
     this.#backoff = new Backoff(connector.backoff);
     this.#tools = new ToolHeaders(deps.clock, (cursor, done) => this.#listTools(cursor, done));
+    this.#news = deps.news === undefined ? null : this.#buildNews(deps.news);
     this.#pending = new PendingTable({
       clock: deps.clock,
       maxEntries: settings.maxConcurrency > 0 ? settings.maxConcurrency : MAX_PENDING,
@@ -144,6 +149,34 @@ export class ModernChannel implements ModernSide {
     await this.#channel?.stop(this.#deps.stopGraceMs ?? DEFAULT_GRACE_MS);
   }
 
+  #buildNews(desk: NewsDesk): ModernNews {
+    const { name, transport } = this.#settings;
+    return new ModernNews({
+      server: name,
+      isShared: transport !== 'stdio',
+      clock: this.#deps.clock,
+      desk,
+      subscribe: (filter, ended) => this.#subscribe(filter, ended),
+      unsubscribe: (entry) => this.#pending.cancel(entry),
+      deliver: (entry, bytes) => this.#deliver(entry, bytes),
+      listChanged: (change) => this.#onListChanged('list' in change ? change.list : null),
+    });
+  }
+
+  /** For the gateway itself, for as long as the channel stands. */
+  #subscribe(filter: string, ended: () => void): PendingEntry | null {
+    const entry = this.#pending.addOwn(new OwnCall(ended), Number.POSITIVE_INFINITY);
+    entry.carrier = { resume: () => undefined, abandon: () => this.#abandon(entry) };
+    if (this.#send(gatewayRequest(entry.id, LISTEN, filter, this.#deps.version))) return entry;
+    this.#pending.remove(entry);
+    return null;
+  }
+
+  #onListChanged(kind: ListKind | null): void {
+    if (kind !== null) this.#deps.events.listChanged(this.#settings.name, kind);
+    if (kind === 'tools') this.#tools.refresh();
+  }
+
   #connect(): void {
     this.#askedMs = this.#deps.clock.nowMs();
     const { events } = this.#deps;
@@ -182,6 +215,7 @@ export class ModernChannel implements ModernSide {
     this.info = info;
     this.isUp = true;
     this.detail = '';
+    this.#news?.up();
     this.#host.onChange();
   }
 
@@ -213,6 +247,7 @@ export class ModernChannel implements ModernSide {
     if (this.verdict === 'asking') this.verdict = this.#host.isAlone() ? 'unknown' : 'legacy';
     if (this.verdict === 'modern') this.#restart = this.#deps.clock.after(this.#backoff.next(), () => this.#connect());
     this.#logging.clear();
+    this.#news?.down();
     this.#pending.failAll(UPSTREAM_FAILED, reason);
     this.#host.onChange();
   }
@@ -237,20 +272,23 @@ export class ModernChannel implements ModernSide {
     const entry = this.#pending.get(internalId(bytes, message.idStart, message.idEnd));
     if (entry === undefined) return this.#noise('unmatched');
     this.#pending.remove(entry);
-    this.#logging.delete(entry);
+    this.#ended(entry);
     const reply = replyToClient(bytes, message, entry);
     const tagged = entry.isOpen ? (withSubscriptionId(reply, entry.id, entry.idToken) ?? reply) : reply;
     entry.sink?.onReply(tagged, message.isError, message.errorCode);
   }
 
   #onNotification(bytes: Buffer, message: UpstreamMessage): void {
-    const changed = changedList(message.method);
-    if (changed !== null) this.#deps.events.listChanged(this.#settings.name, changed);
-    if (changed === 'tools') this.#tools.refresh();
+    this.#onListChanged(changedList(message.method));
     const entry = this.#addressee(bytes, message);
     const relayed = entry === undefined ? null : toClient(bytes, message, entry);
     if (entry === undefined || relayed === null) return this.#noise('unmatched');
     this.#pending.touch(entry);
+    if (entry.isOpen) this.#news?.heard(entry, bytes, message);
+    if (!entry.isOwn) this.#deliver(entry, relayed);
+  }
+
+  #deliver(entry: PendingEntry, relayed: Buffer): void {
     // The channel is shared and cannot be paused for one slow client: that client misses steps of its progress.
     if (entry.sink === null || (entry.isSlow && !entry.isOpen)) return;
     if (!entry.isStreaming) entry.sink.onStream();
@@ -267,8 +305,13 @@ export class ModernChannel implements ModernSide {
     return entry?.isOpen === true ? entry : undefined;
   }
 
-  #abandon(entry: PendingEntry): void {
+  #ended(entry: PendingEntry): void {
     this.#logging.delete(entry);
+    if (entry.isOpen) this.#news?.left(entry);
+  }
+
+  #abandon(entry: PendingEntry): void {
+    this.#ended(entry);
     if (this.isUp) this.#send(cancelledNotification(entry.id, 'the client left'));
   }
 

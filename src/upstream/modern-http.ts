@@ -2,7 +2,7 @@ import type { HttpSettings, UpstreamSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
 import { UPSTREAM_BUSY, UPSTREAM_DOWN } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
-import type { Health, InFlight, ModernInfo, ReplySink, RequestOptions } from '../core/upstream.ts';
+import type { Health, InFlight, ListKind, ModernInfo, ReplySink, RequestOptions } from '../core/upstream.ts';
 import { usableTools } from '../mcp/usable-tools.ts';
 import { changedList } from '../mcp/list-request.ts';
 import { mayRepeat } from '../mcp/methods.ts';
@@ -78,6 +78,11 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
     this.#poster = new HttpPoster(this.#client, clock);
     this.#link = new ModernLink(clock, this);
     this.#tools = new ToolHeaders(clock, (cursor, done) => this.#listTools(cursor, done));
+    deps.news?.join(settings.name, {
+      isShared: true,
+      onChange: (change) => ('list' in change ? deps.events.listChanged(settings.name, change.list) : undefined),
+      onInterest: () => undefined,
+    });
   }
 
   get info(): ModernInfo | null {
@@ -186,11 +191,18 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
   onNotification(call: HttpCall, bytes: Buffer, message: UpstreamMessage): void {
     const { entry } = call;
     const changed = changedList(message.method);
-    if (changed !== null) this.#deps.events.listChanged(this.#settings.name, changed);
+    if (changed !== null) this.#onChanged(changed);
     const relayed = relayedTo(entry, bytes, message);
     if (relayed === null) return this.#deps.events.noise(this.#settings.name, 'unmatched');
     this.#pending.touch(entry);
     if (entry.sink !== null && !entry.sink.onMessage(relayed)) call.pause();
+  }
+
+  /** The server tells each worker's clients itself; what other workers keep of its lists is old, too. */
+  #onChanged(list: ListKind): void {
+    const { events, news } = this.#deps;
+    events.listChanged(this.#settings.name, list);
+    news?.told(this.#settings.name, { list });
   }
 
   /** This revision has no requests from server to client. */

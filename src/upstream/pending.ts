@@ -192,8 +192,13 @@ export class PendingTable {
   /** Takes the entry out; false when it was no longer in. */
   remove(entry: PendingEntry): boolean {
     if (!this.#entries.remove(entry)) return false;
+    if (entry.isOwn) return this.#removed(entry);
     if (entry.isOpen) this.#openEntries -= 1;
-    else if (!entry.isOwn) this.#clientEntries -= 1;
+    else this.#clientEntries -= 1;
+    return this.#removed(entry);
+  }
+
+  #removed(entry: PendingEntry): true {
     entry.over();
     return true;
   }

@@ -3,6 +3,7 @@ import type { Places } from '../core/limit.ts';
 import type { MeshPort } from '../core/mesh.ts';
 import type { PeerPort } from '../core/peers.ts';
 import type { SessionNews } from '../core/session-news.ts';
+import type { ServerNews } from '../core/server-news.ts';
 import type { Circuit, ListFigures, Upstream, UpstreamEvents } from '../core/upstream.ts';
 import type { Selection } from '../core/virtual.ts';
 import { buildUpstream } from './build.ts';
@@ -10,6 +11,7 @@ import { CachedUpstream } from './cached.ts';
 import type { UpstreamDeps } from './deps.ts';
 import { GatedUpstream } from './gate.ts';
 import { areListsShared, buildPool, type ChildFigures, childrenOf, gateSettings } from './pool-build.ts';
+import { NewsDesk } from './news-desk.ts';
 import { PartingCounts } from './partings.ts';
 import { PeerDesk } from './peer-desk.ts';
 import type { PooledUpstream } from './pooled.ts';
@@ -31,6 +33,10 @@ export interface Registry {
   children(): readonly ChildFigures[];
   /** Calls of each such server, and of each whose sessions live in one worker, that were sent to other workers, of other hosts too. */
   relayed(): readonly { readonly server: string; readonly relayed: number }[];
+  /** What another worker says of a server. */
+  receiveNews(news: ServerNews): void;
+  /** Another worker has begun. */
+  shareNews(): void;
   /** Ends of sessions with any of them. */
   readonly partings: PartingCounts;
   /** Other hosts begin nothing any more in the sessions of this one; resolves when what they began is over. */
@@ -50,6 +56,8 @@ export interface RegistryDeps extends UpstreamDeps {
   readonly peerPort: PeerPort | null;
   /** What another host knows of sessions. */
   peerNews(news: SessionNews): void;
+  /** Tells the others what servers say; null where there are none. */
+  readonly sendNews: ((news: ServerNews) => void) | null;
   circuit(server: string, settings: BreakerSettings): Circuit;
   selection(settings: VirtualSettings): Selection;
 }
@@ -72,7 +80,9 @@ export function buildRegistry(
   virtuals: readonly VirtualSettings[] = [],
 ): Registry {
   const partings = new PartingCounts();
-  const deps = { ...outside, partings };
+  const { clock, worker, sendNews } = outside;
+  const newsDesk = sendNews === null ? null : new NewsDesk({ clock, worker, send: sendNews });
+  const deps = { ...outside, partings, ...(newsDesk !== null && { news: newsDesk }) };
   const desk = deps.mesh === null ? null : new RelayDesk(deps.mesh, deps.clock);
   const peers = deps.peerPort === null ? null : new PeerDesk(deps.peerPort, deps.clock, (news) => deps.peerNews(news));
   const built = settings.map((one, index) => buildOne(one, index, { ...deps, peers }, desk));
@@ -100,6 +110,8 @@ export function buildRegistry(
       ]),
     partings,
     leavePeers: () => peers?.lent.leave() ?? Promise.resolve(),
+    receiveNews: (one) => newsDesk?.receive(one),
+    shareNews: () => newsDesk?.share(),
     close: async () => {
       await Promise.all(list.map((upstream) => upstream.close()));
       desk?.sessions.remote.close();

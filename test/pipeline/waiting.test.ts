@@ -78,6 +78,7 @@ async function start(engine: string, rateLimit: object = {}): Promise<Running> {
     worker: 0,
     verbosity: 0,
     baseEnv: {},
+    sendServerNews: null,
     sendAudit: (text) => {
       lines += text;
       return true;

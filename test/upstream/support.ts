@@ -100,6 +100,7 @@ export function registryDeps(events: UpstreamEvents = new RecordedEvents(), cloc
     worker: 0,
     mesh: null,
     peerPort: null,
+    sendNews: null,
     peerNews: () => undefined,
     circuit,
     selection: compileSelection,

@@ -1,0 +1,61 @@
+import { MAX_NEWS_URI_CHARS, MAX_NEWS_URIS, type NewsInterest, type ServerChange } from '../core/server-news.ts';
+import type { ListKind } from '../core/upstream.ts';
+import { changedList } from './list-request.ts';
+
+/** Larger acknowledgements are not read: their subscriptions are served by their own server only. */
+const MAX_READ_BYTES = 256 * 1024;
+const MEMBERS: readonly (readonly [string, ListKind])[] = [
+  ['toolsListChanged', 'tools'],
+  ['resourcesListChanged', 'resources'],
+  ['promptsListChanged', 'prompts'],
+];
+const NOTHING: NewsInterest = { lists: [], uris: [] };
+
+export const ACKNOWLEDGED: string = 'notifications/subscriptions/acknowledged';
+const UPDATED = 'notifications/resources/updated';
+
+/** What a server has agreed to tell (2026-07-28, subscriptions: the first message of a subscription). The message has been scanned. */
+export function readAcknowledged(bytes: Buffer): NewsInterest {
+  const params = bytes.length > MAX_READ_BYTES ? null : (JSON.parse(bytes.toString()) as { params?: { notifications?: unknown } }).params;
+  const filter = params?.notifications;
+  if (typeof filter !== 'object' || filter === null) return NOTHING;
+  const members = filter as Readonly<Record<string, unknown>>;
+  const named = members['resourceSubscriptions'];
+  const uris = (Array.isArray(named) ? (named as unknown[]) : []).filter((uri) => typeof uri === 'string');
+  return {
+    lists: MEMBERS.flatMap(([member, kind]) => (members[member] === true ? [kind] : [])),
+    uris: uris.filter((uri) => uri.length <= MAX_NEWS_URI_CHARS).slice(0, MAX_NEWS_URIS),
+  };
+}
+
+/** The filter that asks for this, as a member of `params`. */
+export function filterFor({ lists, uris }: NewsInterest): string {
+  const asked = MEMBERS.flatMap(([member, kind]) => (lists.includes(kind) ? [`"${member}":true`] : []));
+  if (uris.length > 0) asked.push(`"resourceSubscriptions":${JSON.stringify(uris)}`);
+  return `"notifications":{${asked.join(',')}}`;
+}
+
+/** What a notification says has changed; null for any other. */
+export function changeOf(method: string, bytes: Buffer): ServerChange | null {
+  const list = changedList(method);
+  if (list !== null) return { list };
+  if (method !== UPDATED || bytes.length > MAX_READ_BYTES) return null;
+  const uri = (JSON.parse(bytes.toString()) as { params?: { uri?: unknown } }).params?.uri;
+  return typeof uri === 'string' ? { uri } : null;
+}
+
+/** A change as the client knows it that subscribed with `idToken` (raw JSON). */
+export function changeFor(change: ServerChange, idToken: string): Buffer {
+  const meta = `"_meta":{"io.modelcontextprotocol/subscriptionId":${idToken}}`;
+  const method = 'list' in change ? `notifications/${change.list}/list_changed` : UPDATED;
+  const params = 'list' in change ? meta : `"uri":${JSON.stringify(change.uri)},${meta}`;
+  return Buffer.from(`{"jsonrpc":"2.0","method":"${method}","params":{${params}}}`);
+}
+
+/** All of it together, no more than a worker tells of. */
+export function joined(interests: readonly NewsInterest[]): NewsInterest {
+  return {
+    lists: [...new Set(interests.flatMap(({ lists }) => lists))].toSorted(),
+    uris: [...new Set(interests.flatMap(({ uris }) => uris))].toSorted().slice(0, MAX_NEWS_URIS),
+  };
+}
