@@ -1,6 +1,6 @@
 import type { Envelope } from '../core/envelope.ts';
 import type { ClientHello } from '../core/upstream-session.ts';
-import { negotiate } from './revisions.ts';
+import { LATEST_LEGACY_REVISION, negotiate } from './revisions.ts';
 
 /** What of a client's capabilities the gateway relays; tasks, extensions and experiments it does not. */
 const CLIENT_CAPABILITIES: readonly string[] = ['roots', 'sampling', 'elicitation'];
@@ -18,6 +18,20 @@ export function readHello(message: Envelope): ClientHello | null {
     revision: negotiate(message.protocolVersion),
     capabilities: pickObjects(capabilities, CLIENT_CAPABILITIES),
     clientInfo: isObject(clientInfo) ? JSON.stringify(clientInfo) : NOBODY,
+  };
+  return hello.capabilities.length + hello.clientInfo.length > MAX_HELLO_CHARS ? null : hello;
+}
+
+/** The same of a request of revision 2026-07-28, which says of its client what it can do (per-request `_meta`), for a server of an older one. */
+export function readModernHello({ bytes, modern }: Envelope): ClientHello | null {
+  if (modern === null || modern.capabilitiesStart < 0) return null;
+  const capabilities: unknown = JSON.parse(bytes.toString('utf8', modern.capabilitiesStart, modern.capabilitiesEnd));
+  const info: unknown =
+    modern.clientInfoStart < 0 ? null : JSON.parse(bytes.toString('utf8', modern.clientInfoStart, modern.clientInfoEnd));
+  const hello: ClientHello = {
+    revision: LATEST_LEGACY_REVISION,
+    capabilities: pickObjects(capabilities, CLIENT_CAPABILITIES),
+    clientInfo: isObject(info) ? JSON.stringify(info) : NOBODY,
   };
   return hello.capabilities.length + hello.clientInfo.length > MAX_HELLO_CHARS ? null : hello;
 }

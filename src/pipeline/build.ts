@@ -35,6 +35,7 @@ import { buildRegistry, type Registry } from '../upstream/registry.ts';
 import { LineFramer, toLine } from '../upstream/stdio-framing.ts';
 import { createApplication, type Served } from './application.ts';
 import { ChargeBook } from './charges.ts';
+import { Seal } from './seal.ts';
 import { SessionBook } from './session-book.ts';
 import { SessionStreams } from './session-streams.ts';
 import type { Load, Parts, PathSettings } from './parts.ts';
@@ -159,6 +160,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
       baseEnv: deps.baseEnv,
       compileTools: compileToolIndex,
       kept,
+      stateSeal: Seal.of(deps.sealKeys, 'request state'),
       selection: compileSelection,
     },
     config.virtuals,

@@ -28,8 +28,8 @@ export function largestFrame({ server, upstreams }: ConfigSnapshot): number {
 }
 
 /** Whether what one worker holds for the server serves what comes to another. */
-function areChildrenShared({ stdio, hasOwnChannels }: UpstreamSettings): boolean {
-  return hasOwnChannels || (stdio !== null && stdio.pool !== null);
+function areChildrenShared({ stdio, hasOwnChannels, isBridged }: UpstreamSettings): boolean {
+  return hasOwnChannels || isBridged || (stdio !== null && stdio.pool !== null);
 }
 
 function largestMessage({ stdio, maxResponseBytes }: UpstreamSettings): number {

@@ -2,6 +2,7 @@ import type { HttpSettings, StdioSettings, UpstreamSettings } from '../core/conf
 import type { Upstream } from '../core/upstream.ts';
 import { ChannelSessions } from './channel-sessions.ts';
 import type { Connector } from './channel.ts';
+import { longestCallMs } from './deadlines.ts';
 import type { UpstreamDeps } from './deps.ts';
 import { EraUpstream } from './era-upstream.ts';
 import { HttpUpstream } from './http.ts';
@@ -11,6 +12,9 @@ import { SessionedUpstream } from './sessioned.ts';
 import { SseConnector, SseUpstream } from './sse.ts';
 import { StdioConnector, StdioUpstream } from './stdio.ts';
 import { WebSocketConnector, WebSocketUpstream } from './websocket.ts';
+
+/** Beyond the last deadline of a request, until a worker that does not answer is given up. */
+const STUCK_MS = 5000;
 
 /** An upstream that is not started yet. Throws for settings that `config/` does not make. */
 export function buildUpstream(settings: UpstreamSettings, deps: UpstreamDeps): Upstream {
@@ -25,6 +29,7 @@ function httpUpstream(settings: UpstreamSettings, http: HttpSettings, deps: Upst
   return new EraUpstream(deps, {
     first: 'modern',
     isBridged: settings.isBridged,
+    longestMs: longestCallMs(settings) + STUCK_MS,
     legacy: (legacyDeps) => new HttpUpstream(settings, http, legacyDeps),
     modern: (host) => new ModernHttp(settings, http, deps, host),
   });
@@ -55,6 +60,7 @@ function overChannel(
   return new EraUpstream(deps, {
     first: 'legacy',
     isBridged: settings.isBridged,
+    longestMs: longestCallMs(settings) + STUCK_MS,
     legacy: (legacyDeps) => withSessions(legacy(legacyDeps), settings, connector, deps),
     modern: (host) => new ModernChannel(settings, connector, deps, host),
   });

@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { Places } from '../core/limit.ts';
+import type { StateSeal } from '../core/state-seal.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
 import type { EventStore } from './event-store.ts';
 import type { NewsDesk } from './news-desk.ts';
@@ -24,6 +25,8 @@ export interface UpstreamDeps {
   readonly kept?: EventStore;
   /** How long a child may take to end, from closing its stdin to SIGKILL. Default 2,000. */
   readonly stopGraceMs?: number;
+  /** For what clients carry for the gateway between two requests; absent where nobody is asked anything. */
+  readonly stateSeal?: StateSeal;
   /** Whether the server is reached without a handshake: then one that it refuses is not tried again soon. Absent: never. */
   readonly hasOtherWay?: () => boolean;
   /** How long a request waits for a child that is about to be ready. Default `HOLD_MS`. */

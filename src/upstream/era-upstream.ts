@@ -21,7 +21,7 @@ import type { UpstreamDeps } from './deps.ts';
 import { HeldRequests } from './held-requests.ts';
 import { LegacyOnModern } from './legacy-on-modern.ts';
 import { LocalReply } from './local-reply.ts';
-import { ModernOnLegacy } from './modern-on-legacy.ts';
+import { type AskingParts, ModernOnLegacy } from './modern-on-legacy.ts';
 import type { EraVerdict, ModernSide, ModernSideHost } from './modern-side.ts';
 import { Status } from './status.ts';
 import { UndecidedSession } from './undecided-session.ts';
@@ -42,6 +42,8 @@ export interface EraParts {
   readonly first: 'modern' | 'legacy';
   /** Whether requests of the new revision are translated for a server that knows only older ones. */
   readonly isBridged: boolean;
+  /** Longest time that a call may take anywhere. */
+  readonly longestMs: number;
   legacy(deps: UpstreamDeps): Upstream;
   modern(host: ModernSideHost): ModernSide;
 }
@@ -75,7 +77,7 @@ export class EraUpstream implements Upstream, ModernSideHost {
     this.#legacy = parts.legacy({ ...deps, events: this.#eventsOfLegacy(), hasOtherWay: () => this.#modern.isUp });
     this.#modern = parts.modern(this);
     this.#upwards = new LegacyOnModern(this.#modern, deps.version);
-    this.#downwards = parts.isBridged ? new ModernOnLegacy(this.#legacy) : null;
+    this.#downwards = parts.isBridged ? new ModernOnLegacy(this.#legacy, deps.clock, askingParts(deps, parts.longestMs)) : null;
   }
 
   get name(): string {
@@ -165,6 +167,7 @@ export class EraUpstream implements Upstream, ModernSideHost {
   async close(): Promise<void> {
     this.#heldModern.close();
     this.#heldLegacy.close();
+    this.#downwards?.close();
     await Promise.all([this.#legacy.close(), this.#modern.close()]);
     this.#status.set(this, 'closed', 'closed');
   }
@@ -254,4 +257,9 @@ export class EraUpstream implements Upstream, ModernSideHost {
       circuitChanged: () => events.circuitChanged(this),
     };
   }
+}
+
+function askingParts(deps: UpstreamDeps, longestMs: number): AskingParts | null {
+  const { clock, stateSeal: seal, sessions = null, peers = null } = deps;
+  return seal === undefined ? null : { clock, seal, sessions, peers, longestMs };
 }

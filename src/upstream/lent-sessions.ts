@@ -7,7 +7,7 @@ import type { Listening, UpstreamSession } from '../core/upstream-session.ts';
 import { LentSink } from './lent-sink.ts';
 import { LentStream } from './lent-stream.ts';
 
-/** A server with sessions that live in this worker. */
+/** Sessions of one server that live in this worker, of one kind. */
 export interface SessionHolder {
   readonly name: string;
   /** The session with this place, if it goes on in this worker. */
@@ -22,6 +22,11 @@ export interface SessionHolder {
 
 /** Everything was decided where the client's request came; here nobody is asked who it is. */
 const DECIDED: RequestOptions = { restPath: '', principalKey: '' };
+
+interface Aged {
+  readonly holder: SessionHolder;
+  readonly unusedMs: number;
+}
 
 interface Lent {
   readonly sink: LentSink | LentStream;
@@ -39,7 +44,7 @@ const MAX_LENT = 65_536;
 export class LentSessions {
   readonly #port: CallerPort;
   readonly #find: 'held' | 'ofHost';
-  readonly #holders = new Map<string, SessionHolder>();
+  readonly #holders = new Map<string, SessionHolder[]>();
   /** What each worker waits for, by its own numbers. */
   readonly #lent = new Map<number, Map<number, Lent>>();
   /** Of what is lent: with an answer to come. */
@@ -60,7 +65,7 @@ export class LentSessions {
   }
 
   register(holder: SessionHolder): void {
-    this.#holders.set(holder.name, holder);
+    this.#holders.set(holder.name, [...this.#holdersOf(holder.name), holder]);
   }
 
   onOrder(slot: number, order: SessionOrder): void {
@@ -68,7 +73,7 @@ export class LentSessions {
     const lent = this.#lentTo(slot);
     if (!('place' in order)) return this.#flow(lent, order);
     const sink = new LentSink(this.#port, slot, order.call, () => this.#over(lent, order.call));
-    const session = this.#isRefused(order) ? null : (this.#holders.get(order.server)?.[this.#find](order.place) ?? null);
+    const session = this.#isRefused(order) ? null : this.#found(order.server, order.place);
     if (session === null) return answered(order.call, () => sink.onFail(SESSION_UNKNOWN, 'its worker has no such session'));
     if (lent.size >= MAX_LENT) return answered(order.call, () => sink.onFail(UPSTREAM_BUSY, 'too much is under way for one worker'));
     this.#serve(lent, session, order, sink);
@@ -105,9 +110,23 @@ export class LentSessions {
   }
 
   #onShortage(slot: number, { what, call, server, caller }: SessionYield): void {
-    const holder = this.#holders.get(server);
-    if (what === 'yield') return holder?.yieldOne(caller);
-    this.#port.toCaller(slot, { type: 'session', what: 'age', call, unusedMs: holder?.unusedMs(caller) ?? -1 });
+    const oldest = this.#holdersOf(server)
+      .map((holder) => ({ holder, unusedMs: holder.unusedMs(caller) }))
+      .reduce<Aged | null>((found, one) => (found === null || one.unusedMs > found.unusedMs ? one : found), null);
+    if (what === 'yield') return oldest?.holder.yieldOne(caller);
+    this.#port.toCaller(slot, { type: 'session', what: 'age', call, unusedMs: oldest?.unusedMs ?? -1 });
+  }
+
+  #holdersOf(server: string): readonly SessionHolder[] {
+    return this.#holders.get(server) ?? [];
+  }
+
+  #found(server: string, place: Buffer): UpstreamSession | null {
+    for (const holder of this.#holdersOf(server)) {
+      const session = holder[this.#find](place);
+      if (session !== null) return session;
+    }
+    return null;
   }
 
   #flow(lent: Map<number, Lent>, { what, call }: SessionFlow): void {

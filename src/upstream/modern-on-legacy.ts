@@ -1,34 +1,45 @@
+import type { Clock } from '../core/clock.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { BAD_PARAMS, UPSTREAM_DOWN, UPSTREAM_INVALID } from '../core/errors.ts';
+import { BAD_PARAMS, UPSTREAM_DOWN } from '../core/errors.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { Health, InFlight, ReplySink, RequestOptions, Upstream, UpstreamInfo } from '../core/upstream.ts';
-import { asModernError, asModernReply } from '../mcp/era-replies.ts';
 import { asLegacyRequest } from '../mcp/era-requests.ts';
+import { readModernHello } from '../mcp/hello.ts';
+import { mayAsk, readInputAnswers } from '../mcp/input-required.ts';
 import { rpcResult } from '../mcp/messages.ts';
 import { RELAYED_CAPABILITIES } from '../mcp/methods.ts';
 import { DISCOVER, LISTEN } from '../mcp/modern-methods.ts';
 import { isFailure, parseMessage } from '../mcp/parse.ts';
 import { MODERN_REVISION } from '../mcp/revisions.ts';
-import { splice } from '../mcp/splice.ts';
-import { scanUpstreamMessage } from '../mcp/upstream-message.ts';
-import { MAX_UPSTREAM_DEPTH } from './deps.ts';
+import { AskingCall, type AskingHost } from './asking-call.ts';
+import { AskingSessions } from './asking-sessions.ts';
 import { LocalReply } from './local-reply.ts';
+import { ModernReply } from './modern-reply.ts';
+import { ParkedCalls, type ParkedCallsDeps } from './parked-calls.ts';
 import { LOG_MESSAGE } from './rewrite.ts';
 
 const SUBSCRIPTION = 'io.modelcontextprotocol/subscriptionId';
 const LIMITS = { maxDepth: 8, maxKeys: 16, maxStringBytes: 256 };
 
+/** What asking clients takes: a seal for what they carry, and the ways to calls that wait elsewhere. */
+export type AskingParts = Omit<ParkedCallsDeps, 'server'>;
+
 /**
- * Carries requests of revision 2026-07-28 to a server that speaks older revisions only, over the connection that all clients share
- * there: it is promised no abilities of theirs, so it asks them nothing. Answers get what the revision demands: complete,
- * not to be kept, and named. Nothing changes that a subscription could tell of.
+ * Carries requests of revision 2026-07-28 to a server that speaks older revisions only. Who declares that it can be asked something gets a session
+ * for its calls, of its own; everything else goes over the connection that all clients share, which is promised no abilities. Answers get what the
+ * revision demands: complete, not to be kept, and named. Nothing changes that a subscription could tell of.
  */
-export class ModernOnLegacy {
+export class ModernOnLegacy implements AskingHost {
+  readonly sessions: AskingSessions;
   readonly #legacy: Upstream;
+  readonly #parked: ParkedCalls | null;
   #next = 0;
 
-  constructor(legacy: Upstream) {
+  /** `asking`: null where nobody is asked. */
+  constructor(legacy: Upstream, clock: Clock, asking: AskingParts | null) {
     this.#legacy = legacy;
+    this.sessions = new AskingSessions(clock, (hello) => (legacy.state === 'ready' ? legacy.newSession(hello) : null));
+    this.#parked = asking === null ? null : new ParkedCalls({ ...asking, server: legacy.name });
   }
 
   request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
@@ -37,10 +48,48 @@ export class ModernOnLegacy {
     const idToken = message.bytes.toString('utf8', message.idStart, message.idEnd);
     if (message.method === DISCOVER) return new LocalReply(sink, rpcResult(idToken, discoverResult(info)));
     if (message.method === LISTEN) return new LocalReply(sink, rpcResult(idToken, listenResult(idToken, info)), acknowledgement(idToken));
-    const ownId = `"modern-${(this.#next += 1)}"`;
+    return mayAsk(message.method) ? this.#call(message, options, sink, info) : this.#share(message, options, sink, info);
+  }
+
+  close(): void {
+    this.#parked?.close();
+    this.sessions.close();
+  }
+
+  // AskingHost
+
+  park(call: AskingCall): string | null {
+    return this.#parked?.park(call) ?? null;
+  }
+
+  unpark(call: AskingCall): void {
+    this.#parked?.unpark(call);
+  }
+
+  serverInfo(): string {
+    return this.#legacy.info?.serverInfo ?? '{}';
+  }
+
+  /** A call in the middle of which the client may be asked something. */
+  #call(message: Envelope, options: RequestOptions, sink: ReplySink, info: UpstreamInfo): InFlight | Refusal {
+    if (this.#parked === null) return this.#share(message, options, sink, info);
+    const brought = readInputAnswers(message);
+    if (brought !== null) return brought.state === null ? BAD_PARAMS : this.#parked.resume(brought.state, message, options, sink);
+    const hello = readModernHello(message);
+    if (hello === null || hello.capabilities === '{}') return this.#share(message, options, sink, info);
+    const shared = (client: ReplySink): InFlight | Refusal => this.#share(message, options, client, info);
+    return new AskingCall(this, message, options, hello, this.#nextId(), shared).begin(message, sink);
+  }
+
+  #share(message: Envelope, options: RequestOptions, sink: ReplySink, info: UpstreamInfo): InFlight | Refusal {
+    const ownId = this.#nextId();
     const legacy = asLegacyRequest(message, ownId);
     if (legacy === null) return BAD_PARAMS;
-    return this.#send(legacy, ownId, options, new ModernSink(sink, message, idToken, info.serverInfo));
+    return this.#send(legacy, ownId, options, new ModernSink(sink, message, info.serverInfo));
+  }
+
+  #nextId(): string {
+    return `"modern-${(this.#next += 1)}"`;
   }
 
   #send(message: Envelope, ownId: string, { restPath, principalKey }: RequestOptions, sink: ReplySink): InFlight | Refusal {
@@ -66,17 +115,15 @@ export class ModernOnLegacy {
 
 class ModernSink implements ReplySink {
   readonly #sink: ReplySink;
-  readonly #method: string;
-  readonly #idToken: string;
+  readonly #reply: ModernReply;
   readonly #serverInfo: string;
   readonly #wantsLogs: boolean;
 
-  constructor(sink: ReplySink, { method, modern }: Envelope, idToken: string, serverInfo: string) {
+  constructor(sink: ReplySink, message: Envelope, serverInfo: string) {
     this.#sink = sink;
-    this.#method = method;
-    this.#idToken = idToken;
+    this.#reply = new ModernReply(message);
     this.#serverInfo = serverInfo;
-    this.#wantsLogs = (modern?.logLevelStart ?? -1) >= 0;
+    this.#wantsLogs = (message.modern?.logLevelStart ?? -1) >= 0;
   }
 
   onStream(): void {
@@ -90,13 +137,7 @@ class ModernSink implements ReplySink {
   }
 
   onReply(bytes: Buffer, isError: boolean, code: number): void {
-    if (isError) {
-      const error = asModernError(bytes, code);
-      return this.#sink.onReply(withId(error.bytes, this.#idToken), true, error.code);
-    }
-    const reply = asModernReply(bytes, this.#method, this.#serverInfo);
-    if (reply === null) this.#sink.onFail(UPSTREAM_INVALID, 'answered with a result that is no object', 'alive');
-    else this.#sink.onReply(withId(reply, this.#idToken), false, 0);
+    this.#reply.deliver(this.#sink, bytes, isError, code, this.#serverInfo);
   }
 
   onFail(refusal: Refusal, detail: string, health?: Health): void {
@@ -106,11 +147,6 @@ class ModernSink implements ReplySink {
   onCancelled(): void {
     this.#sink.onCancelled();
   }
-}
-
-function withId(reply: Buffer, idToken: string): Buffer {
-  const message = scanUpstreamMessage(reply, { maxDepth: MAX_UPSTREAM_DEPTH });
-  return message === null ? reply : splice(reply, [{ start: message.idStart, end: message.idEnd, text: idToken }]);
 }
 
 function discoverResult(info: UpstreamInfo): string {

@@ -53,7 +53,7 @@ describe('hosts that relay sessions to each other', () => {
       'server.advertise_address needs session.seal_keys: other hosts cannot read the ids of sessions without',
     ]);
     expect(warningsOf(load(withPeers(BOTH, SEAL + BASE)))).toEqual([
-      'server.advertise_address has no effect: sessions live in one host with upstream.isolation = "session" only',
+      'server.advertise_address has no effect: nothing lives in one host without upstream.isolation = "session" or upstream.modern_clients = "bridge"',
     ]);
   });
 });
