@@ -23,7 +23,10 @@ export function checkPeers(root: Section, snapshot: ConfigSnapshot, problems: Pr
     problems.error(at, 'needs session.seal_keys: other hosts cannot read the ids of sessions without');
   checkListen(server, snapshot, problems);
   if (!snapshot.upstreams.some(({ hasOwnChannels, isBridged }) => hasOwnChannels || isBridged))
-    problems.warn(at, 'has no effect: nothing lives in one host without upstream.isolation = "session" or upstream.modern_clients = "bridge"');
+    problems.warn(
+      at,
+      'has no effect: nothing lives in one host without upstream.isolation = "session" or upstream.modern_clients = "bridge"',
+    );
 }
 
 function checkListen(server: Section, snapshot: ConfigSnapshot, problems: Problems): void {
