@@ -20,6 +20,8 @@ export interface ClosedLoop {
   readonly leastSecs?: number;
   /** `wrk` by default. */
   readonly generator?: 'wrk' | 'autocannon';
+  /** Served before the rounds, unless the run is a quick one: until each caller has come a few times to every worker. */
+  readonly warmUpRequests?: number;
   /** Put in front of the names of the figures. */
   readonly prefix?: string;
 }
@@ -31,7 +33,7 @@ const SECS = 10;
 /** Loads the targets in interleaved rounds, each as hard as it can take, and records the figures of every round. */
 export async function closedLoop(bench: Bench, loads: readonly Loaded[], options: ClosedLoop = {}): Promise<void> {
   const rounds = bench.rounds(options.rounds ?? ROUNDS);
-  for (const { target, plan } of loads) await warmUp(bench, target, plan, options.connections);
+  for (const { target, plan } of loads) await warmUpFully(bench, target, plan, options);
   await interleave(rounds, loads, async ({ target, plan }, round) => {
     const figures = await closedLoopRound(bench, target, plan, options);
     bench.record(target.name, figures);
@@ -72,6 +74,18 @@ export async function closedLoopRound(
 /** Load that is verified and not recorded. */
 export async function warmUp(bench: Bench, target: Target, plan: RequestPlan, connections: number = CONNECTIONS): Promise<void> {
   checked(target, await wrk(target, plan, bench.dir, connections, bench.warmUpSecs));
+}
+
+async function warmUpFully(bench: Bench, target: Target, plan: RequestPlan, options: ClosedLoop): Promise<void> {
+  const { connections = CONNECTIONS, warmUpRequests = 0 } = options;
+  const cpuBeforeUs = ownCpuUs(target.program);
+  let served = 0;
+  do {
+    const load = await wrk(target, plan, bench.dir, connections, bench.warmUpSecs);
+    checked(target, load);
+    served += load.requests;
+  } while (served < warmUpRequests && !bench.settings.options.isQuick);
+  if (warmUpRequests > 0) bench.record(target.name, { cpuUsPerWarmUpRequest: (ownCpuUs(target.program) - cpuBeforeUs) / served });
 }
 
 function checked(target: Target, load: Load): void {

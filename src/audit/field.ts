@@ -8,6 +8,8 @@ const WINDOW_CHARS = 4096;
 const MARGIN_CHARS = 256;
 const CACHED_CHARS = 128;
 const CACHE_ENTRIES = 1024;
+/** As many callers as that may take turns. */
+export const CACHED_IDENTITIES: number = 16_384;
 
 const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 /** Legal in JSON, not harmless on a terminal or in a line-based viewer: C1 controls, line separators, invisible and bidi controls. */
@@ -37,13 +39,13 @@ export function quote(text: string): string {
 
 /**
  * Turns field values into JSON literals, redacted and cut. Values that repeat (identities, servers, tools, addresses) are
- * worked out once; a value that held a secret is never kept. Two generations bound the memory.
+ * worked out once; a value that held a secret is never kept. Two generations, of `entries` each, bound the memory.
  */
-export function buildFieldEncoder(redact: Redact): (value: string) => string {
+export function buildFieldEncoder(redact: Redact, entries: number = CACHE_ENTRIES): (value: string) => string {
   let young = new Map<string, string>();
   let old = new Map<string, string>();
   const keep = (value: string, literal: string): void => {
-    if (young.size >= CACHE_ENTRIES) {
+    if (young.size >= entries) {
       old = young;
       young = new Map();
     }

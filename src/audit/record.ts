@@ -1,5 +1,5 @@
 import type { AuditRecord } from '../core/audit.ts';
-import { buildFieldEncoder, cutField, quote } from './field.ts';
+import { buildFieldEncoder, CACHED_IDENTITIES, cutField, quote } from './field.ts';
 import type { Redact } from './redact.ts';
 
 /** What the writer adds to a record. */
@@ -21,12 +21,13 @@ const OWN_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
  */
 export function buildRecordLine(redact: Redact): (record: AuditRecord, stamp: RecordStamp) => string {
   const encode = buildFieldEncoder(redact);
+  const encodeIdentity = buildFieldEncoder(redact, CACHED_IDENTITIES);
   const encodeId = (id: string): string => (OWN_ID.test(id) ? `"${id}"` : quote(cutField(id, redact)));
   const time = buildTimestamp();
   return (record, stamp) => {
     let line = `{"timestamp":"${time(stamp.wallMs)}","event_type":"${record.event_type}","seq":${stamp.seq},"worker":${stamp.worker}`;
     if (record.request_id !== undefined) line += `,"request_id":${encodeId(record.request_id)}`;
-    if (record.identity !== undefined) line += `,"identity":${encode(record.identity)}`;
+    if (record.identity !== undefined) line += `,"identity":${encodeIdentity(record.identity)}`;
     if (record.provider !== undefined) line += `,"provider":${encode(record.provider)}`;
     if (record.client_ip !== undefined) line += `,"client_ip":${encode(record.client_ip)}`;
     if (record.session !== undefined) line += `,"session":${encode(record.session)}`;

@@ -265,10 +265,12 @@ export class LeaseDesk {
   }
 
   #call(waiter: Waiter): void {
-    if (!this.#waiters.remove(waiter)) return;
+    const { again } = waiter;
+    if (!this.#waiters.remove(waiter) || again === null) return;
+    waiter.again = null;
     this.#current = waiter;
     try {
-      waiter.again();
+      again();
     } finally {
       this.#current = null;
     }

@@ -1,6 +1,10 @@
 /** A request that waits for tokens of one or more slots. */
 export interface Waiter {
-  readonly again: () => void;
+  /**
+   * Null once it was called: a set that was outgrown may lie among old objects, and whatever hangs on an entry of it, a whole request,
+   * would stay until old objects are collected.
+   */
+  again: (() => void) | null;
   /** On the clock of waits (`wait-clock.ts`); from then on it is told whatever is known. */
   readonly dueMs: number;
   /** Slots with too few tokens, and how many it needs of each. */
