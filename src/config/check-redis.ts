@@ -18,8 +18,9 @@ export function checkRedis(section: Section, snapshot: ConfigSnapshot, problems:
   }
   checkTls(section, redis, problems);
   if (redis.password === null && redis.username !== null) problems.error(section.at('url'), 'names a user without a password');
-  if (!snapshot.rateLimit.isEnabled) problems.warn(section.at('url'), 'has no effect with rate_limit.enabled = false');
-  else warnOfSmallShares(section, snapshot, redis, problems);
+  if (snapshot.rateLimit.isEnabled) warnOfSmallShares(section, snapshot, redis, problems);
+  else if (snapshot.session.sealKeys === null)
+    problems.warn(section.at('url'), 'has no effect with rate_limit.enabled = false and without session.seal_keys');
 }
 
 function checkTls(section: Section, redis: RedisSettings, problems: Problems): void {

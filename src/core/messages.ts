@@ -99,7 +99,7 @@ export type ToWorker =
   | { readonly type: 'post'; readonly worker: number; readonly ticket: number; readonly post: RelayedPost }
   /** Answer to the own `post`; null: the worker is gone. */
   | { readonly type: 'post_answer'; readonly ticket: number; readonly answer: PostAnswer | null }
-  /** What another worker says of sessions. */
+  /** What another worker, or another host, says of sessions. */
   | { readonly type: 'sessions'; readonly news: SessionNews }
   /** What another worker says of servers. */
   | { readonly type: 'server_news'; readonly news: ServerNews }
@@ -126,8 +126,9 @@ export type ToPrimary =
   | { readonly type: 'post'; readonly worker: number; readonly ticket: number; readonly post: RelayedPost }
   /** Answer to the `post` that `worker` took. */
   | { readonly type: 'post_answer'; readonly worker: number; readonly ticket: number; readonly answer: PostAnswer }
-  | { readonly type: 'sessions'; readonly news: SessionNews }
   | { readonly type: 'server_news'; readonly news: ServerNews }
+  /** `isOwn`: other hosts have to hear it of this one. */
+  | { readonly type: 'sessions'; readonly news: SessionNews; readonly isOwn: boolean }
   | { readonly type: 'drained' };
 
 const TO_WORKER: ReadonlySet<string> = new Set([

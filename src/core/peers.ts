@@ -1,6 +1,5 @@
 import type { CallerPort, OwnerPort } from './mesh.ts';
 import type { SessionAsk, SessionEvent, SessionFlow } from './mesh-session.ts';
-import { isRaw } from './mesh-values.ts';
 import type { SessionNews } from './session-news.ts';
 
 /** What one host asks another for: nothing but what concerns a session that lives there. */
@@ -46,41 +45,4 @@ export interface PeerPort extends OwnerPort, CallerPort {
   routeTo(address: string): number;
   /** Tells all hosts that there is a way to. */
   tell(news: SessionNews): void;
-}
-
-const MAX_REF_CHARS = 64;
-const MAX_ID_CHARS = 1024;
-/** More than any worker says at once. */
-const MAX_ITEMS = 100_000;
-
-/** Null for anything that is no news of ours. */
-export function asSessionNews(value: unknown): SessionNews | null {
-  if (!isRaw(value)) return null;
-  const touched = listOf(value['touched'], ({ ref, owner }) => isName(ref) && isName(owner) && { ref, owner });
-  const ended = listOf(value['ended'], ({ ref, untilMs }) => isName(ref) && isTime(untilMs) && { ref, untilMs });
-  const cancelled = listOf(value['cancelled'], ({ ref, idToken }) => isName(ref) && isText(idToken, MAX_ID_CHARS) && { ref, idToken });
-  return touched === null || ended === null || cancelled === null ? null : { touched, ended, cancelled };
-}
-
-function listOf<T extends object>(value: unknown, read: (item: Readonly<Record<string, unknown>>) => T | false): T[] | null {
-  if (!Array.isArray(value) || value.length > MAX_ITEMS) return null;
-  const items: T[] = [];
-  for (const item of value as unknown[]) {
-    const known = isRaw(item) && read(item);
-    if (known === false) return null;
-    items.push(known);
-  }
-  return items;
-}
-
-function isName(value: unknown): value is string {
-  return isText(value, MAX_REF_CHARS);
-}
-
-function isText(value: unknown, maxChars: number): value is string {
-  return typeof value === 'string' && value.length <= maxChars;
-}
-
-function isTime(value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value);
 }

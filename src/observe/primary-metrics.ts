@@ -5,6 +5,7 @@ import type { MetricsDump } from '../core/messages.ts';
 import { DumpLedger } from './aggregate.ts';
 import { type AuthorityFigures, authorityFamilies } from './authority-families.ts';
 import { type Collected, ReadFamily, type Sample } from './families.ts';
+import { type NewsFigures, newsFamilies } from './news-families.ts';
 import { measureProcess } from './process-figures.ts';
 import { registryOf } from './registry.ts';
 
@@ -20,6 +21,8 @@ export interface PrimaryMetricsDeps {
   readonly audit: () => AuditStats | null;
   /** Null where no worker has to ask anybody. */
   readonly limits: () => AuthorityFigures | null;
+  /** Null where hosts tell each other nothing of sessions. */
+  readonly news: () => NewsFigures | null;
   /** False when the one worker runs in this process, whose figures it reports itself. */
   readonly hasOwnProcess: boolean;
 }
@@ -43,6 +46,7 @@ export class PrimaryMetrics {
       ...this.#workerFamilies(),
       ...auditFamilies(deps.audit),
       ...authorityFamilies(deps.limits),
+      ...newsFamilies(deps.news),
       uptime,
       ...(measured?.families ?? []),
     ]);

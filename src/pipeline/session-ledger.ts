@@ -152,11 +152,10 @@ export class SessionLedger {
 
   receive({ touched, ended }: SessionNews): void {
     const nowMs = this.#options.clock.nowMs();
-    for (const { ref, owner } of touched) {
-      if (this.#ended.has(ref)) continue;
-      const entry = this.#entries.get(ref);
-      if (entry !== undefined) this.#touch(entry, nowMs, false);
-      else this.#add(ref, owner, null).isNews = false;
+    for (const { ref, owner, agoMs = 0 } of touched) {
+      if (this.#ended.has(ref) || agoMs > this.#options.idleTtlMs) continue;
+      const entry = this.#entries.get(ref) ?? this.#heardOf(ref, owner, nowMs - agoMs);
+      if (nowMs - agoMs > entry.lastMs) this.#touch(entry, nowMs - agoMs, false);
     }
     for (const { ref, untilMs } of ended) {
       this.#remember(ref, untilMs);
@@ -183,6 +182,13 @@ export class SessionLedger {
       this.#owners.set(owner, own);
     }
     own.set(ref, entry);
+    return entry;
+  }
+
+  #heardOf(ref: string, owner: string, lastMs: number): Entry {
+    const entry = this.#add(ref, owner, null);
+    entry.isNews = false;
+    entry.lastMs = lastMs;
     return entry;
   }
 

@@ -1,8 +1,8 @@
 import type { Server, TLSSocket } from 'node:tls';
 import { asToCaller, asToOwner, packToCaller, packToOwner, type ToCaller, type ToOwner } from '../core/mesh.ts';
 import { isRaw } from '../core/mesh-values.ts';
-import { asSessionNews, type PeerClient, type PeerFigures, type PeerIncident, type PeerPort } from '../core/peers.ts';
-import type { SessionNews } from '../core/session-news.ts';
+import { type PeerClient, type PeerFigures, type PeerIncident, type PeerPort } from '../core/peers.ts';
+import { asSessionNews, type SessionNews } from '../core/session-news.ts';
 import { PeerLine, PING_MS } from './peer-line.ts';
 import { PeerRoute } from './peer-route.ts';
 import { peerKey, peerServer } from './peer-tls.ts';

@@ -10,6 +10,7 @@ import { FleetState } from './fleet-state.ts';
 import { killGroup } from './kill-group.ts';
 import { LimitDesk } from './limit-desk.ts';
 import { type MeetingPlace, openMeetingPlace } from './meeting-place.ts';
+import { NewsDesk } from './news-desk.ts';
 import { mergeLimits } from './limits-view.ts';
 import { StartError } from './ports.ts';
 import type { PrimaryServices } from './services.ts';
@@ -46,6 +47,8 @@ export class Primary {
   /** Null: the one worker decides for itself. */
   #desk: LimitDesk | null = null;
   readonly #sealKeys: readonly Uint8Array[];
+  /** Null: other hosts are told nothing of sessions. */
+  #news: NewsDesk | null = null;
   /** Null: no worker needs another. */
   #meeting: MeetingPlace | null = null;
   readonly #diedAtMs = new Map<number, number>();
@@ -86,6 +89,8 @@ export class Primary {
     this.#desk = await LimitDesk.open(this.#config, this.#services.log);
     this.#services.limits = () => this.#desk?.figures() ?? null;
     this.#meeting = openMeetingPlace(this.#config);
+    this.#news = await NewsDesk.open(this.#config, this.#services.log, (news) => this.#supervisor.broadcast({ type: 'sessions', news }));
+    this.#services.news = () => this.#news?.figures ?? null;
     await this.#startWorkers();
   }
 
@@ -132,6 +137,7 @@ export class Primary {
   async close(): Promise<void> {
     this.#places.close();
     this.#meeting?.close();
+    await this.#news?.close();
     await this.#desk?.close();
   }
 
@@ -180,6 +186,7 @@ export class Primary {
       case 'post_answer':
         return this.#supervisor.send(message.worker, { type: 'post_answer', ticket: message.ticket, answer: message.answer });
       case 'sessions':
+        if (message.isOwn) this.#news?.add(message.news);
         return this.#supervisor.broadcastFrom(slot, { type: 'sessions', news: message.news });
       case 'server_news':
         return this.#supervisor.broadcastFrom(slot, { type: 'server_news', news: message.news });
@@ -212,6 +219,7 @@ export class Primary {
 
   #onListening(slot: number): void {
     this.#listening.add(slot);
+    if (this.#hasStarted) this.#news?.reread();
     if (this.#listening.size >= Math.max(this.#config.server.workers, 1) && this.#started !== null) {
       this.#hasStarted = true;
       this.#started.resolve();

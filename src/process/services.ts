@@ -7,6 +7,7 @@ import type { Log } from '../core/log.ts';
 import type { MetricsDump } from '../core/messages.ts';
 import type { AuthorityFigures } from '../observe/authority-families.ts';
 import { createLog } from '../observe/log.ts';
+import type { NewsFigures } from '../observe/news-families.ts';
 import { PrimaryMetrics, type WorkerFigures } from '../observe/primary-metrics.ts';
 import { CompressPool } from './compress-pool.ts';
 import { StartError } from './ports.ts';
@@ -16,6 +17,8 @@ export interface PrimaryServices {
   readonly log: Log;
   /** The authority of all workers' limits, if there is one; set once it is. */
   limits: () => AuthorityFigures | null;
+  /** What hosts tell each other of sessions, if they do; set once they can. */
+  news: () => NewsFigures | null;
   /** A worker's batch of audit lines. */
   audit(bytes: Uint8Array, lines: number, dropped: number): void;
   /** Exposition text of all workers together with the primary's own figures. */
@@ -34,11 +37,13 @@ export async function buildServices(config: ConfigSnapshot, verbosity: number): 
     clock: systemClock,
     audit: () => (config.audit.isEnabled ? trail.stats() : null),
     limits: () => services.limits(),
+    news: () => services.news(),
     hasOwnProcess: config.server.workers > 0,
   });
   const services: PrimaryServices = {
     log,
     limits: () => null,
+    news: () => null,
     audit: (bytes, lines, dropped) => trail.write(bytes, lines, dropped),
     metricsText: (dumps, workers) => metrics.text(dumps, workers),
     close: async () => {

@@ -47,7 +47,8 @@ export class Worker {
   readonly #posts: PostDesk;
   #leases: LeaseThread | null = null;
   #slot = 0;
-  #workers = 0;
+  /** There are other workers, or other hosts that are told by the store. */
+  #isNewsHeard = false;
   #folders: readonly string[] = [];
   #mesh: Mesh | null = null;
   /** Null: there are no other hosts. */
@@ -128,7 +129,7 @@ export class Worker {
 
   async #start(message: Start): Promise<void> {
     this.#slot = message.worker;
-    this.#workers = message.config.server.workers;
+    this.#isNewsHeard = message.config.server.workers > 1 || message.config.redis !== null;
     const { leases, mesh } = message;
     this.#folders = [...(leases === null ? [] : [dirname(leases.path)]), ...(mesh === null ? [] : [mesh.folder])];
     try {
@@ -145,11 +146,11 @@ export class Worker {
         sealKeys: message.sealKeys,
         sendSessionNews: (news) => {
           this.#peers?.tell(news);
-          this.#spreadNews(news);
+          this.#spreadNews(news, true);
         },
         peerNews: (news) => {
           this.#gateway?.sessionNews(news);
-          this.#spreadNews(news);
+          this.#spreadNews(news, false);
         },
         peerPort: this.#peers,
         sendServerNews: message.config.server.workers > 1 ? (news) => this.#link.send({ type: 'server_news', news }) : null,
@@ -182,9 +183,9 @@ export class Worker {
     await this.#close();
   }
 
-  /** To the other workers of this host. */
-  #spreadNews(news: SessionNews): void {
-    if (this.#workers > 1) this.#link.send({ type: 'sessions', news });
+  /** To the other workers of this host, and what is its own to other hosts. */
+  #spreadNews(news: SessionNews, isOwn: boolean): void {
+    if (this.#isNewsHeard) this.#link.send({ type: 'sessions', news, isOwn });
   }
 
   #threadFailed(error: Error): void {

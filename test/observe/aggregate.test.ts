@@ -34,7 +34,7 @@ const STATS: AuditStats = {
 };
 
 function primary(hasOwnProcess = true): PrimaryMetrics {
-  const metrics = new PrimaryMetrics({ clock: systemClock, audit: () => STATS, limits: () => null, hasOwnProcess });
+  const metrics = new PrimaryMetrics({ clock: systemClock, audit: () => STATS, limits: () => null, news: () => null, hasOwnProcess });
   open.push(metrics);
   return metrics;
 }

@@ -13,7 +13,13 @@ const TEXT = readFileSync(join(import.meta.dirname, '../../docs/metrics.md'), 'u
 describe('docs/metrics.md', () => {
   it('row 212: describes every metric with its type, and no other', async () => {
     const metrics = new Metrics(systemClock);
-    const primary = new PrimaryMetrics({ clock: systemClock, audit: () => null, limits: () => null, hasOwnProcess: true });
+    const primary = new PrimaryMetrics({
+      clock: systemClock,
+      audit: () => null,
+      limits: () => null,
+      news: () => null,
+      hasOwnProcess: true,
+    });
     const families = parseExposition(await primary.text([await dumpMetrics(metrics)], { alive: 1, restarts: 0 }));
     metrics.close();
     primary.close();
