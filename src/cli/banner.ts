@@ -67,6 +67,11 @@ function auditText({ audit }: ConfigSnapshot): string {
   return sinks.length === 0 ? 'off: no file and no stdout' : sinks.join(', ');
 }
 
+/** Where other hosts reach this one. */
+function peerLine({ server: { peers } }: ConfigSnapshot): readonly string[] {
+  return peers === null ? [] : [`  hosts      ${peers.advertised}, listening on ${authority(peers.listen.host, peers.listen.port)}`];
+}
+
 function workersText(workers: number): string {
   return workers === 0 ? 'none, one process' : String(workers);
 }
@@ -83,6 +88,7 @@ export function bannerLines(
     `mcp-guard ${VERSION} (${snapshot.source})`,
     `  listen     ${where}`,
     ...(adminPort === 0 ? [] : adminLine(snapshot, adminPort)),
+    ...peerLine(snapshot),
     `  auth       ${authText(snapshot)}`,
     ...upstreamLines(snapshot.upstreams),
     `  limits     ${limitsText(snapshot)}`,

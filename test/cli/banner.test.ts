@@ -25,6 +25,15 @@ describe('bannerLines', () => {
     expect(banner).toMatch(/admin +http:\/\/127\.0\.0\.1:4002$/m);
   });
 
+  it('shows where other hosts reach this one, and no secret', () => {
+    const secret = 'hidden, and as long as 256 bits need it to be';
+    const server = { advertise_address: 'Gate-1.example:3001', peer_listen: '[::]:4001', peer_secret: secret };
+    const banner = bannerLines(snapshotOf({ server, session: { seal_keys: [secret] } }), 1, 0).join('\n');
+    expect(banner).toMatch(/^ {2}hosts +gate-1\.example:3001, listening on \[::\]:4001$/m);
+    expect(banner).not.toContain('hidden');
+    expect(bannerLines(snapshotOf({}), 1, 0).join('\n')).not.toMatch(/^ {2}hosts/m);
+  });
+
   it('says when nobody can call, and when anybody can', () => {
     expect(bannerLines(snapshotOf({}), 1, 0).join('\n')).toMatch(/auth +no provider: every MCP request is refused/);
     expect(bannerLines(snapshotOf({ auth: { allow_anonymous: true } }), 1, 0).join('\n')).toMatch(/auth +anonymous callers allowed/);

@@ -1,4 +1,6 @@
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../listener/support.ts';
 import {
   http,
   isAlive,
@@ -15,6 +17,7 @@ import {
 } from './harness.ts';
 import { initialize, listen, openSession, type OpenSession, sessionAt } from './sessions.ts';
 import { startHosts, type TwoHosts } from './two-hosts.ts';
+import { childrenOf, residentBytes } from './worker-processes.ts';
 
 const alice = makeKey();
 const bob = makeKey();
@@ -189,6 +192,95 @@ describe('a host that ends', () => {
     expect((await call).body).toContain('"id":"last"');
     expect(await ended).toMatchObject({ code: 0 });
     expect((await own.post(toolCall('echo'))).status).toBe(200);
+  });
+});
+
+describe('an address that a client would like to be called', () => {
+  it('is never called: neither from an id that it changed, nor from one that was sealed with other keys', async () => {
+    const calls: Socket[] = [];
+    const attacker = createServer((socket) => calls.push(socket.on('error', () => undefined)));
+    await new Promise<void>((resolve) => attacker.listen(0, '127.0.0.1', resolve));
+    const address = `127.0.0.1:${(attacker.address() as AddressInfo).port}`;
+    // A gateway of the attacker's own seals an id that names his address; nobody else has to listen there.
+    const elsewhere = await freePort();
+    const [victim, own] = await Promise.all([
+      startHosts({ keys }),
+      startHosts({ keys, farServer: { advertise_address: address, peer_listen: `127.0.0.3:${elsewhere}` } }),
+    ]);
+    const { id } = await openSession(own.far.gateway.mcp, asAlice);
+    const real = (await openSession(victim.far.gateway.mcp, asAlice)).id;
+    const changed = Array.from({ length: 40 }, (_, n) => {
+      const at = Math.floor((real.length * n) / 40);
+      return real.slice(0, at) + (real[at] === 'A' ? 'B' : 'A') + real.slice(at + 1);
+    });
+    const named = Buffer.from(address).toString('base64url');
+    for (const forged of [id, ...changed, named, `${real}${named}`, address, `http://${address}/`]) {
+      const answer = await rpc(victim.near.gateway.mcp, toolCall('echo'), { ...asAlice, headers: { 'mcp-session-id': forged } });
+      expect(answer.status).toBe(404);
+    }
+    // His own other gateway has the keys, and calls: so an id that is believed would have led there.
+    await rpc(own.near.gateway.mcp, toolCall('echo'), { ...asAlice, headers: { 'mcp-session-id': id } });
+    expect(calls.length).toBe(1);
+    attacker.close();
+    for (const socket of calls) socket.destroy();
+  });
+});
+
+describe('a host that is frozen', () => {
+  it('is given up: 502 for what was under way, then 404, and at once for as long as it was out of reach a moment ago', {
+    timeout: 60_000,
+  }, async () => {
+    const place = await startHosts({ keys });
+    const [session, other] = (await openFar(place, 2)) as [OpenSession, OpenSession];
+    const call = session.post(toolCall('sleep', { ms: 50_000, mark: 'frozen' }, 1));
+    await waitUntil(async () => (await received(place, 'frozen')) === 1, { what: 'the call at the child' });
+    process.kill(-place.far.gateway.pid, 'SIGSTOP');
+    const startMs = performance.now();
+    expect((await call).body).toContain('"code":-31502');
+    expect(performance.now() - startMs).toBeLessThan(20_000);
+    expect((await other.post(toolCall('echo'))).status).toBe(404);
+    const againMs = performance.now();
+    expect((await session.post(toolCall('echo'))).status).toBe(404);
+    expect(performance.now() - againMs).toBeLessThan(4500);
+    expect((await (await openSession(place.near.gateway.mcp, asAlice)).post(toolCall('echo'))).status).toBe(200);
+    process.kill(-place.far.gateway.pid, 'SIGCONT');
+  });
+});
+
+describe('a client that does not read', () => {
+  it('fills neither its host nor the one that holds its session', { timeout: 60_000 }, async () => {
+    const place = await startHosts({ keys, workers: 1 });
+    const [session] = (await openFar(place, 1)) as [OpenSession];
+    const stream = await rpcStream(
+      place.near.gateway.mcp,
+      says('fills', { method: 'notifications/message', params: { level: 'info', data: 'x' } }),
+      {
+        ...asAlice,
+        headers: session.headers,
+        isPaused: true,
+      },
+    );
+    const workers = (await Promise.all([place.near, place.far].map(({ gateway }) => childrenOf(gateway.pid)))).map(([pid]) => pid ?? 0);
+    const before = await Promise.all(workers.map(residentBytes));
+    const standing = await new Promise<Socket>((resolve) => {
+      const socket = connect(place.near.gateway.port, '127.0.0.1', () => resolve(socket));
+      socket.on('error', () => undefined);
+    });
+    standing.pause();
+    const head = { host: '127.0.0.1', authorization: `Bearer ${alice.key}`, accept: 'text/event-stream', 'mcp-session-id': session.id };
+    standing.write(
+      `GET /mcp HTTP/1.1\r\n${Object.entries(head)
+        .map(([name, value]) => `${name}: ${value}\r\n`)
+        .join('')}\r\n`,
+    );
+    const news = { method: 'notifications/resources/updated', params: { uri: `test://${'x'.repeat(400_000)}` } };
+    for (let n = 0; n < 300; n++) expect((await session.post(says(`fill-${n}`, news))).status).toBe(200);
+    const after = await Promise.all(workers.map(residentBytes));
+    // 120 MB were said; what is kept of them for a client that comes back is 10 MiB.
+    for (const [n, bytes] of after.entries()) expect(bytes - (before[n] ?? 0)).toBeLessThan(90 * 1_048_576);
+    expect((await session.post(toolCall('echo'))).status).toBe(200);
+    standing.destroy();
+    stream.leave();
   });
 });
 
