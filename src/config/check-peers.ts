@@ -22,11 +22,6 @@ export function checkPeers(root: Section, snapshot: ConfigSnapshot, problems: Pr
   if (snapshot.session.sealKeys === null)
     problems.error(at, 'needs session.seal_keys: other hosts cannot read the ids of sessions without');
   checkListen(server, snapshot, problems);
-  if (!snapshot.upstreams.some(({ hasOwnChannels, isBridged }) => hasOwnChannels || isBridged))
-    problems.warn(
-      at,
-      'has no effect: nothing lives in one host without upstream.isolation = "session" or upstream.modern_clients = "bridge"',
-    );
 }
 
 function checkListen(server: Section, snapshot: ConfigSnapshot, problems: Problems): void {

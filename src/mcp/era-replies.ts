@@ -4,6 +4,8 @@ import { resultMembers } from './result-members.ts';
 import { scanUpstreamMessage } from './upstream-message.ts';
 
 const MAX_DEPTH = 512;
+/** Of `{}`. */
+const EMPTY_BYTES = 2;
 /** Methods whose results say how long they may be kept (2026-07-28, caching). */
 const CACHEABLE: ReadonlySet<string> = new Set([
   'tools/list',
@@ -27,15 +29,30 @@ const INVALID_PARAMS = -32602;
 export function asLegacyReply(reply: Buffer): Buffer | null {
   const [start = -1, end = -1] = resultMembers(reply, TYPE, 1) ?? [];
   if (start >= 0 && reply.toString('utf8', start, end) !== '"complete"') return null;
-  return withResult(reply, (result) => withoutMembers(result, ADDED));
+  const meta = metaOf(reply);
+  const named = meta === null ? null : withoutMembers(meta, SERVER_INFO);
+  return withResult(reply, (result) => {
+    const rest = withoutMembers(result, ADDED);
+    if (named === null) return rest;
+    return named.length <= EMPTY_BYTES
+      ? withoutMembers(rest, META)
+      : withMembers(withoutMembers(rest, META), `"_meta":${named.toString('utf8')}`);
+  });
+}
+
+/** The `_meta` object of a result; null without one. */
+function metaOf(reply: Buffer): Buffer | null {
+  const [start = -1, end = -1] = resultMembers(reply, META, 1) ?? [];
+  return start >= 0 && reply[start] === 0x7b ? reply.subarray(start, end) : null;
 }
 
 /** A response of an older revision as one of 2026-07-28: complete, not to be kept, and from `serverInfo` (a JSON object). */
 export function asModernReply(reply: Buffer, method: string, serverInfo: string): Buffer | null {
   const hints = CACHEABLE.has(method) ? ',"ttlMs":0,"cacheScope":"private"' : '';
-  const [start = -1, end = -1] = resultMembers(reply, META, 1) ?? [];
-  const meta = start >= 0 && reply[start] === 0x7b ? reply.subarray(start, end) : Buffer.from('{}');
-  const named = withMembers(withoutMembers(meta, SERVER_INFO), `"io.modelcontextprotocol/serverInfo":${serverInfo}`);
+  const named = withMembers(
+    withoutMembers(metaOf(reply) ?? Buffer.from('{}'), SERVER_INFO),
+    `"io.modelcontextprotocol/serverInfo":${serverInfo}`,
+  );
   return withResult(reply, (result) => {
     const rest = withoutMembers(withoutMembers(result, ADDED), META);
     return withMembers(rest, `"resultType":"complete"${hints},"_meta":${named.toString('utf8')}`);

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Envelope } from '../core/envelope.ts';
+import { reread } from './era-requests.ts';
+import { withMembers } from './members.ts';
 
 /** What a server may ask a client for in the middle of a request, and the capability that the client declares for it. */
 const ASKABLE: ReadonlyMap<string, string> = new Map([
@@ -52,6 +54,40 @@ export function readInputAnswers(message: Envelope): InputAnswers | null {
   if (requestState === undefined && inputResponses === undefined) return null;
   const answers = isObject(inputResponses) ? Object.entries(inputResponses) : [];
   return { state: typeof requestState === 'string' ? requestState : null, answers: new Map(answers) };
+}
+
+/** What a server of revision 2026-07-28 wants to know before it answers, and what it wants to have back. */
+export interface InputWanted {
+  readonly questions: ReadonlyMap<string, InputQuestion>;
+  /** Handed back as it came; null for none. */
+  readonly state: string | null;
+}
+
+/** Reads an `InputRequiredResult`; null for any other response, and for one that makes no sense. The message has been scanned. */
+export function readInputRequired(reply: Buffer): InputWanted | null {
+  const { result } = JSON.parse(reply.toString('utf8')) as { readonly result?: unknown };
+  if (!isObject(result) || result['resultType'] !== 'input_required') return null;
+  const { inputRequests = {}, requestState: state = null } = result;
+  if (!isObject(inputRequests) || (state !== null && typeof state !== 'string')) return null;
+  const questions = new Map<string, InputQuestion>();
+  for (const [key, asked] of Object.entries(inputRequests)) {
+    if (!isObject(asked) || typeof asked['method'] !== 'string') return null;
+    const { method, params } = asked;
+    questions.set(key, { method, params: params === undefined ? null : JSON.stringify(params) });
+  }
+  return { questions, state };
+}
+
+/** The same request again, with what the server wanted (the answers as JSON text by their keys). */
+export function withAnswers(message: Envelope, answers: ReadonlyMap<string, string>, state: string | null): Envelope | null {
+  const { bytes, paramsStart, paramsEnd } = message;
+  const given = Array.from(answers, ([key, answer]) => `${JSON.stringify(key)}:${answer}`);
+  const members = [
+    ...(given.length === 0 ? [] : [`"inputResponses":{${given.join(',')}}`]),
+    ...(state === null ? [] : [`"requestState":${JSON.stringify(state)}`]),
+  ];
+  if (paramsStart < 0 || members.length === 0) return message;
+  return reread(bytes, paramsStart, paramsEnd, withMembers(bytes.subarray(paramsStart, paramsEnd), members.join(',')));
 }
 
 /** Names a request by what it asks for: whoever brings answers has to ask for the same again. */

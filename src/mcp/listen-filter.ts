@@ -52,6 +52,13 @@ export function changeFor(change: ServerChange, idToken: string): Buffer {
   return Buffer.from(`{"jsonrpc":"2.0","method":"${method}","params":{${params}}}`);
 }
 
+/** A change in the words of the revisions with sessions. */
+export function legacyChange(change: ServerChange): Buffer {
+  const [method, params] =
+    'list' in change ? [`notifications/${change.list}/list_changed`, ''] : [UPDATED, `,"params":{"uri":${JSON.stringify(change.uri)}}`];
+  return Buffer.from(`{"jsonrpc":"2.0","method":"${method}"${params}}`);
+}
+
 /** All of it together, no more than a worker tells of. */
 export function joined(interests: readonly NewsInterest[]): NewsInterest {
   return {

@@ -1,3 +1,4 @@
+import type { ClientHello } from '../core/upstream-session.ts';
 import { MODERN_REVISION } from './revisions.ts';
 
 /** Members of `_meta` that make a request one of revision 2026-07-28: the gateway introduces itself, and can be asked nothing. */
@@ -5,6 +6,15 @@ export function gatewayMeta(gatewayVersion: string): string {
   return (
     `"io.modelcontextprotocol/protocolVersion":"${MODERN_REVISION}","io.modelcontextprotocol/clientCapabilities":{},` +
     `"io.modelcontextprotocol/clientInfo":${JSON.stringify({ name: 'mcp-guard', version: gatewayVersion })}`
+  );
+}
+
+/** The same for a client of an older revision: what it said of itself in `initialize`; `logLevel` as `logging/setLevel` set it, or null. */
+export function helloMeta({ capabilities, clientInfo }: ClientHello, logLevel: string | null): string {
+  const level = logLevel === null ? '' : `,"io.modelcontextprotocol/logLevel":${JSON.stringify(logLevel)}`;
+  return (
+    `"io.modelcontextprotocol/protocolVersion":"${MODERN_REVISION}","io.modelcontextprotocol/clientCapabilities":${capabilities},` +
+    `"io.modelcontextprotocol/clientInfo":${clientInfo}${level}`
   );
 }
 

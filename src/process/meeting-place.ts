@@ -16,7 +16,7 @@ export interface MeetingPlace {
 /** Null when no worker needs another. @throws StartError when there is no place for the folder */
 export function openMeetingPlace(config: ConfigSnapshot): MeetingPlace | null {
   const slots = config.server.workers;
-  if (slots <= 1 || !config.upstreams.some(areChildrenShared)) return null;
+  if (slots <= 1) return null;
   const folder = openPrivateFolder();
   const access = { folder: folder.path, secret: randomBytes(SECRET_BYTES), slots, maxFrameBytes: largestFrame(config) };
   return { access, close: () => folder.remove() };
@@ -25,11 +25,6 @@ export function openMeetingPlace(config: ConfigSnapshot): MeetingPlace | null {
 /** Largest frame that one worker may send another. */
 export function largestFrame({ server, upstreams }: ConfigSnapshot): number {
   return Math.max(server.maxRequestBytes, ...upstreams.map(largestMessage)) + FRAME_SLACK_BYTES;
-}
-
-/** Whether what one worker holds for the server serves what comes to another. */
-function areChildrenShared({ stdio, hasOwnChannels, isBridged }: UpstreamSettings): boolean {
-  return hasOwnChannels || isBridged || (stdio !== null && stdio.pool !== null);
 }
 
 function largestMessage({ stdio, maxResponseBytes }: UpstreamSettings): number {

@@ -22,7 +22,9 @@ import { HeldRequests } from './held-requests.ts';
 import { LegacyOnModern } from './legacy-on-modern.ts';
 import { LocalReply } from './local-reply.ts';
 import { type AskingParts, ModernOnLegacy } from './modern-on-legacy.ts';
+import { ModernSessions } from './modern-sessions.ts';
 import type { EraVerdict, ModernSide, ModernSideHost } from './modern-side.ts';
+import type { OwnedPlacesDeps } from './owned-places.ts';
 import { Status } from './status.ts';
 import { UndecidedSession } from './undecided-session.ts';
 
@@ -59,6 +61,7 @@ export class EraUpstream implements Upstream, ModernSideHost {
   readonly #modern: ModernSide;
   readonly #clock: Clock;
   readonly #upwards: LegacyOnModern;
+  readonly #upwardSessions: ModernSessions;
   readonly #downwards: ModernOnLegacy | null;
   /** What waits for either half: whether there is a modern one, and whether there is a legacy one. */
   readonly #heldModern: HeldRequests;
@@ -77,6 +80,12 @@ export class EraUpstream implements Upstream, ModernSideHost {
     this.#legacy = parts.legacy({ ...deps, events: this.#eventsOfLegacy(), hasOtherWay: () => this.#modern.isUp });
     this.#modern = parts.modern(this);
     this.#upwards = new LegacyOnModern(this.#modern, deps.version);
+    this.#upwardSessions = new ModernSessions({
+      ...waysOf(deps, parts.longestMs),
+      server: this.name,
+      modern: this.#modern,
+      kept: deps.kept ?? null,
+    });
     this.#downwards = parts.isBridged ? new ModernOnLegacy(this.#legacy, deps.clock, askingParts(deps, parts.longestMs)) : null;
   }
 
@@ -147,8 +156,8 @@ export class EraUpstream implements Upstream, ModernSideHost {
   }
 
   /**
-   * Where the older half has found nothing, `initialize` is answered by what is known of the server. Not while it has yet to find out, or is
-   * down for once: the client would be without a session for good.
+   * With the older half where there is one; else one that is kept here. Not while that has yet to be found out, or the older half is down for
+   * once: the client would have less than the server offers.
    */
   newSession(hello: ClientHello): UpstreamSession | null {
     if (this.#olderWay !== 'undecided') return this.#chooseSession(hello);
@@ -157,17 +166,20 @@ export class EraUpstream implements Upstream, ModernSideHost {
 
   #chooseSession(hello: ClientHello): UpstreamSession | null {
     const { state, info } = this.#legacy;
-    return state === 'ready' || state === 'starting' || info !== null ? this.#legacy.newSession(hello) : null;
+    if (this.#olderWay === 'modern') return this.#upwardSessions.open(hello);
+    const isThere = this.#hasLegacyBegun && (state === 'ready' || state === 'starting' || info !== null);
+    return isThere ? this.#legacy.newSession(hello) : null;
   }
 
   resumeSession(place: SessionPlace): UpstreamSession | null {
-    return this.#legacy.resumeSession(place);
+    return this.#legacy.resumeSession(place) ?? (place.kind === 'owned' ? this.#upwardSessions.find(place.bytes) : null);
   }
 
   async close(): Promise<void> {
     this.#heldModern.close();
     this.#heldLegacy.close();
     this.#downwards?.close();
+    this.#upwardSessions.close();
     await Promise.all([this.#legacy.close(), this.#modern.close()]);
     this.#status.set(this, 'closed', 'closed');
   }
@@ -260,6 +272,9 @@ export class EraUpstream implements Upstream, ModernSideHost {
 }
 
 function askingParts(deps: UpstreamDeps, longestMs: number): AskingParts | null {
-  const { clock, stateSeal: seal, sessions = null, peers = null } = deps;
-  return seal === undefined ? null : { clock, seal, sessions, peers, longestMs };
+  return deps.stateSeal === undefined ? null : { ...waysOf(deps, longestMs), seal: deps.stateSeal };
+}
+
+function waysOf({ clock, sessions = null, peers = null }: UpstreamDeps, longestMs: number): OwnedPlacesDeps & { readonly clock: Clock } {
+  return { clock, sessions, peers, longestMs };
 }

@@ -3,7 +3,15 @@ import type { StreamMark } from '../core/upstream-session.ts';
 import type { Health, InFlight, ReplySink } from '../core/upstream.ts';
 import { rpcError } from '../mcp/messages.ts';
 import type { KeptStream } from './kept-stream.ts';
-import type { PendingEntry } from './pending.ts';
+
+/** What it needs of the request whose sink it is. */
+export interface KeptRequest {
+  readonly isDone: boolean;
+  /** Raw JSON. */
+  readonly idToken: string;
+  /** The client reads again, or is gone. */
+  resume(): void;
+}
 
 /**
  * The answer to one request of a session, on its way to who asked, and kept for that client should it leave and come back. Who comes back
@@ -12,7 +20,7 @@ import type { PendingEntry } from './pending.ts';
 export class KeptReply implements ReplySink, InFlight {
   readonly #stream: KeptStream;
   readonly #asker: ReplySink;
-  #entry: PendingEntry | null = null;
+  #entry: KeptRequest | null = null;
   #hasLeft = false;
   /** Nobody has to hear of the end. */
   #isDetached = false;
@@ -24,7 +32,7 @@ export class KeptReply implements ReplySink, InFlight {
   }
 
   /** Called with the entry whose sink this is. */
-  attach(entry: PendingEntry): this {
+  attach(entry: KeptRequest): this {
     this.#entry = entry;
     return this;
   }

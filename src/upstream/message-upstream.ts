@@ -42,6 +42,9 @@ const SOON_MS = 1000;
 
 const DEFAULT_GRACE_MS = 2000;
 
+/** That a server which is reached without a handshake takes none is believed for as long. */
+const REFUSED_TTL_MS = 5 * 60_000;
+
 interface HeldCall {
   readonly entry: PendingEntry;
   readonly bytes: Buffer;
@@ -67,6 +70,8 @@ export class MessageUpstream implements Upstream {
   #pings: ChannelPings | null = null;
   #restart: { readonly timer: Timer; readonly atMs: number } | null = null;
   #readySinceMs = Number.POSITIVE_INFINITY;
+  /** It answered `initialize` with a refusal. */
+  #isRefused = false;
   #info: UpstreamInfo | null = null;
   #closing: Promise<void> | null = null;
 
@@ -121,6 +126,7 @@ export class MessageUpstream implements Upstream {
   }
 
   start(): void {
+    if (this.#isRefused && this.#restart !== null && !this.#hasOtherWay) this.#wakeUp();
     if (this.#channel !== null || this.#restart !== null || this.state === 'closed') return;
     const refused = this.#connector.refuse();
     if (refused !== null) return this.#status.set(this, 'down', refused);
@@ -210,6 +216,7 @@ export class MessageUpstream implements Upstream {
     if (channel === null || this.#channel !== channel || this.state === 'closed') return;
     if (outcome.bytes === null) return channel.kill(`did not answer initialize: ${outcome.detail}`);
     const info = readInitializeReply(outcome.bytes);
+    this.#isRefused = typeof info === 'string';
     if (typeof info === 'string') return channel.kill(info);
     this.#info = info;
     this.#readySinceMs = this.#deps.clock.nowMs();
@@ -230,12 +237,22 @@ export class MessageUpstream implements Upstream {
     if (this.state === 'closed') return;
     if (nowMs - this.#readySinceMs >= STABLE_MS) this.#backoff.reset();
     this.#readySinceMs = Number.POSITIVE_INFINITY;
-    const delayMs = this.#backoff.next();
+    const delayMs = this.#isRefused && this.#hasOtherWay ? REFUSED_TTL_MS : this.#backoff.next();
     this.#restart = { timer: this.#deps.clock.after(delayMs, () => this.#onRestart()), atMs: nowMs + delayMs };
     this.#status.set(this, 'down', reason);
     // What waited was never sent: the client may try again.
     for (const { entry } of this.#held.takeAll()) this.#fail(entry, UPSTREAM_DOWN, reason);
     this.#pending.failAll(UPSTREAM_FAILED, reason);
+  }
+
+  get #hasOtherWay(): boolean {
+    return this.#deps.hasOtherWay?.() === true;
+  }
+
+  #wakeUp(): void {
+    this.#isRefused = false;
+    this.#restart?.timer.cancel();
+    this.#restart = null;
   }
 
   #onRestart(): void {

@@ -1,7 +1,7 @@
 import type { VersionNegotiationMode } from '@modelcontextprotocol/client';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { waitUntil } from '../e2e/wait.ts';
-import { fixtureOverHttp, gatewayInFront, type UpstreamTransport } from './fixture.ts';
+import { fixtureOverHttp, gatewayInFront, type ModernTransport, type UpstreamTransport } from './fixture.ts';
 import { connectFull, type FullClient } from './full-client.ts';
 
 const NEWEST = '2026-07-28';
@@ -54,13 +54,15 @@ async function toldOfChanges({ client, changes }: FullClient): Promise<readonly 
   return [...changes];
 }
 
-const REACHED: readonly { mode: VersionNegotiationMode; revision: string; transport: UpstreamTransport }[] = [
+const REACHED: readonly { mode: VersionNegotiationMode; revision: string; transport: UpstreamTransport | ModernTransport }[] = [
   { mode: 'auto', revision: NEWEST, transport: 'http' },
   { mode: { pin: NEWEST }, revision: NEWEST, transport: 'http' },
   { mode: 'legacy', revision: '2025-11-25', transport: 'http' },
   { mode: 'legacy', revision: '2025-11-25', transport: 'stdio' },
   { mode: 'legacy', revision: '2025-11-25', transport: 'websocket' },
   { mode: 'legacy', revision: '2025-11-25', transport: 'sse' },
+  { mode: 'legacy', revision: '2025-11-25', transport: 'http, modern only' },
+  { mode: 'legacy', revision: '2025-11-25', transport: 'stdio, modern only' },
 ];
 
 describe.each(REACHED)('a client of SDK 2 ($mode), in front of a server over $transport', ({ mode, revision, transport }) => {
