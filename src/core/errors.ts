@@ -105,6 +105,8 @@ export const MODERN_NOT_SERVED: Refusal = refusal('MODERN_NOT_SERVED', 400, 'mod
 export const METHOD_UNKNOWN: Refusal = refusal('METHOD_UNKNOWN', 200, 'method_not_found', 'Method not found', METHOD_NOT_FOUND);
 /** At a virtual server, in band as a server would: no member's tool or prompt has that name. */
 export const NAME_UNKNOWN: Refusal = refusal('NAME_UNKNOWN', 200, 'name_unknown', 'Unknown name', INVALID_PARAMS);
+/** In band as a server would (2026-07-28, tasks extension, Protocol Errors): the caller has no task of that id. */
+export const TASK_UNKNOWN: Refusal = refusal('TASK_UNKNOWN', 200, 'task_unknown', 'Unknown task', INVALID_PARAMS);
 /** At a virtual server, in band: none of its resources has that URI (2025-11-25, server/resources, Error Handling). */
 export const RESOURCE_UNKNOWN: Refusal = refusal('RESOURCE_UNKNOWN', 200, 'resource_unknown', 'Resource not found', RESOURCE_NOT_FOUND);
 /** At a virtual server, in band: a cursor that it did not give out. */

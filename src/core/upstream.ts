@@ -99,6 +99,8 @@ export interface ReplySink {
 export interface ModernInfo {
   /** The result of `server/discover` as JSON text. */
   readonly discover: string;
+  /** It declares the tasks extension. */
+  readonly hasTasks: boolean;
   /** The same in the words of the older revisions. */
   readonly legacy: UpstreamInfo;
 }
@@ -107,6 +109,8 @@ export interface ModernInfo {
 export interface ModernOptions {
   /** Names and values of `Mcp-Param-*` headers, flat; null for none. `from_body`: the message came without headers, they are to be made. */
   readonly params: readonly string[] | null | 'from_body';
+  /** Of a request about a task that another worker's child or connection has: that one. */
+  readonly worker?: number;
 }
 
 /** Per-request facts beside the message itself. */

@@ -27,6 +27,8 @@ export interface VirtualServer extends Upstream {
   /** What the members that the caller may reach say of themselves; `info` is null before any of them was reached,
    * `modern` unless all of them speak revision 2026-07-28. */
   viewFor(access: Access): Pick<Upstream, 'info' | 'modern' | 'detail'>;
+  /** The member of this name; null for none. */
+  member(name: string): Upstream | null;
   /**
    * Which member a message is for, renamed for it: nothing is decided or sent but what this returns. Null: it is for the virtual
    * server itself. A refusal: no chosen tool, prompt or resource has that name, or nobody was given that cursor.

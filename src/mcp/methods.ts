@@ -34,6 +34,7 @@ const OTHER_REQUESTS: readonly string[] = [
   'tasks/list',
   'tasks/result',
   'tasks/cancel',
+  'tasks/update',
 ];
 
 const NOTIFICATIONS: readonly string[] = [

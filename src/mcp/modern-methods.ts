@@ -13,6 +13,10 @@ const METHODS: ReadonlySet<string> = new Set([
   'prompts/get',
   'completion/complete',
   'subscriptions/listen',
+  // Of the tasks extension.
+  'tasks/get',
+  'tasks/update',
+  'tasks/cancel',
 ]);
 
 const NAME_SOURCES: ReadonlyMap<string, NameSource> = new Map([
@@ -27,7 +31,7 @@ const NAME_SOURCES: ReadonlyMap<string, NameSource> = new Map([
 export const DISCOVER: string = 'server/discover';
 export const LISTEN: string = 'subscriptions/listen';
 
-/** Whether revision 2026-07-28 defines the request and the gateway relays it: `initialize`, `ping` and `tasks/*` are not among them. */
+/** Whether revision 2026-07-28 defines the request and the gateway relays it: `initialize` and `ping` are not among them. */
 export function isModernMethod(method: string): boolean {
   return METHODS.has(method);
 }

@@ -8,6 +8,7 @@ import { acceptsOf, isJsonContentType, namesBothTypes } from '../mcp/content.ts'
 import { roleOf } from '../mcp/methods.ts';
 import { isFailure, parseMessage } from '../mcp/parse.ts';
 import { touchesModern } from '../mcp/modern-ladder.ts';
+import { isTaskMethod } from '../mcp/task-messages.ts';
 import { isLegacyHeader } from '../mcp/revisions.ts';
 import { refuseDenied, refuseFull, refuseMessage, takeCharges, takePlace } from './budget.ts';
 import type { Budget } from './charges.ts';
@@ -24,6 +25,7 @@ import { refuse } from './reply.ts';
 import type { Session } from './session.ts';
 import { sessionOf } from './session-book.ts';
 import { handleSessionMethod } from './session-methods.ts';
+import { addressTask, type NamedTask } from './tasks.ts';
 import { address } from './virtual.ts';
 
 /** A rate-limited request with a declared body up to this size is answered after the body, with its JSON-RPC id. */
@@ -36,6 +38,8 @@ interface Call {
   readonly route: Route;
   /** The session that its id names; null without one. Known only once the message is. */
   session: Session | null;
+  /** The task that it is about, of revision 2026-07-28. */
+  readonly task: NamedTask | null;
   /** It has no place among the requests in progress: only notifications and responses pass. */
   readonly isFull: boolean;
 }
@@ -77,7 +81,7 @@ function admit(parts: Parts, context: RequestContext, who: Principal, budget: Bu
   if (unfit !== null) return refuse(parts, context, unfit);
   takePlace(parts, context, (isFull) => {
     if (isFull && !isShort(head.bodyBytes)) return refuseFull(parts, context);
-    readBody(parts, context, (body) => handleBody(parts, context, { who, budget, route, session: null, isFull }, body));
+    readBody(parts, context, (body) => handleBody(parts, context, { who, budget, route, session: null, task: null, isFull }, body));
   });
 }
 
@@ -97,10 +101,12 @@ function handleBody(parts: Parts, context: RequestContext, call: Call, body: Buf
   const stranger = findSession(parts, context, call, message);
   if (stranger !== null) return refuse(parts, context, stranger);
   const { virtual } = call.route;
-  if (virtual === null) return handleMessage(parts, context, call, message);
-  const addressed = address(context, virtual, call.who.access, message);
+  const isOfTask = context.isModern && isTaskMethod(message.method);
+  if (virtual === null && !isOfTask) return handleMessage(parts, context, call, message);
+  const addressed =
+    virtual === null || isOfTask ? addressTask(parts, context, call.route, message) : address(context, virtual, call.who.access, message);
   if (isRefusal(addressed)) return refuse(parts, context, addressed);
-  handleMessage(parts, context, { ...call, session: null, route: addressed.route }, addressed.message);
+  handleMessage(parts, context, { ...call, session: null, route: addressed.route, task: addressed.task ?? null }, addressed.message);
 }
 
 function handleMessage(parts: Parts, context: RequestContext, call: Call, message: Envelope): void {
@@ -116,8 +122,8 @@ function handleMessage(parts: Parts, context: RequestContext, call: Call, messag
   });
 }
 
-function dispatch(parts: Parts, context: RequestContext, { who, route, session }: Call, message: Envelope): void {
-  if (context.isModern) return dispatchModern(parts, context, who, route, message);
+function dispatch(parts: Parts, context: RequestContext, { who, route, session, task }: Call, message: Envelope): void {
+  if (context.isModern) return dispatchModern(parts, context, who, route, message, task);
   if (message.kind === 'response') return passResponse(parts, context, route, session, message);
   if (message.kind === 'notification') return notifyUpstream(parts, context, route, session, message);
   switch (roleOf(message.method, session !== null)) {
@@ -183,9 +189,10 @@ function findSession(parts: Parts, context: RequestContext, call: Call, message:
 }
 
 /** May they do this? The only place that permits. */
-function decide(context: RequestContext, { who, route }: Call, message: Envelope): Refusal | null {
+function decide(context: RequestContext, { who, route, task }: Call, message: Envelope): Refusal | null {
   if (!(route.virtual?.isReachable(who.access) ?? who.access.mayReach(context.server))) return errors.SERVER_DENIED;
-  if (message.method !== 'tools/call') return null;
+  // Whoever may not call a tool may not have what an earlier call of it comes to.
+  if (message.method !== 'tools/call' && task === null) return null;
   const decision = who.access.tool(context.server, context.tool);
   context.detail = decision.rule;
   if (decision.isAllowed) return null;

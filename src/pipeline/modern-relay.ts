@@ -14,6 +14,7 @@ import { encodeSseEvent } from '../mcp/sse.ts';
 import { looksLikeToolError } from '../mcp/tool-result.ts';
 import { whenExpired } from './expiry.ts';
 import type { Parts } from './parts.ts';
+import type { TaskView } from './task-view.ts';
 import { answer, headersOf, JSON_TYPE, markRefused, refusalBody, refuse, SSE_TYPE } from './reply.ts';
 import { passPlace, settle, settleGone } from './settle.ts';
 
@@ -45,18 +46,21 @@ export class ModernRelay implements ReplySink {
   readonly #method: string;
   /** A merged list was made for this caller. */
   readonly #isMerged: boolean;
+  /** Null: no part of the answer can be about a task. */
+  readonly #tasks: TaskView | null;
   readonly #acceptsJson: boolean;
   readonly #acceptsSse: boolean;
   #heartbeat: Timer | null = null;
   #unlisten: (() => void) | null = null;
 
-  constructor(parts: Parts, context: RequestContext, who: Principal, message: Envelope, isMerged: boolean) {
+  constructor(parts: Parts, context: RequestContext, who: Principal, message: Envelope, isMerged: boolean, tasks: TaskView | null) {
     const accepts = acceptsOf(context.exchange.head.accept);
     this.#parts = parts;
     this.#context = context;
     this.#who = who;
     this.#method = message.method;
     this.#isMerged = isMerged;
+    this.#tasks = tasks;
     this.#acceptsJson = accepts.json;
     this.#acceptsSse = accepts.sse;
   }
@@ -104,16 +108,18 @@ export class ModernRelay implements ReplySink {
 
   onMessage(bytes: Buffer): boolean {
     if (!this.#acceptsSse || this.#context.isSettled) return true;
+    const shown = this.#tasks === null ? bytes : this.#tasks.notification(bytes);
+    if (shown === null) return true;
     this.#openStream();
-    return this.#context.exchange.write(encodeSseEvent(bytes));
+    return this.#context.exchange.write(encodeSseEvent(shown));
   }
 
   onReply(bytes: Buffer, isError: boolean, code: number): void {
     if (this.#context.isSettled) return;
     if (isError) this.#context.upstreamErrorCode = code;
     else if (this.#method === 'tools/call') this.#context.isToolError = looksLikeToolError(bytes);
-    const allowed = isError ? bytes : this.#filtered(bytes);
-    if (allowed === null) return this.onFail(UPSTREAM_INVALID, 'malformed tools/list result');
+    const allowed = isError ? bytes : this.#tasks === null ? this.#filtered(bytes) : this.#tasks.reply(bytes);
+    if (allowed === null) return this.onFail(UPSTREAM_INVALID, 'malformed tools/list result, or an id of a task that cannot be');
     if (this.#context.isStreaming || !this.#acceptsJson) return this.#endStream(allowed);
     this.#leave();
     answer(this.#parts, this.#context, isError ? (STATUS.get(code) ?? 200) : 200, JSON_TYPE, allowed);

@@ -9,10 +9,12 @@ import { rpcResult } from '../mcp/messages.ts';
 import { isRelayedNotification } from '../mcp/methods.ts';
 import { climb } from '../mcp/modern-ladder.ts';
 import { DISCOVER, LISTEN } from '../mcp/modern-methods.ts';
-import { withoutUnrelayed } from '../mcp/relayed-extensions.ts';
+import { knowsTasks } from '../mcp/task-messages.ts';
 import { MODERN_REVISION } from '../mcp/revisions.ts';
 import { ModernRelay } from './modern-relay.ts';
 import type { Parts } from './parts.ts';
+import { listenForTasks, type NamedTask } from './tasks.ts';
+import { type TaskView, viewOfCall, viewOfListening, viewOfTask } from './task-view.ts';
 import { answer, JSON_TYPE, refuse } from './reply.ts';
 
 const MAX_ECHOED_CHARS = 64;
@@ -35,7 +37,14 @@ function noteVersions(context: RequestContext, message: Envelope): void {
 }
 
 /** Everything is decided: a message that stands for itself, without a session. */
-export function dispatchModern(parts: Parts, context: RequestContext, who: Principal, route: Route, message: Envelope): void {
+export function dispatchModern(
+  parts: Parts,
+  context: RequestContext,
+  who: Principal,
+  route: Route,
+  message: Envelope,
+  task: NamedTask | null,
+): void {
   if (message.kind === 'notification') return passModernNotification(parts, context, route, message);
   // What is said later can only be said in a stream.
   if (message.method === LISTEN && !acceptsOf(context.exchange.head.accept).sse) return refuse(parts, context, NOT_ACCEPTABLE);
@@ -45,12 +54,15 @@ export function dispatchModern(parts: Parts, context: RequestContext, who: Princ
     if (modern === null) return refuse(parts, context, MODERN_NOT_SERVED);
     if (message.method === DISCOVER) return answer(parts, context, 200, JSON_TYPE, rpcResult(context.idToken, modern.discover));
   }
-  const sink = new ModernRelay(parts, context, who, message, route.virtual !== null);
+  const listening = message.method === LISTEN ? listenForTasks(parts, context, who, message) : null;
+  if (listening !== null && isRefusal(listening)) return refuse(parts, context, listening);
+  const view = listening === null ? viewFor(parts, context, message, task) : viewOfListening(listening.names);
+  const sink = new ModernRelay(parts, context, who, message, route.virtual !== null, view);
   context.sentMs = parts.clock.nowMs();
   const { restPath } = route;
-  const modern = { params: context.exchange.head.mcpParams };
+  const modern = { params: context.exchange.head.mcpParams, ...(task !== null && !parts.tasks.isHere(task) && { worker: task.worker }) };
   const options = { restPath, principalKey: context.budgetKey, access: who.access, modern };
-  const flight = route.upstream.request(withoutUnrelayed(message), options, sink);
+  const flight = route.upstream.request(listening?.message ?? message, options, sink);
   if (isRefusal(flight)) {
     context.sentMs = 0;
     context.detail = route.upstream.detail ?? context.detail;
@@ -59,6 +71,13 @@ export function dispatchModern(parts: Parts, context: RequestContext, who: Princ
   }
   sink.attach(flight);
   parts.events.sent(context);
+}
+
+/** What the client sees of tasks in the answer; null: nothing can be of one. */
+function viewFor(parts: Parts, context: RequestContext, message: Envelope, task: NamedTask | null): TaskView | null {
+  if (task !== null) return viewOfTask(task);
+  if (message.method !== 'tools/call' || !knowsTasks(message)) return null;
+  return viewOfCall(parts.tasks, context.budgetKey, parts.tasks.placeOf(context));
 }
 
 /** A client of this revision cancels by closing its stream; a notification that says so besides concerns nobody. */

@@ -10,6 +10,7 @@ import type { ChargeBook } from './charges.ts';
 import type { SessionBook } from './session-book.ts';
 import type { StreamBook } from './stream-book.ts';
 import type { SessionStreams } from './session-streams.ts';
+import type { TaskBook } from './tasks.ts';
 
 /** What the request path needs of the configuration, worked out once. */
 export interface PathSettings {
@@ -42,6 +43,7 @@ export interface Parts {
   /** For `/routes`. */
   readonly virtuals: readonly VirtualSettings[];
   readonly sessions: SessionBook;
+  readonly tasks: TaskBook;
   /** Standing streams of revision 2024-11-05. */
   readonly legacyStreams: StreamBook;
   readonly streams: SessionStreams;

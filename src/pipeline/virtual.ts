@@ -3,12 +3,15 @@ import type { Envelope } from '../core/envelope.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { Route } from '../core/upstream.ts';
 import type { VirtualServer } from '../core/virtual.ts';
+import type { NamedTask } from './tasks.ts';
 import type { Access } from '../core/access.ts';
 
 /** A message, and the server that gets it. */
 export interface Addressed {
   readonly route: Route;
   readonly message: Envelope;
+  /** The task that it is about, if it is about one. */
+  readonly task?: NamedTask;
 }
 
 /**

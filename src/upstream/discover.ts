@@ -1,4 +1,5 @@
 import type { ModernInfo, UpstreamInfo } from '../core/upstream.ts';
+import { TASKS_EXTENSION } from '../mcp/task-messages.ts';
 import { MODERN_REVISION } from '../mcp/revisions.ts';
 
 const MAX_TEXT_CHARS = 256 * 1024;
@@ -54,7 +55,9 @@ function infoOf(result: Fields, serverInfo: string, instructions: string | null)
     capabilitiesJson: JSON.stringify(capabilities),
     instructions,
   };
-  return { discover: discoverResult(result, capabilities, serverInfo, instructions), legacy };
+  const hasTasks = isObject(field(field(result['capabilities'], 'extensions'), TASKS_EXTENSION));
+  const shown = hasTasks ? { ...capabilities, extensions: { [TASKS_EXTENSION]: {} } } : capabilities;
+  return { discover: discoverResult(result, shown, serverInfo, instructions), hasTasks, legacy };
 }
 
 function discoverResult(result: Fields, capabilities: Fields, serverInfo: string, instructions: string | null): string {
@@ -70,7 +73,7 @@ function discoverResult(result: Fields, capabilities: Fields, serverInfo: string
   });
 }
 
-/** Extensions are not relayed, nor is what the gateway does not know. */
+/** What the gateway does not know is not relayed; of extensions it knows tasks. */
 function relayedCapabilities(declared: unknown): Fields {
   const relayed: Record<string, unknown> = {};
   for (const [name, options] of RELAYED) {

@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Envelope } from '../core/envelope.ts';
 import { MODERN_NOT_SERVED, UPSTREAM_DOWN } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
+import type { TaskRelay } from '../core/task-relay.ts';
 import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
 import type {
   CircuitState,
@@ -25,6 +26,7 @@ import { type AskingParts, ModernOnLegacy } from './modern-on-legacy.ts';
 import { ModernSessions } from './modern-sessions.ts';
 import type { EraVerdict, ModernSide, ModernSideHost } from './modern-side.ts';
 import type { OwnedPlacesDeps } from './owned-places.ts';
+import { askForTask } from './remote-task.ts';
 import { Status } from './status.ts';
 import { UndecidedSession } from './undecided-session.ts';
 
@@ -60,6 +62,7 @@ export class EraUpstream implements Upstream, ModernSideHost {
   readonly #legacy: Upstream;
   readonly #modern: ModernSide;
   readonly #clock: Clock;
+  readonly #tasks: TaskRelay | null;
   readonly #upwards: LegacyOnModern;
   readonly #upwardSessions: ModernSessions;
   readonly #downwards: ModernOnLegacy | null;
@@ -73,6 +76,7 @@ export class EraUpstream implements Upstream, ModernSideHost {
   constructor(deps: UpstreamDeps, parts: EraParts) {
     this.#events = deps.events;
     this.#clock = deps.clock;
+    this.#tasks = deps.tasks ?? null;
     this.#hasLegacyBegun = parts.first === 'legacy';
     this.#status = new Status(deps.events);
     this.#heldModern = new HeldRequests(deps.clock, () => undefined);
@@ -142,6 +146,7 @@ export class EraUpstream implements Upstream, ModernSideHost {
 
   request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
     if (options.modern === undefined) return this.#sendOlder(message, options, sink);
+    if (options.modern.worker !== undefined) return askForTask(this.#tasks, this.name, message, options, sink);
     this.#modern.start();
     const { verdict } = this.#modern;
     const isKnown = verdict !== 'asking' && !this.#modern.isReturning;

@@ -1,6 +1,7 @@
 import type { ModernInfo, UpstreamInfo } from '../core/upstream.ts';
 import { RELAYED_CAPABILITIES } from '../mcp/methods.ts';
 import { LATEST_LEGACY_REVISION, MODERN_REVISION } from '../mcp/revisions.ts';
+import { TASKS_EXTENSION } from '../mcp/task-messages.ts';
 import type { Member } from './list-merge.ts';
 
 /** Longest instructions that are passed on: those of the members together. */
@@ -23,16 +24,17 @@ export function mergedModern(name: string, version: string, members: readonly Me
     capability,
     {},
   ]);
+  const hasTasks = members.some(({ upstream }) => upstream.modern?.hasTasks === true);
   const discover = {
     resultType: 'complete',
     supportedVersions: [MODERN_REVISION],
-    capabilities: Object.fromEntries(capabilities) as unknown,
+    capabilities: { ...(Object.fromEntries(capabilities) as object), ...(hasTasks && { extensions: { [TASKS_EXTENSION]: {} } }) },
     ...(legacy.instructions !== null && { instructions: legacy.instructions }),
     ttlMs: 0,
     cacheScope: 'private',
     _meta: { 'io.modelcontextprotocol/serverInfo': JSON.parse(legacy.serverInfo) as unknown },
   };
-  return { discover: JSON.stringify(discover), legacy };
+  return { discover: JSON.stringify(discover), hasTasks, legacy };
 }
 
 function merged(name: string, version: string, infos: readonly NamedInfo[]): UpstreamInfo {

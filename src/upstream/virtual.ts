@@ -100,6 +100,10 @@ export class VirtualUpstream implements VirtualServer {
     return { info: mergedInfo(this.name, version, members), modern, detail: this.detail };
   }
 
+  member(name: string): Upstream | null {
+    return this.#members.find(({ upstream }) => upstream.name === name)?.upstream ?? null;
+  }
+
   aim(message: Envelope, access: Access): Aim | Refusal | null {
     switch (message.method) {
       case 'tools/call':

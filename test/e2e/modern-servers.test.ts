@@ -58,8 +58,13 @@ describe('server/discover', () => {
     expect(upstream.of('server/discover').length).toBe(before);
   });
 
-  it('promises no extension', async () => {
-    const many = { tools: {}, extensions: { 'io.modelcontextprotocol/tasks': {} }, experimental: { x: {} }, logging: {} };
+  it('promises no extension but tasks', async () => {
+    const many = {
+      tools: {},
+      extensions: { 'io.modelcontextprotocol/tasks': { made: 'up' }, 'com.example/own': {} },
+      experimental: { x: {} },
+      logging: {},
+    };
     const other = await startHttpUpstream({
       answer: modernAnswers(({ message }) =>
         message['method'] === 'server/discover' ? { body: { jsonrpc: '2.0', id: message['id'], result: discoverResult(many) } } : undefined,
@@ -72,7 +77,7 @@ describe('server/discover', () => {
       },
     });
     const { json } = await rpc(own.mcp, modernRequest('server/discover'), { key: key.key, headers: modernHeaders('server/discover') });
-    expect(json?.['result']?.['capabilities']).toEqual({ tools: {}, logging: {} });
+    expect(json?.['result']?.['capabilities']).toEqual({ tools: {}, logging: {}, extensions: { 'io.modelcontextprotocol/tasks': {} } });
   });
 });
 
@@ -335,7 +340,7 @@ describe('a notification', () => {
 });
 
 describe('what a client can do', () => {
-  it('is told to the server, but for extensions that do not get through', async () => {
+  it('is told to the server as the client says it, extensions too', async () => {
     script = () => undefined;
     const tasks = 'io.modelcontextprotocol/tasks';
     const capabilities = { elicitation: { form: {} }, extensions: { [tasks]: {}, 'com.example/own': { a: 1 } } };
@@ -344,11 +349,10 @@ describe('what a client can do', () => {
     const answer = await rpc(gateway.mcp, message, { key: key.key, headers: modernHeaders('tools/call', 'echo') });
     expect(answer.status).toBe(200);
     const sent = upstream.of('tools/call').at(-1)?.message['params'];
-    const expected = { elicitation: { form: {} }, extensions: { 'com.example/own': { a: 1 } } };
     expect(sent).toEqual({
       name: 'echo',
       arguments: { text: tasks },
-      _meta: { ...meta, 'io.modelcontextprotocol/clientCapabilities': expected },
+      _meta: meta,
     });
   });
 });

@@ -1,0 +1,142 @@
+import type { Envelope } from '../core/envelope.ts';
+import { BAD_PARAMS } from '../core/errors.ts';
+import type { Refusal } from '../core/refusal.ts';
+import { reread } from './era-requests.ts';
+import { KeyNames } from './key-names.ts';
+import { JsonScanner, type ScanLimits } from './scan.ts';
+import { splice } from './splice.ts';
+
+/** Of the tasks extension (2026-07-28, SEP-2663). */
+export const TASKS_EXTENSION: string = 'io.modelcontextprotocol/tasks';
+export const TASK_STATUS: string = 'notifications/tasks';
+const METHODS: ReadonlySet<string> = new Set(['tasks/get', 'tasks/update', 'tasks/cancel']);
+
+const LIMITS: ScanLimits = { maxDepth: 512, maxKeys: Infinity, maxStringBytes: Infinity, areSkippedKeysCompared: false };
+const BODIES = new KeyNames(['params', 'result']);
+const MEMBERS = new KeyNames(['taskId', 'resultType']);
+const FILTER = new KeyNames(['notifications']);
+const TASK_ID = 0;
+
+const scanner = new JsonScanner();
+
+/** A string in a message: what it says, and where it stands. */
+interface Text {
+  readonly text: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What `params` or `result` of a message says of a task; null where that is no string. */
+export interface TaskPart {
+  readonly taskId: Text | null;
+  readonly resultType: string | null;
+}
+
+/** Whether the request is about a task. */
+export function isTaskMethod(method: string): boolean {
+  return METHODS.has(method);
+}
+
+/** Whether the request says that its client knows tasks. Its claim is sound (`isSoundClaim`). */
+export function knowsTasks({ bytes, modern }: Envelope): boolean {
+  if (modern === null || modern.capabilitiesEnd - modern.capabilitiesStart <= TASKS_EXTENSION.length) return false;
+  const declared = JSON.parse(bytes.toString('utf8', modern.capabilitiesStart, modern.capabilitiesEnd)) as { extensions?: unknown };
+  const { extensions } = declared;
+  return typeof extensions === 'object' && extensions !== null && Object.hasOwn(extensions, TASKS_EXTENSION);
+}
+
+/** Of a whole message, which has been scanned. */
+export function taskPartOf(bytes: Buffer): TaskPart {
+  let part: TaskPart = { taskId: null, resultType: null };
+  try {
+    if (!scanner.begin(bytes, LIMITS) || !scanner.isObject) return part;
+    for (let more = scanner.enter(); more; more = scanner.next()) {
+      if (BODIES.match(scanner) < 0 || !scanner.isObject) scanner.skip();
+      else part = readPart();
+    }
+    return part;
+  } finally {
+    scanner.end();
+  }
+}
+
+function readPart(): TaskPart {
+  let taskId: Text | null = null;
+  let resultType: string | null = null;
+  for (let more = scanner.enter(); more; more = scanner.next()) {
+    const key = MEMBERS.match(scanner);
+    const { pos: start, isString } = scanner;
+    scanner.skip();
+    const text = key >= 0 && isString ? scanner.text(start, scanner.pos) : null;
+    if (text === null) continue;
+    if (key === TASK_ID) taskId = { text, start, end: scanner.pos };
+    else resultType = text;
+  }
+  return { taskId, resultType };
+}
+
+/** The message with another id of its task. */
+export function withTaskId(bytes: Buffer, { start, end }: Text, taskId: string): Buffer {
+  return splice(bytes, [{ start, end, text: JSON.stringify(taskId) }]);
+}
+
+/** A request about a task as its server knows that; null for one that names none. */
+export function requestFor(message: Envelope, taskId: string): Envelope | null {
+  const named = taskPartOf(message.bytes).taskId;
+  return named === null ? null : reread(message.bytes, named.start, named.end, Buffer.from(JSON.stringify(taskId)));
+}
+
+/** Tasks that a subscription asks for: at most so many are read. */
+const MAX_TASKS = 256;
+
+/** The ids of tasks that a `subscriptions/listen` names; null when it names none. A filter in another spelling is refused: some reader may take it for the filter. */
+export function listenedTasks({ bytes, paramsStart, paramsEnd }: Envelope): readonly string[] | Refusal | null {
+  if (paramsStart < 0) return null;
+  const params = JSON.parse(bytes.toString('utf8', paramsStart, paramsEnd)) as Readonly<Record<string, unknown>>;
+  if (Object.keys(params).some((key) => key !== 'notifications' && key.toLowerCase() === 'notifications')) return BAD_PARAMS;
+  const { notifications } = params;
+  if (typeof notifications !== 'object' || notifications === null) return null;
+  if (!Object.keys(notifications).some(isTaskIds)) return null;
+  const { taskIds } = notifications as { taskIds?: unknown };
+  return (Array.isArray(taskIds) ? (taskIds as unknown[]) : []).filter((id) => typeof id === 'string').slice(0, MAX_TASKS);
+}
+
+/** The subscription with these tasks and no others. */
+export function listenTo(message: Envelope, taskIds: readonly string[]): Envelope | null {
+  const span = filterSpan(message);
+  if (span === null) return null;
+  const filter = JSON.parse(message.bytes.toString('utf8', ...span)) as Readonly<Record<string, unknown>>;
+  const others = Object.entries(filter).filter(([key]) => !isTaskIds(key));
+  const text = JSON.stringify({ ...Object.fromEntries(others), ...(taskIds.length > 0 && { taskIds }) });
+  return reread(message.bytes, ...span, Buffer.from(text));
+}
+
+/** The acknowledgement of a subscription, with the client's ids for the server's. */
+export function acknowledgedFor(bytes: Buffer, names: ReadonlyMap<string, string>): Buffer {
+  const message = JSON.parse(bytes.toString()) as { params?: { notifications?: { taskIds?: unknown } } };
+  const taskIds = message.params?.notifications?.taskIds;
+  if (message.params?.notifications === undefined || !Array.isArray(taskIds)) return bytes;
+  message.params.notifications.taskIds = (taskIds as unknown[]).flatMap((id) => names.get(String(id)) ?? []);
+  return Buffer.from(JSON.stringify(message));
+}
+
+/** A reader that ignores case would take another spelling for the same. */
+function isTaskIds(key: string): boolean {
+  return key.toLowerCase() === 'taskids';
+}
+
+function filterSpan({ bytes, paramsStart, paramsEnd }: Envelope): [start: number, end: number] | null {
+  let span: [number, number] | null = null;
+  try {
+    if (!scanner.begin(bytes.subarray(paramsStart, paramsEnd), LIMITS) || !scanner.isObject) return null;
+    for (let more = scanner.enter(); more; more = scanner.next()) {
+      const isFilter = FILTER.match(scanner) === 0;
+      const start = scanner.pos;
+      scanner.skip();
+      if (isFilter) span = [start + paramsStart, scanner.pos + paramsStart];
+    }
+    return span;
+  } finally {
+    scanner.end();
+  }
+}

@@ -1,0 +1,104 @@
+import { createHash } from 'node:crypto';
+import type { RequestContext } from '../core/context.ts';
+import type { Envelope } from '../core/envelope.ts';
+import { MODERN_METHOD_UNKNOWN, TASK_UNKNOWN } from '../core/errors.ts';
+import type { Principal } from '../core/principal.ts';
+import { isRefusal, type Refusal } from '../core/refusal.ts';
+import type { Route } from '../core/upstream.ts';
+import { listenedTasks, listenTo, requestFor } from '../mcp/task-messages.ts';
+import { decodeTaskRecord, encodeTaskRecord, OWNER_BYTES, type TaskRecord } from '../mcp/task-record.ts';
+import type { Parts } from './parts.ts';
+import { Seal } from './seal.ts';
+import type { Addressed } from './virtual.ts';
+
+/** A task as a request is about it. */
+export interface NamedTask extends TaskRecord {
+  /** What the client calls it. */
+  readonly name: string;
+}
+
+/** A task that was just created, or where one would be. */
+export type TaskPlace = Omit<TaskRecord, 'owner' | 'taskId'>;
+
+/**
+ * The ids of tasks as clients know them (2026-07-28, tasks extension): the server's own, sealed together with whose it is, where it is and
+ * by what tool it came to be. Nothing is kept: who holds the keys, any worker of any host, knows all that there is to know.
+ */
+export class TaskBook {
+  readonly #seal: Seal;
+  readonly #worker: number;
+
+  /** `keys`: newest first. `worker`: this one's number. */
+  constructor(keys: readonly Uint8Array[], worker: number) {
+    this.#seal = Seal.of(keys, 'task id');
+    this.#worker = worker;
+  }
+
+  /** Where a task of this server comes to be that this worker calls. */
+  placeOf({ server, transport, tool }: RequestContext): TaskPlace {
+    return { server, tool, worker: transport === 'http' ? -1 : this.#worker };
+  }
+
+  /** Whether the task's server is reached from here as it is from anywhere, or from here only. */
+  isHere({ worker }: TaskRecord): boolean {
+    return worker < 0 || worker === this.#worker;
+  }
+
+  /** Null for an id that is too long. */
+  mint(principalKey: string, place: TaskPlace, taskId: string): string | null {
+    const record = encodeTaskRecord({ ...place, taskId, owner: ownerOf(principalKey) });
+    return record === null ? null : this.#seal.seal(record);
+  }
+
+  /** The caller's task: nothing tells a foreign one from one that never was. */
+  open(name: string, principalKey: string): NamedTask | null {
+    const plain = this.#seal.open(name);
+    const record = plain === null ? null : decodeTaskRecord(plain);
+    return record === null || !record.owner.equals(ownerOf(principalKey)) ? null : { ...record, name };
+  }
+}
+
+/** What a request about a task is decided on: the server that has the task, and the tool that it came from. */
+export function addressTask(parts: Parts, context: RequestContext, route: Route, message: Envelope): Addressed | Refusal {
+  const task = message.taskId === null ? null : parts.tasks.open(message.taskId, context.budgetKey);
+  const upstream = task === null ? null : ownerIn(route, task.server);
+  const request = task === null ? null : requestFor(message, task.taskId);
+  if (task === null || upstream === null || request === null) {
+    // A server without tasks does not know the method at all.
+    return route.upstream.modern?.hasTasks === true ? TASK_UNKNOWN : MODERN_METHOD_UNKNOWN;
+  }
+  context.server = upstream.name;
+  context.transport = upstream.transport;
+  context.tool = task.tool;
+  return { route: { ...route, upstream, virtual: null }, message: request, task };
+}
+
+/** Of a server, or of a member of a virtual one. */
+function ownerIn({ upstream, virtual }: Route, server: string): Route['upstream'] | null {
+  if (virtual !== null) return virtual.member(server);
+  return upstream.name === server ? upstream : null;
+}
+
+/** A subscription as its server is to get it, and the client's names of the tasks that it may be told of, by the server's ids. */
+export interface TaskListening {
+  readonly message: Envelope;
+  readonly names: ReadonlyMap<string, string>;
+}
+
+/** Null for a subscription that names no tasks. Those that are not the caller's, not of this server, or of a tool that they may not call are left out. */
+export function listenForTasks(parts: Parts, context: RequestContext, who: Principal, message: Envelope): TaskListening | Refusal | null {
+  const wanted = listenedTasks(message);
+  if (wanted === null || isRefusal(wanted)) return wanted;
+  const names = new Map<string, string>();
+  for (const name of wanted) {
+    const task = parts.tasks.open(name, context.budgetKey);
+    const isTheirs = task !== null && task.server === context.server && parts.tasks.isHere(task);
+    if (isTheirs && who.access.tool(task.server, task.tool).isAllowed) names.set(task.taskId, name);
+  }
+  const request = listenTo(message, [...names.keys()]);
+  return request === null ? null : { message: request, names };
+}
+
+function ownerOf(principalKey: string): Buffer {
+  return createHash('sha256').update(principalKey).digest().subarray(0, OWNER_BYTES);
+}
