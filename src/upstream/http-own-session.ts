@@ -1,7 +1,7 @@
 import type { Envelope } from '../core/envelope.ts';
 import { METHOD_UNKNOWN, SESSION_UNKNOWN, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_INVALID } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
-import type { InFlight, ListKind, ReplySink, RequestOptions } from '../core/upstream.ts';
+import type { InFlight, ListKind, ReplySink, RequestOptions, UpstreamInfo } from '../core/upstream.ts';
 import type {
   ClientHello,
   Listening,
@@ -41,6 +41,8 @@ export interface SessionHost {
   noise(kind: 'not_json' | 'unmatched'): void;
   /** The server said so to one client; what is kept for the others is old, too. */
   listChanged(kind: ListKind): void;
+  /** What the server said of itself to one client. */
+  agreed(info: UpstreamInfo): void;
   /** A request failed, of any session. */
   failed(call: SessionCall, detail: string): void;
 }
@@ -208,6 +210,7 @@ export class HttpOwnSession implements UpstreamSession, SessionCallListener {
       id === null ? null : { kind: 'http', revision: info.protocolVersion, bytes: Buffer.from(id, 'latin1') };
     if (place !== null) this.#settle(place);
     this.agreement = { info, place: this.place };
+    this.#host.agreed(info);
     return null;
   }
 

@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import type { UpstreamSettings } from '../core/config.ts';
 import { UPSTREAM_DOWN } from '../core/errors.ts';
 import type { ClientHello, SessionPlace } from '../core/upstream-session.ts';
-import type { ListKind } from '../core/upstream.ts';
+import type { ListKind, UpstreamInfo } from '../core/upstream.ts';
 import { LEGACY_REVISIONS } from '../mcp/revisions.ts';
 import type { DeadlinesOf } from './deadlines.ts';
 import type { HttpClient } from './http-client.ts';
@@ -28,6 +28,7 @@ export interface HttpSessionsOptions {
   isDown(): boolean;
   noise(kind: 'not_json' | 'unmatched'): void;
   listChanged(kind: ListKind): void;
+  agreed(info: UpstreamInfo): void;
   failed(call: SessionCall, detail: string): void;
 }
 
@@ -89,6 +90,10 @@ export class HttpSessions implements SessionHost {
 
   listChanged(kind: ListKind): void {
     this.#options.listChanged(kind);
+  }
+
+  agreed(info: UpstreamInfo): void {
+    this.#options.agreed(info);
   }
 
   failed(call: SessionCall, detail: string): void {

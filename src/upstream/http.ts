@@ -75,6 +75,10 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
   readonly #watch: ListWatch | null;
   readonly #sessions: HttpSessions;
   #info: UpstreamInfo | null = null;
+  /** The session that the lists which are kept come from. */
+  #listed: HttpSession | null = null;
+  /** What it said of itself last, to whomever. */
+  #said = '';
   #closing: Promise<void> | null = null;
 
   constructor(settings: UpstreamSettings, http: HttpSettings, deps: UpstreamDeps) {
@@ -205,6 +209,7 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
       isDown: () => this.#status.state === 'down' || this.#status.state === 'closed',
       noise: (kind) => this.#deps.events.noise(this.name, kind),
       listChanged: (kind) => this.#deps.events.listChanged(this.name, kind),
+      agreed: (info) => this.#heard(info),
       failed: (call, detail) => this.#link.noteFailure(call, detail),
     });
   }
@@ -242,10 +247,21 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
     const { session } = this.#link;
     this.#info = session?.info ?? this.#info;
     this.#status.set(this, 'ready', null);
+    // It has forgotten the one before: most likely it was started anew, and lists something else.
+    if (this.#listed !== null && session !== this.#listed) this.#deps.events.listChanged(this.name, null);
+    this.#listed = session ?? this.#listed;
+    if (session !== null) this.#heard(session.info);
     if (session !== null) this.#watch?.begin(session.headers);
     for (const call of this.#held.takeAll()) {
       if (!call.entry.isDone && session !== null) this.#send(call, session);
     }
+  }
+
+  /** Where nothing is forgotten, because nothing is kept: what introduces itself otherwise is another one. */
+  #heard({ serverInfo, capabilitiesJson }: UpstreamInfo): void {
+    const said = serverInfo + capabilitiesJson;
+    if (this.#said !== '' && said !== this.#said) this.#deps.events.listChanged(this.name, null);
+    this.#said = said;
   }
 
   onDown(detail: string): void {

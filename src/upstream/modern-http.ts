@@ -58,6 +58,8 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
   readonly #tools: ToolHeaders;
   /** Requests for tools. */
   readonly #lists = new WeakSet<PendingEntry>();
+  /** What the server said of itself last: another one may be there now. */
+  #said = '';
 
   constructor(settings: UpstreamSettings, http: HttpSettings, deps: UpstreamDeps, host: ModernSideHost) {
     const { clock } = deps;
@@ -177,6 +179,9 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
   }
 
   onChange(): void {
+    const said = this.info?.discover ?? this.#said;
+    if (this.#said !== '' && said !== this.#said) this.#deps.events.listChanged(this.#settings.name, null);
+    this.#said = said;
     this.#host.onChange();
   }
 
