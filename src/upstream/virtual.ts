@@ -24,6 +24,7 @@ import { FirstAnswer } from './first-answer.ts';
 import { ListMerge, type Member, type MergeJob } from './list-merge.ts';
 import { MAX_NAME_CHARS } from './merged-page.ts';
 import { CANCELLED } from './rewrite.ts';
+import { VirtualCalls } from './virtual-calls.ts';
 import { mergedInfo, mergedModern, serverInfoOf } from './virtual-info.ts';
 
 export interface VirtualDeps {
@@ -44,6 +45,9 @@ export class VirtualUpstream implements VirtualServer {
   readonly #settings: VirtualSettings;
   readonly #members: readonly Member[];
   readonly #deps: VirtualDeps;
+  readonly #calls = new VirtualCalls();
+  /** Each member, as calls go to it. */
+  readonly #ways: ReadonlyMap<Member, Upstream>;
   /** Lists under way. */
   readonly #merges = new Set<ListMerge>();
   /** Requests under way that any member may answer. */
@@ -56,6 +60,7 @@ export class VirtualUpstream implements VirtualServer {
   constructor(settings: VirtualSettings, upstreams: readonly Upstream[], deps: VirtualDeps) {
     this.#settings = settings;
     this.#members = upstreams.map((upstream) => ({ upstream, prefix: upstream.name + settings.separator }));
+    this.#ways = new Map(this.#members.map((member) => [member, this.#calls.watched(member.upstream)]));
     this.#deps = deps;
   }
 
@@ -148,8 +153,8 @@ export class VirtualUpstream implements VirtualServer {
     if (named.length === 1) named[0]?.cancel();
     // With several of that id nobody can tell which is meant.
     if (named.length > 0) return null;
-    for (const { upstream } of this.#members) upstream.notify(message, { restPath: '', principalKey: options.principalKey });
-    return null;
+    const member = this.#calls.memberWith(idToken, options.principalKey);
+    return member?.notify(message, { restPath: '', principalKey: options.principalKey }) ?? null;
   }
 
   close(): Promise<void> {
@@ -170,7 +175,7 @@ export class VirtualUpstream implements VirtualServer {
     const name = part.text.slice(member.prefix.length);
     const kind = message.method === 'tools/call' ? 'tool' : 'prompt';
     if (!selection[kind](member.upstream.name, name)) return NAME_UNKNOWN;
-    return { upstream: member.upstream, message: renamed(message, part, name) };
+    return { upstream: this.#ways.get(member) ?? member.upstream, message: renamed(message, part, name) };
   }
 
   #search(message: Envelope, members: readonly Member[], options: RequestOptions, sink: ReplySink): InFlight | Refusal {
