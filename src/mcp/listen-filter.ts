@@ -35,6 +35,12 @@ export function filterFor({ lists, uris }: NewsInterest): string {
   return `"notifications":{${asked.join(',')}}`;
 }
 
+/** The acknowledgement of a subscription that is known by `idToken` (raw JSON). */
+export function acknowledgement(agreed: NewsInterest, idToken: string): Buffer {
+  const meta = `"_meta":{"io.modelcontextprotocol/subscriptionId":${idToken}}`;
+  return Buffer.from(`{"jsonrpc":"2.0","method":"${ACKNOWLEDGED}","params":{${filterFor(agreed)},${meta}}}`);
+}
+
 /** What a notification says has changed; null for any other. */
 export function changeOf(method: string, bytes: Buffer): ServerChange | null {
   const list = changedList(method);

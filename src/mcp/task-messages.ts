@@ -111,6 +111,18 @@ export function listenTo(message: Envelope, taskIds: readonly string[]): Envelop
   return reread(message.bytes, ...span, Buffer.from(text));
 }
 
+/** The subscription without the resources that are not offered; Null: its filter is none. */
+export function listenToOffered(message: Envelope, isOffered: (uri: string) => boolean): Envelope | null {
+  const span = filterSpan(message);
+  const filter: unknown = span === null ? null : JSON.parse(message.bytes.toString('utf8', ...span));
+  if (span === null || typeof filter !== 'object' || filter === null) return null;
+  const others = Object.entries(filter).filter(([key]) => key.toLowerCase() !== 'resourcesubscriptions');
+  const { resourceSubscriptions: named } = filter as { resourceSubscriptions?: unknown };
+  const uris = (Array.isArray(named) ? (named as unknown[]) : []).filter((uri) => typeof uri === 'string' && isOffered(uri));
+  const text = JSON.stringify({ ...Object.fromEntries(others), ...(uris.length > 0 && { resourceSubscriptions: uris }) });
+  return reread(message.bytes, ...span, Buffer.from(text));
+}
+
 /** The acknowledgement of a subscription, with the client's ids for the server's. */
 export function acknowledgedFor(bytes: Buffer, names: ReadonlyMap<string, string>): Buffer {
   const message = JSON.parse(bytes.toString()) as { params?: { notifications?: { taskIds?: unknown } } };

@@ -15,14 +15,14 @@ export function mergedInfo(name: string, version: string, members: readonly Memb
   return infos.length === 0 ? null : merged(name, version, infos);
 }
 
-/** The same in revision 2026-07-28; null unless all members speak it. List changes and subscriptions are not merged. */
+/** The same in revision 2026-07-28; null unless all members speak it. */
 export function mergedModern(name: string, version: string, members: readonly Member[]): ModernInfo | null {
   const infos = members.flatMap(({ upstream }): NamedInfo[] => (upstream.modern === null ? [] : [[upstream.name, upstream.modern.legacy]]));
   if (infos.length === 0 || infos.length < members.length) return null;
   const legacy = merged(name, version, infos);
   const capabilities = RELAYED_CAPABILITIES.filter((capability) => legacy.capabilities.has(capability)).map((capability) => [
     capability,
-    {},
+    optionsOf(capability, infos),
   ]);
   const hasTasks = members.some(({ upstream }) => upstream.modern?.hasTasks === true);
   const discover = {
@@ -35,6 +35,15 @@ export function mergedModern(name: string, version: string, members: readonly Me
     _meta: { 'io.modelcontextprotocol/serverInfo': JSON.parse(legacy.serverInfo) as unknown },
   };
   return { discover: JSON.stringify(discover), hasTasks, legacy };
+}
+
+/** What any member tells of changes is told here too. */
+function optionsOf(capability: string, infos: readonly NamedInfo[]): object {
+  const declared = infos.map(
+    ([, info]) => JSON.parse(info.capabilitiesJson) as Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+  );
+  const options = ['listChanged', 'subscribe'].filter((option) => declared.some((one) => one[capability]?.[option] === true));
+  return Object.fromEntries(options.map((option) => [option, true]));
 }
 
 function merged(name: string, version: string, infos: readonly NamedInfo[]): UpstreamInfo {

@@ -2,7 +2,7 @@ import type { Access } from '../core/access.ts';
 import type { Clock } from '../core/clock.ts';
 import type { VirtualSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { BAD_CURSOR, METHOD_UNKNOWN, MODERN_METHOD_UNKNOWN, NAME_UNKNOWN, RESOURCE_UNKNOWN } from '../core/errors.ts';
+import { BAD_CURSOR, BAD_PARAMS, METHOD_UNKNOWN, MODERN_METHOD_UNKNOWN, NAME_UNKNOWN, RESOURCE_UNKNOWN } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type {
   InFlight,
@@ -19,8 +19,11 @@ import { LIST_SHAPES, type ListShape } from '../mcp/list-page.ts';
 import { readListParams } from '../mcp/list-request.ts';
 import { type NamedPart, namedPartOf, renamed } from '../mcp/member-name.ts';
 import { decodeCursor, type MergedCursor } from '../mcp/merged-cursor.ts';
+import { LISTEN } from '../mcp/modern-methods.ts';
+import { listenToOffered } from '../mcp/task-messages.ts';
 import { neededCapability } from '../mcp/methods.ts';
 import { FirstAnswer } from './first-answer.ts';
+import { MergedListen } from './merged-listen.ts';
 import { ListMerge, type Member, type MergeJob } from './list-merge.ts';
 import { MAX_NAME_CHARS } from './merged-page.ts';
 import { CANCELLED } from './rewrite.ts';
@@ -52,6 +55,7 @@ export class VirtualUpstream implements VirtualServer {
   readonly #merges = new Set<ListMerge>();
   /** Requests under way that any member may answer. */
   readonly #searches = new Set<FirstAnswer>();
+  readonly #listens = new Set<MergedListen>();
   /** What the members said when `#modern` was made of it. */
   #modernOf: readonly (ModernInfo | null)[] = [];
   #modern: ModernInfo | null = null;
@@ -91,7 +95,7 @@ export class VirtualUpstream implements VirtualServer {
   }
 
   get inFlight(): number {
-    return this.#merges.size + this.#searches.size;
+    return this.#merges.size + this.#searches.size + this.#listens.size;
   }
 
   isReachable(access: Access): boolean {
@@ -130,6 +134,7 @@ export class VirtualUpstream implements VirtualServer {
     const members = this.#reachable(access).filter(({ upstream }) => hasCapability(upstream, message.method));
     const shape = LIST_SHAPES.get(message.method);
     if (shape !== undefined) return this.#merge(message, shape, members, access, options, sink);
+    if (message.method === LISTEN && options.modern !== undefined) return this.#listen(message, options, access, sink);
     if (message.method !== 'resources/read' && message.method !== 'completion/complete') return methodUnknown(options);
     if (members.length === 0) return resourceUnknown(message);
     return this.#search(message, members, options, sink);
@@ -176,6 +181,27 @@ export class VirtualUpstream implements VirtualServer {
     const kind = message.method === 'tools/call' ? 'tool' : 'prompt';
     if (!selection[kind](member.upstream.name, name)) return NAME_UNKNOWN;
     return { upstream: this.#ways.get(member) ?? member.upstream, message: renamed(message, part, name) };
+  }
+
+  #listen(message: Envelope, { principalKey, modern }: RequestOptions, access: Access, sink: ReplySink): InFlight | Refusal {
+    const isOffered = (uri: string): boolean => this.#deps.selection.resource(uri);
+    const request = listenToOffered(message, isOffered);
+    if (request === null) return BAD_PARAMS;
+    const listen: MergedListen = new MergedListen(
+      {
+        members: this.#reachable(access).map(({ upstream }) => upstream),
+        message: request,
+        options: { restPath: '', principalKey, access, ...(modern !== undefined && { modern }) },
+        clock: this.#deps.clock,
+        isOffered,
+        onOver: () => this.#listens.delete(listen),
+      },
+      sink,
+    );
+    const refusal = listen.start();
+    if (refusal !== null) return refusal;
+    this.#listens.add(listen);
+    return listen;
   }
 
   #search(message: Envelope, members: readonly Member[], options: RequestOptions, sink: ReplySink): InFlight | Refusal {

@@ -87,10 +87,10 @@ describe('a virtual server in revision 2026-07-28', () => {
     const discover = await send('scripted', 'server/discover');
     expect(discover.json?.['result']).toMatchObject({
       supportedVersions: [MODERN],
-      capabilities: { tools: {}, resources: {} },
+      capabilities: { tools: { listChanged: true }, resources: { subscribe: true } },
       cacheScope: 'private',
     });
-    expect(discover.json?.['result']?.['capabilities']).toEqual({ tools: {}, resources: {} });
+    expect(discover.json?.['result']?.['capabilities']).toEqual({ tools: { listChanged: true }, resources: { subscribe: true } });
     expect(discover.json?.['result']?.['instructions']).toContain('# two');
     const list = await send('scripted', 'tools/list');
     expect(list.json?.['result']).toEqual({
@@ -102,7 +102,9 @@ describe('a virtual server in revision 2026-07-28', () => {
     });
     const narrow = await send('scripted', 'tools/list', {}, few.key);
     expect(narrow.json?.['result']).toMatchObject({ tools: [{ name: 'one__read' }], ttlMs: 60_000 });
-    expect((await send('scripted', 'server/discover', {}, few.key)).json?.['result']?.['capabilities']).toEqual({ tools: {} });
+    expect((await send('scripted', 'server/discover', {}, few.key)).json?.['result']?.['capabilities']).toEqual({
+      tools: { listChanged: true },
+    });
   });
 
   it('row 235: trap 12: a tool has its own name in header and body upstream, and the name that came in both before', async () => {
@@ -125,13 +127,11 @@ describe('a virtual server in revision 2026-07-28', () => {
     expect(servers.get('two')?.of('tools/call').length).toBe(before);
   });
 
-  it('row 235: a resource comes from the server that can have any, and what is not merged is no method here', async () => {
+  it('row 235: a resource comes from the server that can have any, and one with a server of the older kind is of the older kind', async () => {
     expect((await send('scripted', 'resources/read', { uri: 'x://y' })).json?.['result']).toMatchObject({
       contents: [{ text: 'two' }],
       resultType: 'complete',
     });
-    const listen = await send('scripted', 'subscriptions/listen', { notifications: {} });
-    expect([listen.status, listen.json?.['error']?.['code']]).toEqual([404, -32601]);
     // With a server that speaks older revisions only, all of it speaks those.
     const mixed = await send('mixed', 'tools/list');
     expect([mixed.status, mixed.json?.['error']?.['code']]).toEqual([400, -32601]);
