@@ -26,6 +26,8 @@ export interface GatewaySettings {
   /** How many callers there are; requests take the first `callersUsed` of them in turn. */
   readonly callers?: number;
   readonly callersUsed?: number;
+  /** Their keys, where other gateways know them too; default new ones. */
+  readonly keys?: readonly string[];
   /** Further members of each caller's entry. */
   readonly caller?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string>>;
@@ -66,7 +68,7 @@ export async function launchGateway(bench: Bench, build: Build, settings: Gatewa
   const dir = join(bench.dir, `${name.replaceAll(/[^\w-]/g, '_')}-${performance.now()}`);
   await mkdir(dir);
   const port = await freePort();
-  const keys = Array.from({ length: settings.callers ?? 1 }, generateKey);
+  const keys = settings.keys ?? Array.from({ length: settings.callers ?? 1 }, generateKey);
   const file = join(dir, 'mcp-guard.json');
   await writeFile(file, JSON.stringify(configOf(bench, settings, port, keys)), { mode: 0o600 });
   const startMs = performance.now();

@@ -26,8 +26,8 @@ export class SessionClient {
     this.#job = job;
   }
 
-  /** Shakes hands under a name; throws when there is no session then. */
-  async begin(name: string): Promise<void> {
+  /** Shakes hands under a name. @returns the id of the session; throws when there is none then */
+  async begin(name: string): Promise<string> {
     this.#session = {};
     const params = { protocolVersion: REVISION, capabilities: {}, clientInfo: { name, version: '1' } };
     const { status, sessionId, body } = await this.post({ jsonrpc: '2.0', id: 1, method: 'initialize', params });
@@ -35,6 +35,7 @@ export class SessionClient {
     this.#session = { 'mcp-session-id': sessionId, 'mcp-protocol-version': REVISION };
     const noted = await this.post({ jsonrpc: '2.0', method: 'notifications/initialized' });
     if (noted.status !== 202) throw new Error(`a notification got ${noted.status} ${noted.body.slice(0, 200)}`);
+    return sessionId;
   }
 
   async post(message: object): Promise<Reply> {

@@ -154,6 +154,27 @@ describe('a session whose child is with one host, used from another', () => {
   });
 });
 
+describe('hosts of one event loop each', () => {
+  it.each([0, 1])('relay sessions to each other with server.workers = %i', async (workers) => {
+    const place = await startHosts({ keys, workers });
+    for (const [n, session] of (await openFar(place, 2)).entries()) {
+      expect(toolText(await session.post(toolCall('echo', { n })))).toBe(JSON.stringify({ n }));
+    }
+    await place.far.gateway.stop();
+    expect((await (await openSession(place.near.gateway.mcp, asAlice)).post(toolCall('echo'))).status).toBe(200);
+  });
+
+  it('do not start where another program listens at their address, and say which', async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    const address = `127.0.0.1:${(taken.address() as AddressInfo).port}`;
+    await expect(startHosts({ keys, farServer: { advertise_address: address } })).rejects.toThrow(
+      `cannot listen for other hosts at ${address} (EADDRINUSE): check server.peer_listen`,
+    );
+    taken.close();
+  });
+});
+
 describe('a host that ends', () => {
   it('by kill -9, takes its sessions along: 502 for what was under way, 404 at once from then on, and clients begin anew', async () => {
     const place = await startHosts({ keys });
