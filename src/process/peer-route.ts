@@ -51,10 +51,11 @@ export class PeerRoute {
     return this.#line !== null;
   }
 
-  /** False: too much waits, and this does not. */
+  /** False: too much waits, and this does not. What has no bytes of its own, the end of a stream say, finds room in any case. */
   send(packed: Packed): boolean {
     const backlogBytes = this.#line?.backlogBytes ?? this.#heldBytes;
-    if (this.#isOver || backlogBytes > MAX_BACKLOG_BYTES || this.#held.length >= MAX_HELD) return false;
+    const isFull = packed.bytes > 0 && backlogBytes > MAX_BACKLOG_BYTES;
+    if (this.#isOver || isFull || this.#held.length >= MAX_HELD) return false;
     if (this.#line !== null) this.#line.send(packed);
     else this.#hold(packed);
     return true;

@@ -19,6 +19,8 @@ const MAX_STRANGERS = 64;
 const MAX_TO_CALLER_BYTES = 64 * 1_048_576;
 /** From here on a caller is told only what it must be told. */
 const SLOW_BYTES = 1_048_576;
+/** About what one piece of news weighs. */
+const NEWS_BYTES = 64;
 
 export interface PeerOptions {
   /** How other hosts reach this one. */
@@ -130,9 +132,8 @@ export class Peers implements PeerPort {
   }
 
   tell(news: SessionNews): void {
-    for (const { way } of this.#routes.values()) {
-      if (way.isUp) way.send({ value: { type: 'news', news }, bytes: 0 });
-    }
+    const bytes = NEWS_BYTES * (news.touched.length + news.ended.length + news.cancelled.length);
+    for (const { way } of this.#routes.values()) if (way.isUp) way.send({ value: { type: 'news', news }, bytes });
   }
 
   close(): void {
