@@ -140,7 +140,7 @@ export const SERVER_FIELDS: Fields = {
   modern_clients: choice(
     ['fall_back', 'bridge'],
     'fall_back',
-    'Requests of revision 2026-07-28 to a server that knows only older ones: `fall_back` tells the client, which then begins a session; `bridge` translates them, without what needs a session.',
+    'Requests of revision 2026-07-28 to a server that knows only older ones: `fall_back` tells the client, which then begins a session; `bridge` translates them, in sessions of the gateway where the server asks or tells something.',
   ),
   tool_cache_ttl_secs: number(
     0,

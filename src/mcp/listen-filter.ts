@@ -1,4 +1,5 @@
 import { MAX_NEWS_URI_CHARS, MAX_NEWS_URIS, type NewsInterest, type ServerChange } from '../core/server-news.ts';
+import type { Envelope } from '../core/envelope.ts';
 import type { ListKind } from '../core/upstream.ts';
 import { changedList } from './list-request.ts';
 
@@ -13,11 +14,32 @@ const NOTHING: NewsInterest = { lists: [], uris: [] };
 
 export const ACKNOWLEDGED: string = 'notifications/subscriptions/acknowledged';
 const UPDATED = 'notifications/resources/updated';
+const SUBSCRIPTION = 'io.modelcontextprotocol/subscriptionId';
 
 /** What a server has agreed to tell (2026-07-28, subscriptions: the first message of a subscription). The message has been scanned. */
 export function readAcknowledged(bytes: Buffer): NewsInterest {
   const params = bytes.length > MAX_READ_BYTES ? null : (JSON.parse(bytes.toString()) as { params?: { notifications?: unknown } }).params;
-  const filter = params?.notifications;
+  return interestOf(params?.notifications);
+}
+
+/** What a `subscriptions/listen` asks for; more than is read of an acknowledgement asks for nothing. */
+export function readListenFilter({ bytes, paramsStart, paramsEnd }: Envelope): NewsInterest {
+  if (paramsStart < 0 || paramsEnd - paramsStart > MAX_READ_BYTES) return NOTHING;
+  return interestOf((JSON.parse(bytes.toString('utf8', paramsStart, paramsEnd)) as { notifications?: unknown }).notifications);
+}
+
+/** The first message of a subscription: what the client will be told. `idToken` is raw JSON. */
+export function acknowledgementOf(interest: NewsInterest, idToken: string): Buffer {
+  const meta = `"_meta":{"${SUBSCRIPTION}":${idToken}}`;
+  return Buffer.from(`{"jsonrpc":"2.0","method":"${ACKNOWLEDGED}","params":{${filterFor(interest)},${meta}}}`);
+}
+
+/** The result that ends a subscription in order. */
+export function listenResult(idToken: string, serverInfo: string): string {
+  return `{"resultType":"complete","_meta":{"${SUBSCRIPTION}":${idToken},"io.modelcontextprotocol/serverInfo":${serverInfo}}}`;
+}
+
+function interestOf(filter: unknown): NewsInterest {
   if (typeof filter !== 'object' || filter === null) return NOTHING;
   const members = filter as Readonly<Record<string, unknown>>;
   const named = members['resourceSubscriptions'];

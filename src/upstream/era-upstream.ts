@@ -269,7 +269,10 @@ export class EraUpstream implements Upstream, ModernSideHost {
       noise: (server, kind) => events.noise(server, kind),
       restarted: (server, attempt) => events.restarted(server, attempt),
       leftOut: () => undefined,
-      listChanged: (server, kind) => events.listChanged(server, kind),
+      listChanged: (server, kind) => {
+        events.listChanged(server, kind);
+        this.#downwards?.listChanged(kind);
+      },
       childrenChanged: () => undefined,
       circuitChanged: () => events.circuitChanged(this),
     };

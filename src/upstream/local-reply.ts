@@ -4,13 +4,9 @@ import type { InFlight, ReplySink } from '../core/upstream.ts';
 export class LocalReply implements InFlight {
   #sink: ReplySink | null;
 
-  /** `before`: a message that precedes the answer. */
-  constructor(sink: ReplySink, reply: string, before: string | null = null) {
+  constructor(sink: ReplySink, reply: string) {
     this.#sink = sink;
-    queueMicrotask(() => {
-      if (before !== null) this.#sink?.onMessage(Buffer.from(before));
-      this.#sink?.onReply(Buffer.from(reply), false, 0);
-    });
+    queueMicrotask(() => this.#sink?.onReply(Buffer.from(reply), false, 0));
   }
 
   detach(whenOver: () => void): void {

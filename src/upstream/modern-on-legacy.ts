@@ -2,7 +2,8 @@ import type { Clock } from '../core/clock.ts';
 import type { Envelope } from '../core/envelope.ts';
 import { BAD_PARAMS, UPSTREAM_DOWN } from '../core/errors.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
-import type { Health, InFlight, ReplySink, RequestOptions, Upstream, UpstreamInfo } from '../core/upstream.ts';
+import type { ClientHello } from '../core/upstream-session.ts';
+import type { Health, InFlight, ListKind, ReplySink, RequestOptions, Upstream, UpstreamInfo } from '../core/upstream.ts';
 import { asLegacyRequest } from '../mcp/era-requests.ts';
 import { readModernHello } from '../mcp/hello.ts';
 import { mayAsk, readInputAnswers } from '../mcp/input-required.ts';
@@ -10,15 +11,16 @@ import { rpcResult } from '../mcp/messages.ts';
 import { RELAYED_CAPABILITIES } from '../mcp/methods.ts';
 import { DISCOVER, LISTEN } from '../mcp/modern-methods.ts';
 import { isFailure, parseMessage } from '../mcp/parse.ts';
-import { MODERN_REVISION } from '../mcp/revisions.ts';
+import { LATEST_LEGACY_REVISION, MODERN_REVISION } from '../mcp/revisions.ts';
 import { AskingCall, type AskingHost } from './asking-call.ts';
 import { AskingSessions } from './asking-sessions.ts';
+import { ListenOnLegacy } from './listen-on-legacy.ts';
 import { LocalReply } from './local-reply.ts';
 import { ModernReply } from './modern-reply.ts';
 import { ParkedCalls, type ParkedCallsDeps } from './parked-calls.ts';
 import { LOG_MESSAGE } from './rewrite.ts';
 
-const SUBSCRIPTION = 'io.modelcontextprotocol/subscriptionId';
+const NOBODY: ClientHello = { revision: LATEST_LEGACY_REVISION, capabilities: '{}', clientInfo: '{}' };
 const LIMITS = { maxDepth: 8, maxKeys: 16, maxStringBytes: 256 };
 
 /** What asking clients takes: a seal for what they carry, and the ways to calls that wait elsewhere. */
@@ -27,12 +29,13 @@ export type AskingParts = Omit<ParkedCallsDeps, 'server'>;
 /**
  * Carries requests of revision 2026-07-28 to a server that speaks older revisions only. Who declares that it can be asked something gets a session
  * for its calls, of its own; everything else goes over the connection that all clients share, which is promised no abilities. Answers get what the
- * revision demands: complete, not to be kept, and named. Nothing changes that a subscription could tell of.
+ * revision demands: complete, not to be kept, and named.
  */
 export class ModernOnLegacy implements AskingHost {
   readonly sessions: AskingSessions;
   readonly #legacy: Upstream;
   readonly #parked: ParkedCalls | null;
+  readonly #listens = new Set<ListenOnLegacy>();
   #next = 0;
 
   /** `asking`: null where nobody is asked. */
@@ -46,9 +49,14 @@ export class ModernOnLegacy implements AskingHost {
     const { info } = this.#legacy;
     if (info === null) return UPSTREAM_DOWN;
     const idToken = message.bytes.toString('utf8', message.idStart, message.idEnd);
-    if (message.method === DISCOVER) return new LocalReply(sink, rpcResult(idToken, discoverResult(info)));
-    if (message.method === LISTEN) return new LocalReply(sink, rpcResult(idToken, listenResult(idToken, info)), acknowledgement(idToken));
+    if (message.method === DISCOVER) return new LocalReply(sink, rpcResult(idToken, discoverResult(info, this.#hasSessions)));
+    if (message.method === LISTEN) return this.#listen(message, options, sink, info);
     return mayAsk(message.method) ? this.#call(message, options, sink, info) : this.#share(message, options, sink, info);
+  }
+
+  /** The connection that all share says so; null: any list. */
+  listChanged(kind: ListKind | null): void {
+    for (const listen of this.#listens) listen.changed(kind);
   }
 
   close(): void {
@@ -68,6 +76,25 @@ export class ModernOnLegacy implements AskingHost {
 
   serverInfo(): string {
     return this.#legacy.info?.serverInfo ?? '{}';
+  }
+
+  /** Over HTTP nothing is heard on the connection that all share, as nobody may be listening to it. */
+  #listen(message: Envelope, options: RequestOptions, sink: ReplySink, info: UpstreamInfo): InFlight | Refusal {
+    const host = {
+      sessions: this.sessions,
+      hearsShared: this.#legacy.transport !== 'http',
+      info,
+      over: (listen: ListenOnLegacy) => void this.#listens.delete(listen),
+    };
+    const listen = new ListenOnLegacy(host, message, options, sink);
+    const flight = listen.begin(message);
+    if (!isRefusal(flight)) this.#listens.add(listen);
+    return flight;
+  }
+
+  /** Whether it has any of its own for a client, as far as is known. */
+  get #hasSessions(): boolean {
+    return this.#legacy.newSession(NOBODY) !== null;
   }
 
   /** A call in the middle of which the client may be asked something. */
@@ -149,17 +176,15 @@ class ModernSink implements ReplySink {
   }
 }
 
-function discoverResult(info: UpstreamInfo): string {
-  const capabilities = Object.fromEntries(RELAYED_CAPABILITIES.filter((name) => info.capabilities.has(name)).map((name) => [name, {}]));
+/** Options that a client can make use of: what it can be told of. */
+function discoverResult(info: UpstreamInfo, hasSessions: boolean): string {
+  const declared = JSON.parse(info.capabilitiesJson) as Readonly<Record<string, Readonly<Record<string, unknown>> | null>>;
+  const names = RELAYED_CAPABILITIES.filter((name) => info.capabilities.has(name));
+  const options = hasSessions ? ['listChanged', 'subscribe'] : ['listChanged'];
+  const optionsOf = (name: string): [string, true][] =>
+    options.filter((option) => declared[name]?.[option] === true).map((option) => [option, true]);
+  const capabilities = Object.fromEntries(names.map((name) => [name, Object.fromEntries(optionsOf(name))]));
   const head = JSON.stringify({ resultType: 'complete', supportedVersions: [MODERN_REVISION], capabilities }).slice(1, -1);
   const instructions = info.instructions === null ? '' : `,"instructions":${JSON.stringify(info.instructions)}`;
   return `{${head}${instructions},"ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":${info.serverInfo}}}`;
-}
-
-function acknowledgement(idToken: string): string {
-  return `{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"notifications":{},"_meta":{"${SUBSCRIPTION}":${idToken}}}}`;
-}
-
-function listenResult(idToken: string, info: UpstreamInfo): string {
-  return `{"resultType":"complete","_meta":{"${SUBSCRIPTION}":${idToken},"io.modelcontextprotocol/serverInfo":${info.serverInfo}}}`;
 }

@@ -172,14 +172,6 @@ describe('a client of revision 2026-07-28, and a server of older revisions with 
     expect([missing.status, missing.json?.['error']?.['code']]).toEqual([200, -32602]);
   });
 
-  it('row 230: a subscription is acknowledged with nothing in it, and ends', async () => {
-    const answer = await send('subscriptions/listen', { notifications: { toolsListChanged: true } });
-    expect(answer.events).toMatchObject([
-      { method: 'notifications/subscriptions/acknowledged', params: { notifications: {}, _meta: { [`${PREFIX}subscriptionId`]: 'mine' } } },
-      { id: 'mine', result: { resultType: 'complete', _meta: { [`${PREFIX}subscriptionId`]: 'mine' } } },
-    ]);
-  });
-
   it('row 230: a client that leaves cancels, and log messages reach only who asked for them', async () => {
     const peer = await connectV2Modern({ url: scripted.mcp, key: key.key });
     const quit = new AbortController();
