@@ -92,6 +92,13 @@ export const VERSION_UNSUPPORTED: Refusal = refusal(
   'Unsupported protocol version',
   -32022,
 );
+export const CAPABILITY_MISSING: Refusal = refusal(
+  'CAPABILITY_MISSING',
+  400,
+  'capability_missing',
+  'Missing required client capability',
+  -32021,
+);
 export const MODERN_METHOD_UNKNOWN: Refusal = refusal(
   'MODERN_METHOD_UNKNOWN',
   404,

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { RequestContext } from '../core/context.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { MODERN_METHOD_UNKNOWN, TASK_UNKNOWN } from '../core/errors.ts';
+import { CAPABILITY_MISSING, MODERN_METHOD_UNKNOWN, TASK_UNKNOWN } from '../core/errors.ts';
 import type { Principal } from '../core/principal.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { Route } from '../core/upstream.ts';
-import { listenedTasks, listenTo, requestFor } from '../mcp/task-messages.ts';
+import { knowsTasks, listenedTasks, listenTo, requestFor, TASKS_EXTENSION } from '../mcp/task-messages.ts';
 import { decodeTaskRecord, encodeTaskRecord, OWNER_BYTES, type TaskRecord } from '../mcp/task-record.ts';
 import type { Parts } from './parts.ts';
 import { Seal } from './seal.ts';
@@ -60,6 +60,10 @@ export class TaskBook {
 
 /** What a request about a task is decided on: the server that has the task, and the tool that it came from. */
 export function addressTask(parts: Parts, context: RequestContext, route: Route, message: Envelope): Addressed | Refusal {
+  if (route.upstream.modern?.hasTasks === true && !knowsTasks(message)) {
+    context.errorData = `,"requiredCapabilities":{"extensions":{"${TASKS_EXTENSION}":{}}}`;
+    return CAPABILITY_MISSING;
+  }
   const task = message.taskId === null ? null : parts.tasks.open(message.taskId, context.budgetKey);
   const upstream = task === null ? null : ownerIn(route, task.server);
   const request = task === null ? null : requestFor(message, task.taskId);

@@ -42,8 +42,9 @@ describe('the error catalogue', () => {
       catalogue.INVALID_PARAMS,
       catalogue.RESOURCE_NOT_FOUND,
       -32603,
-      // Of revision 2026-07-28: HeaderMismatch, UnsupportedProtocolVersion.
+      // Of revision 2026-07-28: HeaderMismatch, MissingRequiredClientCapability, UnsupportedProtocolVersion.
       -32020,
+      -32021,
       -32022,
     ]);
     const odd = refusals().filter(({ rpcCode, status }) => !standard.has(rpcCode) && rpcCode !== -(INTERNAL_STATUS + status));

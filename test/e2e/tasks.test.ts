@@ -106,7 +106,12 @@ describe.each(['/mcp/remote', '/mcp/program'])('tasks of revision 2026-07-28, at
     const refused = await ask('tools/call', { name: 'job' }, { path, meta: {} });
     expect([refused.status, refused.json?.['error']?.['code']]).toEqual([400, -32_021]);
     const taskId = await begin({ path });
-    expect((await ask('tasks/get', { taskId }, { path, meta: {} })).json?.['error']?.['code']).toBe(-32_021);
+    // Whose it is must not show first: what is missing is missing for a task of nobody as well.
+    for (const id of [taskId, 'made-up']) {
+      const { status, json } = await ask('tasks/get', { taskId: id }, { path, meta: {} });
+      expect([status, json?.['error']?.['code']]).toEqual([400, -32_021]);
+      expect(json?.['error']?.['data']?.['requiredCapabilities']).toEqual({ extensions: { [EXTENSION]: {} } });
+    }
   });
 
   it('are at their server and nowhere else, for the caller who began them and nobody else', async () => {

@@ -52,6 +52,8 @@ export const NOTES: Readonly<Record<string, string>> = {
     'An array of messages outside of a session that agreed on revision 2025-03-26, the only one that has batches; or one that is empty, too long, mixed, or holds an `initialize`.',
   BAD_PARAMS: 'A `tools/call` without a tool name, or other parameters that the decision needs and that are not there.',
   BAD_VERSION: '`MCP-Protocol-Version` names a revision that is not served.',
+  CAPABILITY_MISSING:
+    'Revision 2026-07-28: a request about a task whose client does not say that it knows tasks; `data.requiredCapabilities` is what is missing.',
   TASK_UNKNOWN:
     'No task of the caller at this server has that id: it is another caller’s, was made up, or comes from gateways with other keys.',
   BAD_CLAIM: "Revision 2026-07-28: `params._meta` lacks the version or the client's capabilities, or one of its keys is malformed.",
