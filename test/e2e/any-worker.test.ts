@@ -2,7 +2,19 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { startNginxInTurn } from '../listener/hostile/front.ts';
 import { freePort } from '../listener/support.ts';
 import { freshConnections, freshPost } from './fresh-connections.ts';
-import { http, keyEntry, makeKey, seriesValue, startGateway, stdioUpstream, toolCall, type Gateway } from './harness.ts';
+import {
+  http,
+  keyEntry,
+  makeKey,
+  seriesValue,
+  startGateway,
+  stdioUpstream,
+  toolCall,
+  type Gateway,
+  rpc,
+  rpcRequest,
+  waitUntil,
+} from './harness.ts';
 import { beginEpochsLongAgo, startRedis } from './redis.ts';
 import { startSessionUpstream, type SessionUpstream } from './session-upstream.ts';
 import { openSession } from './sessions.ts';
@@ -46,6 +58,13 @@ async function call(port: number, server: string): Promise<readonly string[]> {
     request: (index) => freshPost(`/mcp/${server}`, headersOf(index), toolCall('echo', { mark: `mark-${index}-` }, index)),
     answer: (index) => `mark-${index}-`,
   });
+}
+
+/** A cold process takes longer than anybody may wait for Redis: its first requests may find no tokens. */
+async function warmUp({ url }: Gateway, server: string): Promise<void> {
+  const ping = async (): Promise<number> => (await rpc(`${url}/mcp/${server}`, rpcRequest('ping'), { key: alice.key })).status;
+  const areServed = async (): Promise<boolean> => (await Promise.all(Array.from({ length: 16 }, ping))).every((status) => status === 200);
+  for (let times = 0; times < 5; times++) await waitUntil(areServed, { what: 'tokens', timeoutMs: 20_000 });
 }
 
 interface Uses {
@@ -95,6 +114,7 @@ describe('every request of a session on a new connection', () => {
       const addresses = [`127.0.0.1:${await freePort()}`, `127.0.0.2:${await freePort()}`];
       const peer_secret = 'of both gateways as well, and not of anybody else';
       const gateways = await Promise.all(addresses.map((advertise_address) => start(2, shared, { advertise_address, peer_secret })));
+      for (const gateway of gateways) await warmUp(gateway, server);
       const front = await startNginxInTurn(gateways.map(({ port }) => port));
       expect((await call(front.port, server)).slice(0, 3)).toEqual([]);
       const uses = await Promise.all(gateways.map((gateway) => usesOf(gateway, server)));
