@@ -30,6 +30,7 @@ function httpUpstream(settings: UpstreamSettings, http: HttpSettings, deps: Upst
     first: 'modern',
     isBridged: settings.isBridged,
     longestMs: longestCallMs(settings) + STUCK_MS,
+    isWatched: settings.listCacheMs > 0,
     legacy: (legacyDeps) => new HttpUpstream(settings, http, legacyDeps),
     modern: (host) => new ModernHttp(settings, http, deps, host),
   });
@@ -61,6 +62,7 @@ function overChannel(
     first: 'legacy',
     isBridged: settings.isBridged,
     longestMs: longestCallMs(settings) + STUCK_MS,
+    isWatched: false,
     legacy: (legacyDeps) => withSessions(legacy(legacyDeps), settings, connector, deps),
     modern: (host) => new ModernChannel(settings, connector, deps, host),
   });

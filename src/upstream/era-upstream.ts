@@ -24,6 +24,7 @@ import { LegacyOnModern } from './legacy-on-modern.ts';
 import { LocalReply } from './local-reply.ts';
 import { type AskingParts, ModernOnLegacy } from './modern-on-legacy.ts';
 import { ModernSessions } from './modern-sessions.ts';
+import { ModernWatch } from './modern-watch.ts';
 import type { EraVerdict, ModernSide, ModernSideHost } from './modern-side.ts';
 import type { OwnedPlacesDeps } from './owned-places.ts';
 import { askForTask } from './remote-task.ts';
@@ -48,6 +49,8 @@ export interface EraParts {
   readonly isBridged: boolean;
   /** Longest time that a call may take anywhere. */
   readonly longestMs: number;
+  /** Lists of the modern half are kept, and nothing else hears of their changes. */
+  readonly isWatched: boolean;
   legacy(deps: UpstreamDeps): Upstream;
   modern(host: ModernSideHost): ModernSide;
 }
@@ -65,6 +68,7 @@ export class EraUpstream implements Upstream, ModernSideHost {
   readonly #tasks: TaskRelay | null;
   readonly #upwards: LegacyOnModern;
   readonly #upwardSessions: ModernSessions;
+  readonly #watch: ModernWatch | null;
   readonly #downwards: ModernOnLegacy | null;
   /** What waits for either half: whether there is a modern one, and whether there is a legacy one. */
   readonly #heldModern: HeldRequests;
@@ -83,6 +87,7 @@ export class EraUpstream implements Upstream, ModernSideHost {
     this.#heldLegacy = new HeldRequests(deps.clock, () => this.onChange());
     this.#legacy = parts.legacy({ ...deps, events: this.#eventsOfLegacy(), hasOtherWay: () => this.#modern.isUp });
     this.#modern = parts.modern(this);
+    this.#watch = parts.isWatched ? this.#buildWatch(deps) : null;
     this.#upwards = new LegacyOnModern(this.#modern, deps.version);
     this.#upwardSessions = new ModernSessions({
       ...waysOf(deps, parts.longestMs),
@@ -185,6 +190,7 @@ export class EraUpstream implements Upstream, ModernSideHost {
     this.#heldLegacy.close();
     this.#downwards?.close();
     this.#upwardSessions.close();
+    this.#watch?.close();
     await Promise.all([this.#legacy.close(), this.#modern.close()]);
     this.#status.set(this, 'closed', 'closed');
   }
@@ -206,6 +212,7 @@ export class EraUpstream implements Upstream, ModernSideHost {
   }
 
   onChange(): void {
+    this.#watch?.refresh();
     if (this.#isLegacyDue) this.#beginLegacy();
     const { state, detail, info } = this.#legacy;
     const { verdict, isUp } = this.#modern;
@@ -259,6 +266,10 @@ export class EraUpstream implements Upstream, ModernSideHost {
   #sendDown(verdict: EraVerdict, message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
     if (this.#downwards !== null && this.#legacy.info !== null) return this.#downwards.request(message, options, sink);
     return verdict === 'legacy' ? MODERN_NOT_SERVED : UPSTREAM_DOWN;
+  }
+
+  #buildWatch({ clock, version: gatewayVersion, events }: UpstreamDeps): ModernWatch {
+    return new ModernWatch({ clock, modern: this.#modern, gatewayVersion, onChanged: (kind) => events.listChanged(this.name, kind) });
   }
 
   #eventsOfLegacy(): UpstreamEvents {

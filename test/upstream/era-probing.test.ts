@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Upstream } from '../../src/core/upstream.ts';
 import { buildUpstream } from '../../src/upstream/build.ts';
-import { type Behaviour, json, McpHttpServer, reply } from './http-server.ts';
-import { ask, begin, call, deps, httpSettings, ready, Sink, until } from './support.ts';
+import { type Behaviour, json, McpHttpServer, reply, stream } from './http-server.ts';
+import { ask, begin, call, deps, httpSettings, ready, RecordedEvents, Sink, until } from './support.ts';
 
 const MODERN = '2026-07-28';
 const PREFIX = 'io.modelcontextprotocol/';
@@ -129,5 +129,48 @@ describe('a server over HTTP is asked for its revisions first', () => {
     await server.listen();
     await ready(upstream);
     expect(new Set(methods(server))).toEqual(new Set(['server/discover']));
+  });
+});
+
+describe('lists of a server of the newest revision', () => {
+  const DECLARED = { ...DISCOVERED, capabilities: { tools: { listChanged: true }, prompts: {} } };
+  const telling: Behaviour = {
+    ...modern,
+    handlers: {
+      'server/discover': (response, { id }) => reply(response, id, DECLARED),
+      'subscriptions/listen': (response, { id, params }) => {
+        const _meta = { [`${PREFIX}subscriptionId`]: id };
+        const send = stream(response);
+        send({ method: 'notifications/subscriptions/acknowledged', params: { notifications: params['notifications'], _meta } });
+        send({ method: 'notifications/tools/list_changed', params: { _meta } });
+      },
+    },
+  };
+
+  it('are subscribed to where they are kept, and not where they are not', async () => {
+    for (const listCacheMs of [60_000, 0]) {
+      const server = await serve(telling);
+      const events = new RecordedEvents();
+      const upstream = buildUpstream(httpSettings(server.url, { listCacheMs }), deps(events));
+      opened.push(upstream);
+      upstream.start();
+      await ready(upstream);
+      if (listCacheMs > 0) await until(() => events.changedLists.includes('tools'), 'the change is heard');
+      const asked = server.calls('subscriptions/listen').map(({ message }) => message.params?.['notifications']);
+      expect(asked).toEqual(listCacheMs > 0 ? [{ toolsListChanged: true }] : []);
+    }
+  });
+
+  it('are subscribed to again after the subscription broke, and taken for changed then', async () => {
+    const server = await serve(telling);
+    const events = new RecordedEvents();
+    const upstream = buildUpstream(httpSettings(server.url, { listCacheMs: 60_000 }), deps(events));
+    opened.push(upstream);
+    upstream.start();
+    await until(() => events.changedLists.length > 0, 'the first change is heard');
+    const heard = events.changedLists.length;
+    for (const socket of server.sockets) socket.destroy();
+    await until(() => server.calls('subscriptions/listen').length === 2 && events.changedLists.length > heard, 'a second subscription');
+    expect(new Set(events.changedLists)).toEqual(new Set(['tools']));
   });
 });
