@@ -58,7 +58,7 @@ beforeAll(async () => {
       server: { admin: { tokens: [TOKEN.hash] } },
       upstream: {
         servers: [
-          { name: 'web', path_prefix: '/', ...remote, timeout_secs: 1 },
+          { name: 'web', path_prefix: '/', ...remote, timeout_secs: 3 },
           { name: 'child', ...stdioUpstream() },
           { name: 'dead', transport: 'http', url: 'http://127.0.0.1:1/mcp', allow_private_networks: true, required: false },
         ],
