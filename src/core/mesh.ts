@@ -2,7 +2,10 @@ import type { Envelope } from './envelope.ts';
 import { asEnvelope, envelopeParts } from './mesh-envelope.ts';
 import { asSessionEvent, asSessionOrder, packSessionOrder, type SessionAge, type SessionEvent, type SessionOrder } from './mesh-session.ts';
 import { asBuffer, asFailure, isCall, isRaw, type Raw } from './mesh-values.ts';
-import type { Health, ListKind, UpstreamInfo, UpstreamState } from './upstream.ts';
+import type { Health, ListKind, ModernInfo, ModernOptions, UpstreamInfo, UpstreamState } from './upstream.ts';
+
+/** Which revisions a child speaks: those with `initialize`, or 2026-07-28. Its first message decides. */
+export type ChildEra = 'legacy' | 'modern';
 
 /** A request or notification on its way to the worker that holds the child. */
 export interface RelayedMessage {
@@ -11,6 +14,8 @@ export interface RelayedMessage {
   readonly key: string;
   readonly restPath: string;
   readonly principalKey: string;
+  /** Null for a message of a revision with `initialize`. */
+  readonly modern: ModernOptions | null;
   readonly message: Envelope;
 }
 
@@ -22,8 +27,12 @@ export type ToOwner =
   /** The client reads slowly; it reads again. */
   | { readonly type: 'pause'; readonly call: number }
   | { readonly type: 'resume'; readonly call: number }
-  /** Somebody waits for a child of this server: close one that nobody needs. */
-  | { readonly type: 'want'; readonly server: string }
+  /** The client of a request of revision 2026-07-28 is gone: nobody waits for its answer. */
+  | { readonly type: 'gone'; readonly call: number }
+  /** Somebody waits for a child of this server, of that kind: close one that nobody needs. */
+  | { readonly type: 'want'; readonly server: string; readonly era: ChildEra }
+  /** Somebody needs to know whether this server speaks revision 2026-07-28. */
+  | { readonly type: 'probe'; readonly server: string }
   | SessionOrder
   /** No more calls: the sender drains, and has none left. */
   | { readonly type: 'bye' };
@@ -45,12 +54,30 @@ export type ToCaller =
   | SessionEvent
   | SessionAge;
 
-/** What one worker tells the others of a server whose children it may hold. */
+/** What one worker tells the others of a server whose children it may hold: how those with a handshake are, and what it knows of the others. */
 export interface PeerStatus {
   readonly state: UpstreamState;
   readonly detail: string | null;
   readonly info: UpstreamInfo | null;
+  readonly modern: PeerEra;
 }
+
+/**
+ * Whether the server speaks revision 2026-07-28, as far as a worker has found out. `idle`: it has not asked. `isUp`: a child there is ready,
+ * or would be started.
+ */
+export interface PeerEra {
+  readonly verdict: EraVerdict;
+  readonly info: ModernInfo | null;
+  readonly isUp: boolean;
+  readonly detail: string;
+}
+
+/**
+ * Whether a server speaks revision 2026-07-28. `idle`: nobody has asked yet; `asking`: soon known; `unknown`: it could not be asked;
+ * `legacy`: it does not.
+ */
+export type EraVerdict = 'idle' | 'asking' | 'unknown' | 'modern' | 'legacy';
 
 /** Receives what comes from other workers. Nothing of a worker arrives before `connected` and after `lost`. */
 export interface MeshClient {
@@ -93,6 +120,8 @@ export interface MeshPort extends OwnerPort, CallerPort {
 }
 
 const STATES: ReadonlySet<unknown> = new Set<UpstreamState>(['starting', 'ready', 'down', 'closed']);
+const ERAS: ReadonlySet<unknown> = new Set<ChildEra>(['legacy', 'modern']);
+const VERDICTS: ReadonlySet<unknown> = new Set<EraVerdict>(['idle', 'asking', 'unknown', 'modern', 'legacy']);
 const LISTS: ReadonlySet<unknown> = new Set<ListKind | null>(['tools', 'resources', 'prompts', null]);
 
 /** A message to an owner as it travels: the bytes of the envelope, and its parts in one list. */
@@ -107,14 +136,17 @@ export function packToOwner(message: ToOwner): unknown {
 export function asToOwner(value: unknown): ToOwner | null {
   if (!isRaw(value)) return null;
   const { type, call } = value;
-  if (type === 'want') return typeof value['server'] === 'string' ? { type, server: value['server'] } : null;
+  if (type === 'want' || type === 'probe') return asWish(type, value);
   if (type === 'bye') return { type };
   if (type === 'session') return asSessionOrder(value);
   if (!isCall(call)) return null;
-  if (type === 'pause' || type === 'resume') return { type, call };
+  if (type === 'pause' || type === 'resume' || type === 'gone') return { type, call };
   if (type !== 'call' && type !== 'notify') return null;
   const relayed = asRelayed(value);
-  return relayed === null ? null : { type, call, ...relayed };
+  if (relayed === null) return null;
+  // A request of one kind must not be taken for one of the other.
+  const isMixed = type === 'call' && (relayed.message.modern === null) !== (relayed.modern === null);
+  return isMixed ? null : { type, call, ...relayed };
 }
 
 function asRelayed(value: Raw): RelayedMessage | null {
@@ -123,7 +155,23 @@ function asRelayed(value: Raw): RelayedMessage | null {
     return null;
   const bytes = asBuffer(value['bytes']);
   const message = bytes === null ? null : asEnvelope(value['parts'], bytes);
-  return message === null ? null : { server, key, restPath, principalKey, message };
+  const modern = asModernOptions(value['modern']);
+  if (message === null || modern === undefined) return null;
+  return { server, key, restPath, principalKey, modern, message };
+}
+
+/** Undefined when it is none. */
+function asModernOptions(value: unknown): ModernOptions | null | undefined {
+  if (value === null) return null;
+  const params = isRaw(value) ? value['params'] : undefined;
+  if (params === null || params === 'from_body') return { params };
+  return Array.isArray(params) && params.every((one) => typeof one === 'string') ? { params } : undefined;
+}
+
+function asWish(type: 'want' | 'probe', { server, era }: Raw): ToOwner | null {
+  if (typeof server !== 'string') return null;
+  if (type === 'probe') return { type, server };
+  return ERAS.has(era) ? { type, server, era: era as ChildEra } : null;
 }
 
 function isTextOrNull(value: unknown): value is string | null {
@@ -164,8 +212,26 @@ function asStatus({ server, status }: Raw): ToCaller | null {
   const { state, detail, info } = status;
   if (!STATES.has(state) || !isTextOrNull(detail)) return null;
   const known = info === null ? null : asInfo(info);
-  if (known === undefined) return null;
-  return { type: 'status', server, status: { state: state as UpstreamState, detail, info: known } };
+  const modern = asPeerEra(status['modern']);
+  if (known === undefined || modern === null) return null;
+  return { type: 'status', server, status: { state: state as UpstreamState, detail, info: known, modern } };
+}
+
+function asPeerEra(value: unknown): PeerEra | null {
+  if (!isRaw(value)) return null;
+  const { verdict, info, isUp, detail } = value;
+  if (!VERDICTS.has(verdict) || typeof isUp !== 'boolean' || typeof detail !== 'string') return null;
+  const known = info === null ? null : asModernInfo(info);
+  return known === undefined ? null : { verdict: verdict as EraVerdict, info: known, isUp, detail };
+}
+
+/** Undefined when it is none. */
+function asModernInfo(value: unknown): ModernInfo | undefined {
+  if (!isRaw(value)) return undefined;
+  const { discover, hasTasks } = value;
+  const legacy = asInfo(value['legacy']);
+  if (typeof discover !== 'string' || typeof hasTasks !== 'boolean' || legacy === undefined) return undefined;
+  return { discover, hasTasks, legacy };
 }
 
 /** Undefined when it is none. */
@@ -181,7 +247,12 @@ function asInfo(value: unknown): UpstreamInfo | undefined {
 
 /** A message to a caller as it travels: sets become lists. */
 export function packToCaller(message: ToCaller): unknown {
-  if (message.type !== 'status' || message.status.info === null) return message;
-  const { info } = message.status;
-  return { ...message, status: { ...message.status, info: { ...info, capabilities: [...info.capabilities] } } };
+  if (message.type !== 'status') return message;
+  const { info, modern } = message.status;
+  const known = modern.info === null ? null : { ...modern.info, legacy: packInfo(modern.info.legacy) };
+  return { ...message, status: { ...message.status, info: info === null ? null : packInfo(info), modern: { ...modern, info: known } } };
+}
+
+function packInfo(info: UpstreamInfo): unknown {
+  return { ...info, capabilities: [...info.capabilities] };
 }

@@ -87,6 +87,12 @@ export function legacyChange(change: ServerChange): Buffer {
   return Buffer.from(`{"jsonrpc":"2.0","method":"${method}"${params}}`);
 }
 
+/** The first message of a subscription, for the client that subscribed with `idToken` (raw JSON). */
+export function acknowledgedFor(interest: NewsInterest, idToken: string): Buffer {
+  const params = `${filterFor(interest)},"_meta":{"io.modelcontextprotocol/subscriptionId":${idToken}}`;
+  return Buffer.from(`{"jsonrpc":"2.0","method":"${ACKNOWLEDGED}","params":{${params}}}`);
+}
+
 /** All of it together, no more than a worker tells of. */
 export function joined(interests: readonly NewsInterest[]): NewsInterest {
   return {

@@ -4,7 +4,7 @@ import type { StateSeal } from '../core/state-seal.ts';
 import type { TaskRelay } from '../core/task-relay.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
 import type { EventStore } from './event-store.ts';
-import type { NewsDesk } from './news-desk.ts';
+import type { NewsHub } from './news-desk.ts';
 import type { PartingCounts } from './partings.ts';
 import type { PeerDesk } from './peer-desk.ts';
 import type { SessionDesk } from './session-desk.ts';
@@ -39,7 +39,7 @@ export interface UpstreamDeps {
   /** The way to tasks that other workers have; absent where there are no other workers. */
   readonly tasks?: TaskRelay;
   /** Where workers tell each other what servers say; absent where there are no other workers. */
-  readonly news?: NewsDesk;
+  readonly news?: NewsHub;
   /** The way to sessions that other workers hold; absent or null where there are no other workers. */
   readonly sessions?: SessionDesk | null;
   /** The way to sessions of other hosts; absent or null where there are none. */

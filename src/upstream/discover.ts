@@ -60,6 +60,14 @@ function infoOf(result: Fields, serverInfo: string, instructions: string | null)
   return { discover: discoverResult(result, shown, serverInfo, instructions), hasTasks, legacy };
 }
 
+/** The same of a server that is several processes, none of which knows the tasks of the others: it offers none. */
+export function withoutTasks(info: ModernInfo): ModernInfo {
+  if (!info.hasTasks) return info;
+  const { capabilities, ...rest } = JSON.parse(info.discover) as { readonly capabilities: Fields };
+  const { extensions: _extensions, ...shown } = capabilities;
+  return { ...info, discover: JSON.stringify({ ...rest, capabilities: shown }), hasTasks: false };
+}
+
 function discoverResult(result: Fields, capabilities: Fields, serverInfo: string, instructions: string | null): string {
   const ttlMs = result['ttlMs'];
   return JSON.stringify({

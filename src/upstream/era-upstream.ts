@@ -284,7 +284,7 @@ export class EraUpstream implements Upstream, ModernSideHost {
         events.listChanged(server, kind);
         this.#downwards?.listChanged(kind);
       },
-      childrenChanged: () => undefined,
+      childrenChanged: (server) => events.childrenChanged(server),
       circuitChanged: () => events.circuitChanged(this),
     };
   }

@@ -22,7 +22,7 @@ import { HeldRequest } from './held-request.ts';
 import { ModernFlight } from './modern-flight.ts';
 import { ModernNews } from './modern-news.ts';
 import type { EraVerdict, ModernSide, ModernSideHost } from './modern-side.ts';
-import type { NewsDesk } from './news-desk.ts';
+import type { NewsHub } from './news-desk.ts';
 import { OwnCall } from './own-call.ts';
 import type { OwnOutcome } from './own-call.ts';
 import { PendingTable } from './pending.ts';
@@ -145,11 +145,12 @@ export class ModernChannel implements ModernSide {
     this.#isClosed = true;
     this.isUp = false;
     this.#restart?.cancel();
+    this.#news?.close();
     this.#pending.failAll(UPSTREAM_DOWN, 'closed');
     await this.#channel?.stop(this.#deps.stopGraceMs ?? DEFAULT_GRACE_MS);
   }
 
-  #buildNews(desk: NewsDesk): ModernNews {
+  #buildNews(desk: NewsHub): ModernNews {
     const { name, transport } = this.#settings;
     return new ModernNews({
       server: name,

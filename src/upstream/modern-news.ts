@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../core/clock.ts';
 import { type NewsInterest, type ServerChange, wants } from '../core/server-news.ts';
 import { ACKNOWLEDGED, changeFor, changeOf, filterFor, joined, readAcknowledged } from '../mcp/listen-filter.ts';
 import type { UpstreamMessage } from '../mcp/upstream-message.ts';
-import type { NewsClient, NewsDesk } from './news-desk.ts';
+import type { NewsClient, NewsHub } from './news-desk.ts';
 import type { PendingEntry } from './pending.ts';
 
 /** Before the gateway's own subscription is made again that ended or was refused. */
@@ -12,7 +12,7 @@ export interface ModernNewsOptions {
   readonly server: string;
   readonly isShared: boolean;
   readonly clock: Clock;
-  readonly desk: NewsDesk;
+  readonly desk: NewsHub;
   /** Subscribes for the gateway itself; `filter` is a member of `params`. Null: not now. `ended` is called when it is over. */
   subscribe(filter: string, ended: () => void): PendingEntry | null;
   unsubscribe(entry: PendingEntry): void;
@@ -40,6 +40,13 @@ export class ModernNews implements NewsClient {
     this.#options = options;
     this.isShared = options.isShared;
     options.desk.join(options.server, this);
+  }
+
+  /** There will be no channel any more. */
+  close(): void {
+    this.#again?.cancel();
+    this.#isUp = false;
+    this.#options.desk.leave(this);
   }
 
   /** The channel stands. */

@@ -119,13 +119,14 @@ export class ModernOnLegacy implements AskingHost {
     return `"modern-${(this.#next += 1)}"`;
   }
 
-  #send(message: Envelope, ownId: string, { restPath, principalKey }: RequestOptions, sink: ReplySink): InFlight | Refusal {
-    const flight = this.#legacy.request(message, { restPath, principalKey }, sink);
+  #send(message: Envelope, ownId: string, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
+    const { modern: _modern, ...older } = options;
+    const flight = this.#legacy.request(message, older, sink);
     if (isRefusal(flight)) return flight;
     return {
       detach: (whenOver) => {
         flight.detach(() => undefined);
-        this.#cancel(ownId, restPath, principalKey);
+        this.#cancel(ownId, older);
         whenOver();
       },
       resume: () => flight.resume(),
@@ -133,10 +134,10 @@ export class ModernOnLegacy implements AskingHost {
   }
 
   /** A client of the revision that leaves cancels; a server of the older ones has to be told so. */
-  #cancel(ownId: string, restPath: string, principalKey: string): void {
+  #cancel(ownId: string, options: RequestOptions): void {
     const text = `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":${ownId},"reason":"the client left"}}`;
     const message = parseMessage(Buffer.from(text), LIMITS);
-    if (!isFailure(message)) this.#legacy.notify(message, { restPath, principalKey });
+    if (!isFailure(message)) this.#legacy.notify(message, options);
   }
 }
 

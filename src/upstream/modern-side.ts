@@ -1,12 +1,9 @@
 import type { Envelope } from '../core/envelope.ts';
+import type { EraVerdict } from '../core/mesh.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { InFlight, ModernInfo, ReplySink, RequestOptions } from '../core/upstream.ts';
 
-/**
- * Whether a server speaks revision 2026-07-28. `idle`: nobody has asked yet; `asking`: soon known; `unknown`: it could not be asked;
- * `legacy`: it does not.
- */
-export type EraVerdict = 'idle' | 'asking' | 'unknown' | 'modern' | 'legacy';
+export type { EraVerdict } from '../core/mesh.ts';
 
 /** The half of a server's connection that speaks revision 2026-07-28. */
 export interface ModernSide {

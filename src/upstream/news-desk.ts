@@ -7,6 +7,18 @@ const GATHER_MS = 50;
 const KNOWN_MS = 1000;
 const MAX_KNOWN = 4096;
 
+/** Where a channel finds out what others want to be told, and tells it. */
+export interface NewsHub {
+  join(server: string, client: NewsClient): void;
+  /** What clients that do not listen by this channel want to be told. */
+  wantedElsewhere(server: string): readonly NewsInterest[];
+  told(server: string, change: ServerChange): void;
+  /** What clients that listen by this channel want to be told now. */
+  want(server: string, interest: NewsInterest): void;
+  /** The channel is gone for good. */
+  leave(client: NewsClient): void;
+}
+
 /** A server in this worker, as far as news are concerned. */
 export interface NewsClient {
   /** All workers reach the same one: what it tells one it tells all. */
@@ -28,7 +40,7 @@ export interface NewsDeskOptions {
  * Where workers tell each other what servers of revision 2026-07-28 said, of which each worker has a child or connection of its own. What
  * is sent is bounded by what is wanted, not by what a server says: equal changes within a moment are one.
  */
-export class NewsDesk {
+export class NewsDesk implements NewsHub {
   readonly #options: NewsDeskOptions;
   readonly #clients = new Map<string, NewsClient>();
   /** What is about to be sent or delivered. */
@@ -45,6 +57,9 @@ export class NewsDesk {
   join(server: string, client: NewsClient): void {
     this.#clients.set(server, client);
   }
+
+  /** A server lasts as long as its worker. */
+  leave(): void {}
 
   /** What the other workers' clients want to be told of a server. */
   wantedElsewhere(server: string): readonly NewsInterest[] {

@@ -1,7 +1,14 @@
 import type { UpstreamSettings } from '../core/config.ts';
-import type { UpstreamState } from '../core/upstream.ts';
+import type { Upstream, UpstreamState } from '../core/upstream.ts';
+import { longestCallMs } from './deadlines.ts';
+import type { UpstreamDeps } from './deps.ts';
+import { EraUpstream } from './era-upstream.ts';
 import { type PooledDeps, seatHoldersOf } from './pool-deps.ts';
+import { PoolModern } from './pool-modern.ts';
 import { PooledUpstream } from './pooled.ts';
+
+/** Beyond the last deadline of a request, until a worker that does not answer is given up. */
+const STUCK_MS = 5000;
 
 /** A child of a stdio server, for metrics. */
 export interface ChildFigures {
@@ -14,15 +21,42 @@ export interface ChildFigures {
   readonly residentBytes: number | null;
 }
 
+/** A pool, and the whole of which it is a part: a server in both eras. */
+interface BuiltPool {
+  readonly pool: PooledUpstream;
+  readonly upstream: Upstream;
+}
+
 /** Null for a server without a pool. */
-export function buildPool(settings: UpstreamSettings, deps: Omit<PooledDeps, 'seatHolders'>): PooledUpstream | null {
+export function buildPool(settings: UpstreamSettings, deps: Omit<PooledDeps, 'seatHolders'>): BuiltPool | null {
   const { stdio } = settings;
   const pool = stdio?.pool ?? null;
   if (stdio === null || pool === null) return null;
   const seatHolders = seatHoldersOf(deps.index, pool.max, deps.workers);
-  const upstream = new PooledUpstream(settings, stdio, pool, { ...deps, seatHolders });
-  deps.desk?.register(upstream);
-  return upstream;
+  const build = (own: UpstreamDeps): PooledUpstream => new PooledUpstream(settings, stdio, pool, { ...deps, ...own, seatHolders });
+  return inBothEras(settings, deps, build);
+}
+
+function inBothEras(
+  settings: UpstreamSettings,
+  deps: Omit<PooledDeps, 'seatHolders'>,
+  build: (own: UpstreamDeps) => PooledUpstream,
+): BuiltPool {
+  const pools: PooledUpstream[] = [];
+  const made = (): PooledUpstream => pools[0] as PooledUpstream;
+  const upstream = new EraUpstream(deps, {
+    first: 'legacy',
+    isBridged: settings.isBridged,
+    isWatched: false,
+    longestMs: longestCallMs(settings) + STUCK_MS,
+    legacy: (own) => {
+      pools.push(build(own));
+      return made();
+    },
+    modern: (host) => new PoolModern(made(), deps.clock, host),
+  });
+  deps.desk?.register(made());
+  return { pool: made(), upstream };
 }
 
 /** The children of a server in this worker. */

@@ -1,9 +1,22 @@
 import type { Timer } from '../core/clock.ts';
 import type { Envelope } from '../core/envelope.ts';
+import type { ChildEra } from '../core/mesh.ts';
 import type { Refusal } from '../core/refusal.ts';
+import { LISTEN } from '../mcp/modern-methods.ts';
 import type { Health, InFlight, ReplySink, RequestOptions } from '../core/upstream.ts';
 import type { OwnerSink } from './owner-sink.ts';
 import type { PoolChild } from './pool-child.ts';
+
+/** What a call is on its way by. `detach`: its client took it back, as clients of 2026-07-28 do by leaving. */
+export interface CallFlight {
+  resume(): void;
+  detach(whenOver: () => void): void;
+}
+
+/** What a child must speak to get a message. */
+export function eraOf({ modern }: RequestOptions): ChildEra {
+  return modern === undefined ? 'legacy' : 'modern';
+}
 
 /** Who keeps account of calls. */
 export interface CallOwner {
@@ -21,6 +34,8 @@ export class PoolCall implements ReplySink, InFlight {
   readonly key: string;
   /** The client's id as raw JSON. */
   readonly idToken: string;
+  /** A subscription: it lasts as long as its client stays, and keeps no child from working. */
+  readonly isOpen: boolean;
   /** Null when it need not be sent again. */
   message: Envelope | null;
   /** The way back to the worker whose client asked; null for a client of this one. */
@@ -36,7 +51,7 @@ export class PoolCall implements ReplySink, InFlight {
   isOver = false;
   readonly #owner: CallOwner;
   #client: ReplySink | null;
-  #flight: Pick<InFlight, 'resume'> | null = null;
+  #flight: CallFlight | null = null;
   #whenOver: (() => void) | null = null;
   #onEnd: (() => void) | null = null;
 
@@ -51,14 +66,20 @@ export class PoolCall implements ReplySink, InFlight {
     this.#owner = owner;
     this.message = message;
     this.idToken = message.bytes.toString('utf8', message.idStart, message.idEnd);
+    this.isOpen = message.method === LISTEN;
     this.options = options;
     this.key = key;
     this.#client = client;
     this.origin = origin;
   }
 
+  /** What a child must speak to serve it. */
+  get era(): ChildEra {
+    return eraOf(this.options);
+  }
+
   /** It is somewhere that tells how it goes on; `onEnd` is called once when it is over, unless it is sent elsewhere before. */
-  sent(flight: Pick<InFlight, 'resume'>, onEnd: () => void): void {
+  sent(flight: CallFlight, onEnd: () => void): void {
     this.#flight = flight;
     this.#onEnd = onEnd;
   }
@@ -67,7 +88,9 @@ export class PoolCall implements ReplySink, InFlight {
     this.#client = null;
     if (this.isOver) return whenOver();
     this.#whenOver = whenOver;
-    this.#flight?.resume();
+    if (this.era === 'legacy') return this.#flight?.resume();
+    this.#flight?.detach(() => undefined);
+    this.#end();
   }
 
   resume(): void {

@@ -1,10 +1,17 @@
 import type { Clock, Timer } from '../core/clock.ts';
 import type { PoolSettings, StdioSettings, UpstreamSettings } from '../core/config.ts';
-import type { UpstreamEvents, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
+import type { ChildEra, PeerEra } from '../core/mesh.ts';
+import type { ModernInfo, UpstreamEvents, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
 import type { UpstreamDeps } from './deps.ts';
+import { withoutTasks } from './discover.ts';
 import { groupMemory } from './group-memory.ts';
+import { ModernChild } from './modern-child.ts';
 import { PoolChild } from './pool-child.ts';
-import type { Seats } from './pool-seats.ts';
+import type { PoolCall } from './pool-call.ts';
+import { eventsOfChild } from './pool-deps.ts';
+import { PoolEra } from './pool-era.ts';
+import type { PoolNews } from './pool-news.ts';
+import { eraOf, keyOf, type Seats, seatKey } from './pool-seats.ts';
 import { StdioUpstream } from './stdio.ts';
 
 /** How often idle children and sizes are looked at. */
@@ -14,6 +21,10 @@ const LOOKS_PER_MEASURE = 5;
 
 export interface PoolChildrenDeps extends UpstreamDeps {
   readonly seats: Seats;
+  /** Where children that all share tell what they say; null where each has callers of its own. */
+  readonly hub: PoolNews | null;
+  /** This worker finds out which revisions the server speaks. */
+  readonly isFirst: boolean;
   /** Something changed that calls may wait for: a child has room, or a seat is free. */
   onRoom(): void;
   /** How they are, all together. */
@@ -23,18 +34,22 @@ export interface PoolChildrenDeps extends UpstreamDeps {
 /** What `take` comes to: a child; all are at work; none works. */
 export type Taken = PoolChild | 'busy' | 'down';
 
-/** The children of one server in this worker: started on demand, ended when idle, replaced when they are worn. */
+/**
+ * The children of one server in this worker: started on demand, ended when idle, replaced when they are worn. A child speaks the revisions with a
+ * handshake, or 2026-07-28, and those of both kinds have the same seats: one gives way to another that is lacking.
+ */
 export class PoolChildren {
   readonly #settings: UpstreamSettings;
   readonly #stdio: StdioSettings;
   readonly #pool: PoolSettings;
   readonly #deps: PoolChildrenDeps;
   readonly #clock: Clock;
+  readonly #era: PoolEra;
   readonly #children: PoolChild[] = [];
   readonly #ending = new Set<Promise<void>>();
   #info: UpstreamInfo | null = null;
-  /** The last that was heard of any child was good. */
-  #isGood = false;
+  /** What was heard last of any child that was shaken hands with. */
+  #heard: 'nothing' | 'good' | 'bad' = 'nothing';
   #detail: string | null = 'not connected yet';
   #looks = 0;
   #looking: Timer | null = null;
@@ -46,6 +61,7 @@ export class PoolChildren {
     this.#pool = pool;
     this.#deps = deps;
     this.#clock = deps.clock;
+    this.#era = new PoolEra(deps.clock);
   }
 
   /** Those that are not ended yet. */
@@ -53,19 +69,26 @@ export class PoolChildren {
     return this.#children;
   }
 
-  /** Of the last child that was ready. */
+  /** Of the last child that was ready after a handshake. */
   get info(): UpstreamInfo | null {
     return this.#info;
   }
 
-  /** `ready` as well when all that were started have ended well; `starting` when nothing is known. */
+  /** Of those with a handshake. `ready` as well when all that were started have ended well; `starting` when nothing is known. */
   get state(): UpstreamState {
-    if (this.#isGood || this.#children.some((child) => child.isReady)) return 'ready';
-    return this.#children.some(({ upstream }) => upstream.state === 'down') ? 'down' : 'starting';
+    const older = this.#of('legacy');
+    if (this.#heard === 'good' || older.some((child) => child.isReady)) return 'ready';
+    if (older.some(({ upstream }) => upstream.state === 'down')) return 'down';
+    return this.#heard === 'bad' && older.length === 0 ? 'down' : 'starting';
   }
 
   get detail(): string | null {
     return this.state === 'ready' ? null : this.#detail;
+  }
+
+  /** What is known here of revision 2026-07-28. */
+  get modern(): PeerEra {
+    return this.#era.status;
   }
 
   get pids(): readonly number[] {
@@ -74,53 +97,68 @@ export class PoolChildren {
 
   /** Starts those that are there from the beginning. */
   start(): void {
-    for (const number of this.#deps.seats.first()) this.#start(number, '');
+    for (const number of this.#deps.seats.first()) this.#start(number, '', 'legacy');
+  }
+
+  /** Asks the server for its revisions, unless that is known; by a child that has a seat like any other. */
+  probe(): void {
+    if (this.#era.isDue) this.#era.asking();
+    this.#tryProbe();
+  }
+
+  /** The server takes no handshake and speaks the newer revision: those that wait for one to be taken give way. */
+  settle(): void {
+    for (const child of this.#of('legacy')) if (child.upstream.state === 'down' && child.isIdle) this.#yield(child, 'modern');
+  }
+
+  /** Somebody wants to be told of changes: one that could tell is there. */
+  listen(): void {
+    if (this.#deps.isFirst && this.#era.info !== null && this.#of('modern').length === 0) this.#grow('', 'modern');
   }
 
   /** A child for a call of this key. It is the caller's to say `begin`. */
-  take(key: string): Taken {
-    return this.#pool.isolation === 'shared' ? this.#takeShared() : this.#takeOwn(key);
+  take(key: string, era: ChildEra): Taken {
+    return this.#pool.isolation === 'shared' ? this.#takeShared(era) : this.#takeOwn(key, era);
   }
 
-  begin(child: PoolChild): void {
+  begin(child: PoolChild, { isOpen }: PoolCall): void {
     child.calls += 1;
-    child.inFlight += 1;
+    if (isOpen) child.listening += 1;
+    else child.inFlight += 1;
     const { recycleCalls } = this.#pool;
     if (recycleCalls > 0 && child.calls >= recycleCalls) child.isRetiring = true;
   }
 
   /** A call that was begun is over. */
-  end(child: PoolChild): void {
-    child.inFlight -= 1;
+  end(child: PoolChild, { isOpen }: PoolCall): void {
+    if (isOpen) child.listening -= 1;
+    else child.inFlight -= 1;
     child.lastUsedMs = this.#clock.nowMs();
-    if (!child.isRetiring) return this.#deps.onRoom();
-    if (child.inFlight === 0) this.#retire(child);
+    if (child.isRetiring) return child.inFlight === 0 ? this.#retire(child) : undefined;
+    this.#tryProbe();
+    this.#deps.onRoom();
   }
 
   /** Where a notification of this key goes; null where no child would understand it. */
-  listener(key: string): StdioUpstream | null {
-    const ready = this.#children.filter((child) => child.key === key && child.isReady);
+  listener(key: string, era: ChildEra): PoolChild['upstream'] | null {
+    const ready = this.#of(era).filter((child) => child.key === key && child.isReady);
     ready.sort((one, other) => one.inFlight - other.inFlight);
     return ready[0]?.upstream ?? null;
   }
 
-  /** The one child of a key; null where all share them, or there is none. */
+  /** The one child of a key that was shaken hands with; null where all share them, or there is none. */
   own(key: string): PoolChild | null {
-    return key === '' ? null : (this.#children.find((child) => child.key === key) ?? null);
+    return key === '' ? null : (this.#of('legacy').find((child) => child.key === key) ?? null);
   }
 
-  /** Ends the child of somebody else that was idle for longest, so that its seat becomes free; false when all are in use. */
-  evict(): boolean {
-    const idle = this.#children.filter((child) => child.inFlight === 0 && !child.isRetiring && !this.#isKept(child));
-    idle.sort((one, other) => one.lastUsedMs - other.lastUsedMs);
-    const [oldest] = idle;
-    if (oldest !== undefined) this.#retire(oldest);
-    return oldest !== undefined;
+  /** Ends the child that was idle for longest of those that nobody needs as much, so that its seat becomes free; false when all are in use. */
+  evict(era: ChildEra): boolean {
+    return this.#pool.isolation === 'shared' ? this.#evictShared(era) : this.#evictOwn();
   }
 
   /** A seat that was asked for is there. */
-  seated(number: number, key: string): void {
-    this.#start(number, key);
+  seated(number: number, seat: string): void {
+    this.#start(number, keyOf(seat), eraOf(seat));
     this.#deps.onRoom();
   }
 
@@ -130,67 +168,146 @@ export class PoolChildren {
     await Promise.all([...this.#children.map(({ upstream }) => upstream.close()), ...this.#ending]);
   }
 
-  #takeShared(): Taken {
+  #of(era: ChildEra): PoolChild[] {
+    return this.#children.filter((child) => child.era === era);
+  }
+
+  #takeShared(era: ChildEra): Taken {
     const { childCalls } = this.#pool;
-    const open = this.#children.filter((child) => child.hasRoom(childCalls));
+    const open = this.#of(era).filter((child) => child.hasRoom(childCalls));
     open.sort((one, other) => Number(other.isReady) - Number(one.isReady) || one.inFlight - other.inFlight);
     const [best] = open;
     if (best?.isReady === true && best.inFlight === 0) return best;
-    const fresh = this.#grow('');
+    const fresh = this.#grow('', era);
     if (best?.isReady === true) return best;
-    return fresh ?? best ?? this.#none();
+    return fresh ?? best ?? this.#none(era);
   }
 
-  #takeOwn(key: string): Taken {
-    const own = this.#children.find((child) => child.key === key);
-    if (own === undefined) return this.#grow(key) ?? 'busy';
+  #takeOwn(key: string, era: ChildEra): Taken {
+    const own = this.#of(era).find((child) => child.key === key);
+    if (own === undefined) return this.#mayStart(era) ? (this.#grow(key, era) ?? 'busy') : 'down';
     if (own.isRetiring) return 'busy';
     return own.upstream.isUsable ? own : 'down';
   }
 
-  #none(): 'busy' | 'down' {
-    return this.#children.some((child) => child.isRetiring || child.upstream.isUsable) ? 'busy' : 'down';
+  /** Where there is none of that kind, others may be ended for it. */
+  #none(era: ChildEra): 'busy' | 'down' {
+    if (!this.#mayStart(era)) return 'down';
+    const isAny = this.#of(era).some((child) => child.isRetiring || child.upstream.isUsable);
+    const isOther = this.#of(era).length === 0 && this.#children.length > 0;
+    return isAny || isOther ? 'busy' : 'down';
   }
 
-  #grow(key: string): PoolChild | null {
-    if (this.#isClosed) return null;
-    const number = this.#deps.seats.take(key);
-    return number === null ? null : this.#start(number, key);
+  #mayStart(era: ChildEra): boolean {
+    return era === 'legacy' || this.#era.mayStart;
   }
 
-  #start(number: number, key: string): PoolChild {
-    const upstream = new StdioUpstream(this.#settings, this.#stdio, { ...this.#deps, events: this.#events() });
-    const child = new PoolChild(number, key, upstream, this.#clock.nowMs());
+  #evictOwn(): boolean {
+    const idle = this.#children.filter((child) => child.isIdle && !this.#isKept(child) && !this.#isAsked(child));
+    idle.sort((one, other) => one.lastUsedMs - other.lastUsedMs);
+    const [oldest] = idle;
+    if (oldest !== undefined) this.#retire(oldest);
+    return oldest !== undefined;
+  }
+
+  /** One of the other kind, even if it is kept: first those that do not work. */
+  #evictShared(era: ChildEra): boolean {
+    if (this.#children.some((child) => child.successor === era)) return true;
+    if (this.#of(era).some((child) => child.hasRoom(this.#pool.childCalls)) || !this.#mayStart(era)) return false;
+    const idle = this.#children.filter((child) => child.era !== era && child.isIdle && !this.#isAsked(child));
+    idle.sort((one, other) => Number(one.isReady) - Number(other.isReady) || one.lastUsedMs - other.lastUsedMs);
+    const [oldest] = idle;
+    if (oldest !== undefined) this.#yield(oldest, era);
+    return oldest !== undefined;
+  }
+
+  #tryProbe(): void {
+    if (this.#era.verdict !== 'asking' || this.#of('modern').length > 0 || this.#isClosed) return;
+    if (this.#grow('', 'modern') === null && this.#pool.isolation === 'shared') this.#evictShared('modern');
+  }
+
+  #grow(key: string, era: ChildEra): PoolChild | null {
+    if (this.#isClosed || !this.#mayStart(era)) return null;
+    const number = this.#deps.seats.take(seatKey(key, era));
+    return number === null ? null : this.#start(number, key, era);
+  }
+
+  #start(number: number, key: string, era: ChildEra): PoolChild {
+    const upstream = era === 'legacy' ? this.#legacyChild() : this.#modernChild();
+    const child = new PoolChild(number, key, era, upstream, this.#clock.nowMs());
     this.#children.push(child);
     this.#looking ??= this.#clock.every(LOOK_MS, () => this.#look());
+    if (era === 'modern') this.#era.asking();
     upstream.start();
     this.#deps.events.childrenChanged(this.#settings.name);
     return child;
   }
 
-  #events(): UpstreamEvents {
-    const { events } = this.#deps;
-    return { ...passedOn(events), stateChanged: (upstream) => this.#onState(upstream.state, upstream.detail, upstream.info) };
+  #legacyChild(): StdioUpstream {
+    const events: UpstreamEvents = {
+      ...eventsOfChild(this.#deps.events),
+      stateChanged: (upstream) => this.#onState(upstream.state, upstream.detail, upstream.info),
+    };
+    return new StdioUpstream(this.#settings, this.#stdio, { ...this.#deps, events });
+  }
+
+  #modernChild(): ModernChild {
+    const { hub, news: _all, ...deps } = this.#deps;
+    const events: UpstreamEvents = { ...eventsOfChild(this.#deps.events), stateChanged: () => undefined };
+    const own = { ...deps, events, ...(hub !== null && { news: hub }) };
+    return new ModernChild(this.#settings, this.#stdio, own, {
+      onChange: (child) => this.#onModern(child),
+      isAlone: () => this.state !== 'ready',
+    });
   }
 
   #onState(state: UpstreamState, detail: string | null, info: UpstreamInfo | null): void {
     if (this.#isClosed) return;
     if (state === 'ready') {
-      this.#isGood = true;
+      this.#heard = 'good';
       this.#info = info;
     } else if (state === 'down') {
-      this.#isGood = this.#children.some((child) => child.isReady);
+      this.#heard = this.#of('legacy').some((child) => child.isReady) ? 'good' : 'bad';
       this.#detail = detail;
     }
     this.#deps.onState();
     if (state === 'ready') this.#deps.onRoom();
   }
 
+  #onModern(upstream: ModernChild): void {
+    if (this.#isClosed) return;
+    const child = this.#children.find((one) => one.upstream === upstream);
+    const isAnyUp = this.#of('modern').some((one) => one.isReady);
+    if (upstream.state === 'ready') this.#era.up(this.#offered(upstream));
+    else if (upstream.isUseless) this.#era.failed(upstream.verdict, upstream.detail, isAnyUp);
+    else this.#era.down(upstream.detail, isAnyUp);
+    // Its calls were told already.
+    if (upstream.isUseless && child !== undefined) this.#retire(child);
+    this.#deps.onState();
+    if (upstream.state === 'ready') this.#deps.onRoom();
+  }
+
+  /** Which child a task is in nobody knows, where there are several for all. */
+  #offered({ info }: ModernChild): ModernInfo | null {
+    const isOne = this.#pool.isolation === 'principal' || this.#pool.max === 1;
+    return info === null || isOne ? info : withoutTasks(info);
+  }
+
+  /** It finds out for all what the server speaks, which takes a moment. */
+  #isAsked({ era, upstream }: PoolChild): boolean {
+    return era === 'modern' && upstream.state === 'starting' && this.#era.verdict === 'asking';
+  }
+
   #isKept(child: PoolChild): boolean {
     return child.number < this.#pool.min && this.#pool.isolation === 'shared';
   }
 
-  /** Takes no more calls; ended with the last one. */
+  #yield(child: PoolChild, era: ChildEra): void {
+    child.successor = era;
+    this.#retire(child);
+  }
+
+  /** Takes no more calls; ended with the last one, and subscriptions end with it. */
   #retire(child: PoolChild): void {
     child.isRetiring = true;
     if (child.inFlight > 0) return;
@@ -202,13 +319,23 @@ export class PoolChildren {
   }
 
   #onEnded(child: PoolChild): void {
-    this.#children.splice(this.#children.indexOf(child), 1);
+    const at = this.#children.indexOf(child);
+    if (at < 0) return;
+    this.#children.splice(at, 1);
     this.#deps.seats.leave(child.number);
     this.#deps.events.childrenChanged(this.#settings.name);
     if (this.#isClosed) return;
-    if (this.#isKept(child)) this.#grow('');
+    this.#tryProbe();
+    // Those who wait here have a seat as well as the successor that others wait for elsewhere.
+    if (child.successor !== null && this.#of(child.successor).length === 0) this.#grow('', child.successor);
+    else if (this.#isKept(child)) this.#grow('', this.#kindKept(child));
     this.#deps.onState();
     this.#deps.onRoom();
+  }
+
+  #kindKept({ era, successor }: PoolChild): ChildEra {
+    const isModernOnly = this.#info === null && this.#era.info !== null;
+    return isModernOnly ? 'modern' : (successor ?? era);
   }
 
   #look(): void {
@@ -219,10 +346,16 @@ export class PoolChildren {
     }
     const idleSinceMs = this.#clock.nowMs() - this.#pool.idleMs;
     for (const child of this.#children) {
-      if (child.inFlight === 0 && !child.isRetiring && child.lastUsedMs <= idleSinceMs && !this.#isKept(child)) this.#retire(child);
+      if (child.isIdle && child.lastUsedMs <= idleSinceMs && !this.#isKept(child) && !this.#isHeard(child)) this.#retire(child);
     }
     this.#looks += 1;
     if (this.#looks % LOOKS_PER_MEASURE === 0) void this.#measure();
+  }
+
+  /** Somebody listens to it, or would have nobody to listen to in this worker. */
+  #isHeard(child: PoolChild): boolean {
+    if (child.listening > 0) return true;
+    return child.era === 'modern' && this.#deps.hub?.isWanted === true && this.#of('modern').filter((one) => !one.isRetiring).length === 1;
   }
 
   async #measure(): Promise<void> {
@@ -234,16 +367,4 @@ export class PoolChildren {
       if (recycleBytes > 0 && (child.residentBytes ?? 0) > recycleBytes && !child.isRetiring) this.#retire(child);
     }
   }
-}
-
-function passedOn(events: UpstreamEvents): Omit<UpstreamEvents, 'stateChanged'> {
-  return {
-    stderrLine: (server, line) => events.stderrLine(server, line),
-    noise: (server, kind) => events.noise(server, kind),
-    restarted: (server, attempt) => events.restarted(server, attempt),
-    listChanged: (server, kind) => events.listChanged(server, kind),
-    leftOut: () => undefined,
-    childrenChanged: () => undefined,
-    circuitChanged: () => undefined,
-  };
 }

@@ -35,6 +35,19 @@ export function seatsFor(
   return new KeyedSeats({ server, max: pool.max, places, clock, isFirst: index % workers === worker, ...events });
 }
 
+/** What a child reports of itself, all but its state. */
+export function eventsOfChild(events: UpstreamEvents): Omit<UpstreamEvents, 'stateChanged'> {
+  return {
+    stderrLine: (server, line) => events.stderrLine(server, line),
+    noise: (server, kind) => events.noise(server, kind),
+    restarted: (server, attempt) => events.restarted(server, attempt),
+    listChanged: (server, kind) => events.listChanged(server, kind),
+    leftOut: () => undefined,
+    childrenChanged: (server) => events.childrenChanged(server),
+    circuitChanged: () => undefined,
+  };
+}
+
 /** The same events, but for changed lists. */
 export function eventsWith(events: UpstreamEvents, listChanged: UpstreamEvents['listChanged']): UpstreamEvents {
   return {

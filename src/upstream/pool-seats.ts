@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../core/clock.ts';
 import type { PoolSettings } from '../core/config.ts';
+import type { ChildEra } from '../core/mesh.ts';
 import type { Places, PlaceTicket } from '../core/limit.ts';
 
 /** How long a worker waits for a seat before it asks that an idle child be ended for it, and how often. */
@@ -16,6 +17,19 @@ export interface Seats {
   /** Nobody waits for a child of this key any more. */
   forget(key: string): void;
   close(): void;
+}
+
+/** What a seat is taken for: a child of one kind, of one key. */
+export function seatKey(key: string, era: ChildEra): string {
+  return `${era} ${key}`;
+}
+
+export function eraOf(seat: string): ChildEra {
+  return seat.startsWith('modern ') ? 'modern' : 'legacy';
+}
+
+export function keyOf(seat: string): string {
+  return seat.slice(seat.indexOf(' ') + 1);
 }
 
 /** Which worker is asked for the children of a key, the same in every worker. */
@@ -49,11 +63,11 @@ export class SharedSeats implements Seats {
   }
 
   take(): number | null {
-    for (const number of this.#free) {
-      this.#free.delete(number);
-      return number;
-    }
-    return null;
+    if (this.#free.size === 0) return null;
+    // Those that are kept first.
+    const number = Math.min(...this.#free);
+    this.#free.delete(number);
+    return number;
   }
 
   leave(number: number): void {
@@ -92,7 +106,7 @@ export class KeyedSeats implements Seats {
   }
 
   first(): readonly number[] {
-    const number = this.#options.isFirst ? this.take('') : null;
+    const number = this.#options.isFirst ? this.take(seatKey('', 'legacy')) : null;
     return number === null ? [] : [number];
   }
 

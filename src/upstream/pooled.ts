@@ -1,16 +1,18 @@
 import type { PoolSettings, StdioSettings, UpstreamSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
 import { UPSTREAM_BUSY, UPSTREAM_DOWN } from '../core/errors.ts';
-import type { PeerStatus, RelayedMessage } from '../core/mesh.ts';
+import type { ChildEra, PeerEra, PeerStatus, RelayedMessage } from '../core/mesh.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { InFlight, ListKind, ReplySink, RequestOptions, Upstream, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
 import { longestCallMs } from './deadlines.ts';
 import type { OwnerSink } from './owner-sink.ts';
 import type { PoolChild } from './pool-child.ts';
-import { PoolCall } from './pool-call.ts';
+import { eraOf, PoolCall } from './pool-call.ts';
 import { PoolChildren } from './pool-children.ts';
 import { eventsWith, type PooledDeps, seatsFor } from './pool-deps.ts';
-import { ownerOf, type Seats } from './pool-seats.ts';
+import { PoolNews } from './pool-news.ts';
+import { ownerOf, type Seats, seatKey } from './pool-seats.ts';
+import { PoolView } from './pool-view.ts';
 import type { RelayDesk, RelayHost } from './relay-desk.ts';
 import { CANCELLED } from './rewrite.ts';
 import { Status } from './status.ts';
@@ -23,7 +25,8 @@ type Dispatch = 'sent' | 'wait' | Refusal;
 
 /**
  * A stdio server with children in several workers. A call goes to a child of this worker if there is one for it, else to
- * the worker that has one; if all are at work it waits, for `pool.queue_secs` at most.
+ * the worker that has one; if all are at work it waits, for `pool.queue_secs` at most. Calls of revision 2026-07-28 go to children that
+ * speak it; which revisions the server speaks is for others to know.
  */
 export class PooledUpstream implements Upstream, RelayHost {
   readonly transport = 'stdio' as const;
@@ -31,6 +34,10 @@ export class PooledUpstream implements Upstream, RelayHost {
   readonly circuit = 'closed' as const;
   readonly retryAfterSecs = 1;
   readonly longestMs: number;
+  /** What all callers are told of changes; null where each has a child of its own, which tells it. */
+  readonly hub: PoolNews | null;
+  /** Something is known of revision 2026-07-28, here or in another worker. */
+  onEra: () => void = () => undefined;
   /** Calls that were sent to other workers. */
   relayed = 0;
   readonly #settings: UpstreamSettings;
@@ -40,6 +47,7 @@ export class PooledUpstream implements Upstream, RelayHost {
   readonly #status: Status;
   readonly #seats: Seats;
   readonly #children: PoolChildren;
+  readonly #view: PoolView;
   /** Of clients of this worker, and those of others that wait here. */
   readonly #calls = new Set<PoolCall>();
   readonly #waiting = new Set<PoolCall>();
@@ -47,8 +55,8 @@ export class PooledUpstream implements Upstream, RelayHost {
   readonly #turnedAway = new Set<number>();
   /** Workers that were tried in vain. */
   readonly #busySlots = new Set<number>();
+  readonly #isFirst: boolean;
   #nextSlot = 0;
-  #announced: PeerStatus | null = null;
 
   constructor(settings: UpstreamSettings, stdio: StdioSettings, pool: PoolSettings, deps: PooledDeps) {
     this.#settings = settings;
@@ -57,6 +65,10 @@ export class PooledUpstream implements Upstream, RelayHost {
     this.#desk = deps.desk;
     this.#status = new Status(deps.events);
     this.longestMs = longestCallMs(settings) + pool.queueMs + STUCK_MS;
+    const { index, worker, workers, clock } = deps;
+    this.#isFirst = index % workers === worker;
+    const hubOptions = { server: settings.name, clock, workers, desk: deps.news ?? null, onInterest: () => this.#children.listen() };
+    this.hub = pool.isolation === 'shared' ? new PoolNews(hubOptions) : null;
     this.#seats = seatsFor(settings.name, pool, deps, {
       onSeat: (number, key) => this.#children.seated(number, key),
       onShortage: () => this.#onShortage(),
@@ -70,9 +82,12 @@ export class PooledUpstream implements Upstream, RelayHost {
       events: eventsWith(deps.events, listChanged),
       holdMs: Math.max(pool.queueMs, 2000),
       seats: this.#seats,
+      hub: this.hub,
+      isFirst: this.#isFirst,
       onRoom: () => this.#onRoom(),
-      onState: () => this.#onLocalState(),
+      onState: () => this.#view.onLocal(),
     });
+    this.#view = new PoolView(this, this.#children, this.#status, this.#desk, workers);
   }
 
   get name(): string {
@@ -92,11 +107,11 @@ export class PooledUpstream implements Upstream, RelayHost {
   }
 
   get info(): UpstreamInfo | null {
-    return this.#children.info ?? this.#peers().find(({ info }) => info !== null)?.info ?? null;
+    return this.#view.info;
   }
 
   get inFlight(): number {
-    return this.#calls.size;
+    return this.#calls.size + (this.hub?.size ?? 0);
   }
 
   get pids(): readonly number[] {
@@ -108,13 +123,32 @@ export class PooledUpstream implements Upstream, RelayHost {
   }
 
   get localStatus(): PeerStatus {
-    const { state, detail, info } = this.#children;
-    return { state, detail, info };
+    return this.#view.local;
+  }
+
+  /** What is known of revision 2026-07-28 by this worker and the others. */
+  get eras(): readonly PeerEra[] {
+    return this.#view.eras;
+  }
+
+  /** Has the server asked for its revisions: by this worker, by another one, or not at all now. */
+  probe(): 'here' | 'elsewhere' | 'nowhere' {
+    if (this.#isFirst) {
+      this.#children.probe();
+      this.#view.onLocal();
+      return 'here';
+    }
+    return this.#desk?.probe(this.#deps.index % this.#deps.workers, this.name) === true ? 'elsewhere' : 'nowhere';
+  }
+
+  /** The server speaks revision 2026-07-28: where it speaks nothing else, children that wait for a handshake make room. */
+  settle(): void {
+    if (this.info === null) this.#children.settle();
   }
 
   start(): void {
     this.#children.start();
-    this.#onLocalState();
+    this.#view.onLocal();
   }
 
   request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
@@ -131,7 +165,7 @@ export class PooledUpstream implements Upstream, RelayHost {
     if (this.state === 'closed') return UPSTREAM_DOWN;
     if (message.method === CANCELLED) return this.#cancel(message, options);
     const key = this.#keyOf(options);
-    const listener = this.#children.listener(key);
+    const listener = this.#children.listener(key, eraOf(options));
     if (listener !== null) return listener.notify(message, options);
     const relayed = this.#relayed(message, options);
     const isSent = this.#candidates(key).some((slot) => this.#desk?.notify(slot, relayed, null) === true);
@@ -153,6 +187,7 @@ export class PooledUpstream implements Upstream, RelayHost {
     for (const call of this.#calls) if (call.child === null) call.onFail(UPSTREAM_DOWN, 'closed');
     for (const call of this.#waiting) call.onFail(UPSTREAM_DOWN, 'closed');
     this.#seats.close();
+    this.hub?.close();
     await this.#children.close();
     this.#desk?.close();
   }
@@ -162,15 +197,15 @@ export class PooledUpstream implements Upstream, RelayHost {
     if (refusal !== null) call.onFail(refusal, this.#children.detail ?? 'no child');
   }
 
-  acceptNotification({ key, message, principalKey, restPath }: RelayedMessage, about: PoolCall | null): void {
-    const options = { principalKey, restPath, ...(key === '' ? {} : { childKey: key }) };
+  acceptNotification({ key, message, principalKey, restPath, modern }: RelayedMessage, about: PoolCall | null): void {
+    const options = { principalKey, restPath, ...(key === '' ? {} : { childKey: key }), ...(modern !== null && { modern }) };
     if (message.method === CANCELLED) this.#cancelHere(message, options, about);
-    else this.#children.listener(key)?.notify(message, options);
+    else this.#children.listener(key, eraOf(options))?.notify(message, options);
   }
 
   peerChanged(slot: number): void {
     this.#busySlots.delete(slot);
-    this.#onState();
+    this.#view.onChange();
     this.#serveWaiting();
   }
 
@@ -190,14 +225,20 @@ export class PooledUpstream implements Upstream, RelayHost {
     this.#deps.events.listChanged(this.name, kind);
   }
 
-  onWant(): void {
-    this.#children.evict();
+  onWant(era: ChildEra): void {
+    this.#children.evict(era);
+  }
+
+  /** Whoever asks is told how it is in any case. */
+  onProbe(): void {
+    this.#children.probe();
+    this.#desk?.announce(this);
   }
 
   onOver(call: PoolCall): void {
     this.#calls.delete(call);
     if (call.slot >= 0) this.relayed += 1;
-    if (this.#waiting.delete(call)) this.#forget(call.key);
+    if (this.#waiting.delete(call)) this.#forget(call);
   }
 
   /** Null: it is on its way or waits, and is told of its end. */
@@ -211,17 +252,17 @@ export class PooledUpstream implements Upstream, RelayHost {
     if (this.#isShared) return this.#dispatchShared(call);
     const owner = ownerOf(this.name, call.key, this.#deps.workers);
     if (owner !== this.#deps.worker && call.origin === null) return this.#relay(call, owner) ? 'sent' : UPSTREAM_DOWN;
-    const taken = this.#children.take(call.key);
+    const taken = this.#children.take(call.key, call.era);
     if (typeof taken === 'object') return this.#hand(call, taken);
     return taken === 'busy' ? 'wait' : UPSTREAM_DOWN;
   }
 
   /** Where none of this worker's children is free another worker may have one. */
   #dispatchShared(call: PoolCall): Dispatch {
-    const taken = this.#children.take('');
+    const taken = this.#children.take('', call.era);
     if (typeof taken === 'object') return this.#hand(call, taken);
     if (call.origin !== null) return this.#bounce(call.origin, taken);
-    const others = this.#candidates('').filter((slot) => this.#desk?.isUp(slot) === true && this.#stateOf(slot) !== 'down');
+    const others = this.#candidates('').filter((slot) => this.#desk?.isUp(slot) === true && !this.#view.isDown(slot, call.era));
     this.#nextSlot += 1;
     for (let turn = 0; turn < others.length; turn++) {
       const slot = others[(turn + this.#nextSlot) % others.length] ?? -1;
@@ -240,16 +281,16 @@ export class PooledUpstream implements Upstream, RelayHost {
   #hand(call: PoolCall, child: PoolChild): Dispatch {
     const { message } = call;
     if (message === null) return UPSTREAM_DOWN;
-    this.#children.begin(child);
+    this.#children.begin(child, call);
     const flight = child.upstream.request(message, call.options, call);
     if (isRefusal(flight)) {
-      this.#children.end(child);
+      this.#children.end(child, call);
       return flight;
     }
     this.#leaveQueue(call);
     call.message = null;
     call.child = child;
-    call.sent(flight, () => this.#children.end(child));
+    call.sent(flight, () => this.#children.end(child, call));
     return 'sent';
   }
 
@@ -271,18 +312,25 @@ export class PooledUpstream implements Upstream, RelayHost {
     const { queueMs } = this.#pool;
     const most = Math.max(Math.ceil(this.#settings.queueMax / this.#deps.workers), 1);
     if (queueMs === 0 || this.#waiting.size >= most) {
-      this.#forget(call.key);
+      this.#forget(call);
       return UPSTREAM_BUSY;
     }
     this.#waiting.add(call);
     call.late = this.#deps.clock.after(queueMs, () => call.onFail(UPSTREAM_BUSY, 'no child within pool.queue_secs'));
     call.sent(NOWHERE, () => undefined);
+    if (this.#isShared) this.#makeRoom(call.era);
     return null;
   }
 
-  #forget(key: string): void {
-    for (const call of this.#waiting) if (call.key === key) return;
-    this.#seats.forget(key);
+  #forget({ key, era }: PoolCall): void {
+    for (const call of this.#waiting) if (call.key === key && call.era === era) return;
+    this.#seats.forget(seatKey(key, era));
+  }
+
+  /** All children may be of the other kind, where there are two. */
+  #makeRoom(era: ChildEra): void {
+    const areBoth = this.info !== null && this.eras.some(({ info }) => info !== null);
+    if (areBoth && !this.#children.evict(era)) this.#desk?.want(this.name, era);
   }
 
   #onRoom(): void {
@@ -302,7 +350,7 @@ export class PooledUpstream implements Upstream, RelayHost {
   }
 
   #onShortage(): void {
-    if (!this.#children.evict()) this.#desk?.want(this.name);
+    if (!this.#children.evict('legacy')) this.#desk?.want(this.name, 'legacy');
   }
 
   /** Among the calls that came to this worker, or those of the principal's own child. */
@@ -336,8 +384,8 @@ export class PooledUpstream implements Upstream, RelayHost {
   }
 
   #relayed(message: Envelope, options: RequestOptions): RelayedMessage {
-    const { restPath, principalKey } = options;
-    return { server: this.name, key: this.#keyOf(options), restPath, principalKey, message };
+    const { restPath, principalKey, modern = null } = options;
+    return { server: this.name, key: this.#keyOf(options), restPath, principalKey, modern, message };
   }
 
   /** The other workers that may have a child for this key. */
@@ -346,33 +394,6 @@ export class PooledUpstream implements Upstream, RelayHost {
     const slots = this.#isShared ? seatHolders : [ownerOf(this.name, key, workers)];
     return slots.filter((slot) => slot !== worker);
   }
-
-  #stateOf(slot: number): UpstreamState | null {
-    return this.#desk?.statusOf(slot, this.name)?.state ?? null;
-  }
-
-  #peers(): PeerStatus[] {
-    const slots = Array.from({ length: this.#deps.workers }, (_, slot) => slot);
-    return slots.flatMap((slot) => this.#desk?.statusOf(slot, this.name) ?? []);
-  }
-
-  #onLocalState(): void {
-    const status = this.localStatus;
-    const known = this.#announced;
-    const isNews = known === null || known.state !== status.state || known.detail !== status.detail || known.info !== status.info;
-    this.#announced = status;
-    if (isNews) this.#desk?.announce(this);
-    this.#onState();
-  }
-
-  /** Ready as soon as one worker's children are: the others ask it. */
-  #onState(): void {
-    const all = [this.localStatus, ...this.#peers()];
-    const state = RANKED.find((one) => all.some((status) => status.state === one)) ?? 'starting';
-    const detail = state === 'ready' ? null : (all.find((status) => status.state === state)?.detail ?? 'no worker has a child');
-    this.#status.set(this, state, detail);
-  }
 }
 
-const RANKED: readonly UpstreamState[] = ['ready', 'down', 'starting'];
-const NOWHERE = { resume: (): void => undefined };
+const NOWHERE = { resume: (): void => undefined, detach: (): void => undefined };

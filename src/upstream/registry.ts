@@ -169,12 +169,13 @@ function buildOne(settings: UpstreamSettings, index: number, deps: RegistryDeps,
     childrenChanged: (server) => events.childrenChanged(server),
     circuitChanged: () => undefined,
   };
-  const pool = buildPool(settings, { ...deps, events: ownEvents, desk, index });
-  const inner = pool ?? buildUpstream(settings, { ...deps, events: ownEvents, sessions: desk?.sessions ?? null });
+  const own = { ...deps, events: ownEvents, sessions: desk?.sessions ?? null };
+  const pool = buildPool(settings, { ...own, desk, index });
+  const inner = pool?.upstream ?? buildUpstream(settings, own);
   const gate: GatedUpstream = new GatedUpstream(gateSettings(settings), inner, { clock, places, circuit, workers });
   const cache: CachedUpstream | null =
     settings.listCacheMs > 0 && areListsShared(settings) ? new CachedUpstream(gate, settings.listCacheMs, clock) : null;
   const upstream: Upstream = cache ?? gate;
   if (circuit !== null) circuit.onChange = () => events.circuitChanged(upstream);
-  return { upstream, inner, gate, cache, pool };
+  return { upstream, inner, gate, cache, pool: pool?.pool ?? null };
 }

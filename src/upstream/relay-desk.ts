@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../core/clock.ts';
 import { UPSTREAM_DOWN, UPSTREAM_FAILED, UPSTREAM_TIMEOUT } from '../core/errors.ts';
 import { refusalOf } from '../core/errors-by-code.ts';
-import type { MeshClient, MeshPort, PeerStatus, RelayedMessage, ToCaller, ToOwner } from '../core/mesh.ts';
+import type { ChildEra, MeshClient, MeshPort, PeerStatus, RelayedMessage, ToCaller, ToOwner } from '../core/mesh.ts';
 import type { ListKind, RequestOptions } from '../core/upstream.ts';
 import { IdRing } from './id-ring.ts';
 import { OwnerSink } from './owner-sink.ts';
@@ -27,8 +27,10 @@ export interface RelayHost extends CallOwner {
   onBusy(call: PoolCall, slot: number): void;
   /** One of them is not any more. */
   onFree(slot: number): void;
-  /** Another worker lacks a child. */
-  onWant(): void;
+  /** Another worker lacks a child of that kind. */
+  onWant(era: ChildEra): void;
+  /** Another worker needs to know whether the server speaks revision 2026-07-28. */
+  onProbe(): void;
   /** A child of another worker says that it lists something else now. */
   onListChanged(kind: ListKind | null): void;
 }
@@ -40,19 +42,24 @@ class RemoteCall {
   readonly host: RelayHost;
   readonly call: PoolCall;
   readonly untilMs: number;
-  readonly #resume: () => void;
+  readonly #tell: (what: 'resume' | 'gone') => void;
 
-  constructor(id: number, slot: number, host: RelayHost, call: PoolCall, untilMs: number, resume: () => void) {
+  constructor(id: number, slot: number, host: RelayHost, call: PoolCall, untilMs: number, tell: (what: 'resume' | 'gone') => void) {
     this.id = id;
     this.slot = slot;
     this.host = host;
     this.call = call;
     this.untilMs = untilMs;
-    this.#resume = resume;
+    this.#tell = tell;
   }
 
   resume(): void {
-    this.#resume();
+    this.#tell('resume');
+  }
+
+  detach(whenOver: () => void): void {
+    this.#tell('gone');
+    whenOver();
   }
 }
 
@@ -104,12 +111,13 @@ export class RelayDesk implements MeshClient {
   /** False: that worker cannot be reached, and nothing was sent. */
   send(slot: number, host: RelayHost, call: PoolCall): boolean {
     const { message, key } = call;
-    const { restPath, principalKey } = call.options;
+    const { restPath, principalKey, modern = null } = call.options;
     if (message === null || !this.isUp(slot)) return false;
     const id = this.#outbound.nextId();
-    if (!this.#port.toOwner(slot, { type: 'call', call: id, server: host.name, key, restPath, principalKey, message })) return false;
-    const untilMs = this.#clock.nowMs() + host.longestMs;
-    const remote = new RemoteCall(id, slot, host, call, untilMs, () => this.#port.toOwner(slot, { type: 'resume', call: id }));
+    if (!this.#port.toOwner(slot, { type: 'call', call: id, server: host.name, key, restPath, principalKey, modern, message }))
+      return false;
+    const untilMs = call.isOpen ? Number.POSITIVE_INFINITY : this.#clock.nowMs() + host.longestMs;
+    const remote = new RemoteCall(id, slot, host, call, untilMs, (type) => this.#port.toOwner(slot, { type, call: id }));
     this.#outbound.put(remote);
     call.slot = slot;
     call.remoteCall = id;
@@ -124,8 +132,13 @@ export class RelayDesk implements MeshClient {
   }
 
   /** Tells every other worker. */
-  want(server: string): void {
-    for (const slot of this.#others()) this.#port.toOwner(slot, { type: 'want', server });
+  want(server: string, era: ChildEra): void {
+    for (const slot of this.#others()) this.#port.toOwner(slot, { type: 'want', server, era });
+  }
+
+  /** False: that worker cannot be asked. */
+  probe(slot: number, server: string): boolean {
+    return this.isUp(slot) && this.#port.toOwner(slot, { type: 'probe', server });
   }
 
   /** Tells every other worker. */
@@ -170,10 +183,13 @@ export class RelayDesk implements MeshClient {
     for (const host of this.#hosts.values()) this.#port.toCaller(slot, { type: 'status', server: host.name, status: host.localStatus });
   }
 
-  /** Its calls go on, and their answers are dropped: nobody knows whether they can be given up. */
+  /** Calls of older revisions go on, and their answers are dropped: nobody knows whether they can be given up. */
   callerLost(slot: number): void {
     const inbound = this.#peers[slot]?.inbound;
-    for (const { sink } of inbound?.values() ?? []) sink.abandon();
+    for (const { sink, call } of inbound?.values() ?? []) {
+      sink.abandon();
+      if (call.era === 'modern') call.detach(() => undefined);
+    }
     inbound?.clear();
     this.sessions.lent.callerLost(slot);
   }
@@ -219,19 +235,30 @@ export class RelayDesk implements MeshClient {
         inbound?.sink.resume();
         return inbound?.call.resume();
       }
+      case 'gone':
+        return this.#onGone(slot, message.call);
       case 'session':
         return this.sessions.lent.onOrder(slot, message);
       case 'want':
-        return this.#hosts.get(message.server)?.onWant();
+        return this.#hosts.get(message.server)?.onWant(message.era);
+      case 'probe':
+        return this.#hosts.get(message.server)?.onProbe();
     }
+  }
+
+  #onGone(slot: number, id: number): void {
+    const inbound = this.#peers[slot]?.inbound.get(id);
+    this.#peers[slot]?.inbound.delete(id);
+    inbound?.sink.abandon();
+    inbound?.call.detach(() => undefined);
   }
 
   #onCall(slot: number, relayed: Extract<ToOwner, { type: 'call' }>): void {
     const inbound = this.#peers[slot]?.inbound;
     const host = this.#hosts.get(relayed.server);
     if (inbound === undefined) return;
-    const { call: id, restPath, principalKey, key, message } = relayed;
-    const options: RequestOptions = { restPath, principalKey };
+    const { call: id, restPath, principalKey, key, modern, message } = relayed;
+    const options: RequestOptions = { restPath, principalKey, ...(modern !== null && { modern }) };
     const sink = new OwnerSink(this.#port, slot, id, () => inbound.delete(id));
     if (host === undefined) return sink.onFail(UPSTREAM_DOWN, 'this worker has no such server');
     const call = new PoolCall(host, message, options, key, sink, sink);

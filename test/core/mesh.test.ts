@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { asToCaller, asToOwner, packToCaller, packToOwner, type ToCaller, type ToOwner } from '../../src/core/mesh.ts';
+import { asToCaller, asToOwner, packToCaller, packToOwner, type PeerEra, type ToCaller, type ToOwner } from '../../src/core/mesh.ts';
 import { envelope } from '../upstream/support.ts';
 
 const message = envelope(
@@ -8,16 +8,37 @@ const message = envelope(
 );
 const place = Buffer.from('00000001000102030405060708090a0b', 'hex');
 const inSession = { type: 'session', call: 4, server: 'fs', place } as const;
-const call: ToOwner = { type: 'call', call: 3, server: 'fs', key: 'api_key:alice', restPath: '', principalKey: 'api_key:alice', message };
+const call: ToOwner = {
+  type: 'call',
+  call: 3,
+  server: 'fs',
+  key: 'api_key:alice',
+  restPath: '',
+  principalKey: 'api_key:alice',
+  modern: null,
+  message,
+};
+const modern: ToOwner = {
+  ...call,
+  modern: { params: ['mcp-param-region', 'eu'] },
+  message: envelope(
+    '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/logLevel":"info"}}}',
+  ),
+};
 
 describe('messages to the worker that has the child', () => {
   it('arrive as they were sent, with every part of the message where it was', () => {
     const all: readonly ToOwner[] = [
       call,
       { ...call, type: 'notify', call: 0 },
+      modern,
+      { ...modern, modern: { params: null } },
+      { ...modern, modern: { params: 'from_body' } },
+      { type: 'gone', call: 3 },
+      { type: 'probe', server: 'fs' },
       { type: 'pause', call: 3 },
       { type: 'resume', call: 3 },
-      { type: 'want', server: 'fs' },
+      { type: 'want', server: 'fs', era: 'modern' },
       { type: 'bye' },
       { ...inSession, what: 'request', message },
       { ...inSession, what: 'notify', message },
@@ -50,6 +71,23 @@ describe('messages to the worker that has the child', () => {
       expect(asToOwner({ ...packed, parts }), `${at} ${value}`).toBeNull();
     }
     expect(asToOwner({ ...packed, parts: packed.parts.slice(1) })).toBeNull();
+    const claimed = packToOwner(modern) as { parts: unknown[] };
+    const claim = claimed.parts.at(-1) as unknown[];
+    for (const [at, value] of [
+      [0, 1],
+      [1, 5000],
+      [1, 1.5],
+      [2, -1],
+      [6, -1],
+    ] as const) {
+      const parts = claimed.parts.with(-1, claim.with(at, value));
+      expect(asToOwner({ ...claimed, parts }), `claim ${at} ${value}`).toBeNull();
+    }
+    expect(asToOwner({ ...claimed, parts: claimed.parts.with(-1, 'claim') })).toBeNull();
+    // A call of one kind is none of the other.
+    for (const wrong of [null, undefined, {}, { params: [1] }, 'from_body']) expect(asToOwner({ ...claimed, modern: wrong })).toBeNull();
+    expect(asToOwner({ ...packed, modern: { params: null } })).toBeNull();
+    expect(asToOwner({ type: 'want', server: 'fs', era: 'new' })).toBeNull();
     expect(asToOwner({ ...packed, bytes: 'text' })).toBeNull();
     expect(asToOwner({ ...packed, call: -1 })).toBeNull();
     const asked = packToOwner({ ...inSession, what: 'request', message }) as object;
@@ -81,6 +119,9 @@ describe('messages to the worker that has the client', () => {
     instructions: null,
   };
 
+  const known: PeerEra = { verdict: 'modern', info: { discover: '{}', hasTasks: false, legacy: info }, isUp: true, detail: '' };
+  const unknown: PeerEra = { verdict: 'idle', info: null, isUp: false, detail: 'not asked yet' };
+
   it('arrive as they were sent', () => {
     const bytes = Buffer.from('{}');
     const all: readonly ToCaller[] = [
@@ -92,8 +133,8 @@ describe('messages to the worker that has the client', () => {
       { type: 'busy', call: 1 },
       { type: 'free', server: 'fs' },
       { type: 'list_changed', server: 'fs', kind: 'tools' },
-      { type: 'status', server: 'fs', status: { state: 'ready', detail: null, info } },
-      { type: 'status', server: 'fs', status: { state: 'down', detail: 'gone', info: null } },
+      { type: 'status', server: 'fs', status: { state: 'ready', detail: null, info, modern: known } },
+      { type: 'status', server: 'fs', status: { state: 'down', detail: 'gone', info: null, modern: unknown } },
       { type: 'session', what: 'stream', call: 1 },
       { type: 'session', what: 'message', call: 1, bytes, isResponse: true, mark: { eventId: 'r1.1', retryMs: -1 } },
       { type: 'session', what: 'message', call: 1, bytes, isResponse: false, mark: null },
@@ -108,10 +149,21 @@ describe('messages to the worker that has the client', () => {
   });
 
   it('are refused when a member is missing or of another kind', () => {
-    const status = { state: 'ready', detail: null, info: { ...info, capabilities: ['tools'] } };
+    const packed = { ...info, capabilities: ['tools'] };
+    const modern = { ...known, info: { discover: '{}', hasTasks: true, legacy: packed } };
+    const status = { state: 'ready', detail: null, info: packed, modern };
     expect(asToCaller({ type: 'status', server: 'fs', status })).not.toBeNull();
     expect(asToCaller({ type: 'status', server: 'fs', status: { ...status, state: 'fine' } })).toBeNull();
     expect(asToCaller({ type: 'status', server: 'fs', status: { ...status, info: {} } })).toBeNull();
+    for (const part of [
+      { verdict: 'new' },
+      { isUp: 1 },
+      { info: {} },
+      { info: { discover: '{}', hasTasks: true, legacy: {} } },
+      { detail: null },
+    ]) {
+      expect(asToCaller({ type: 'status', server: 'fs', status: { ...status, modern: { ...modern, ...part } } })).toBeNull();
+    }
     expect(asToCaller({ type: 'reply', call: 1, bytes: Buffer.from('{}'), isError: 'no', code: 0 })).toBeNull();
     expect(asToCaller({ type: 'fail', call: 1, refusal: 'X', detail: 'd', health: 'fine' })).toBeNull();
     expect(asToCaller({ type: 'session', what: 'fail', call: 1, refusal: 'X', detail: 'd', health: 'fine' })).toBeNull();

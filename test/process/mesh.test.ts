@@ -66,6 +66,7 @@ const call = (text: string): ToOwner => ({
   key: '',
   restPath: '',
   principalKey: 'api_key:alice',
+  modern: null,
   message: envelope({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'echo', arguments: { text } } }),
 });
 
