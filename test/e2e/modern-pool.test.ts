@@ -292,6 +292,19 @@ describe('a child for each principal in revision 2026-07-28', () => {
     await gateway.stop();
   });
 
+  it('gets back what its server asked for, with the state as it was given out, from whatever worker', async () => {
+    const { gateway } = await start({}, { isolation: 'principal' });
+    for (let turn = 0; turn < 6; turn++) {
+      const asked = await modern(gateway, 'ask', { id: `ask-${turn}` });
+      const { resultType, requestState } = asked.json?.['result'] as unknown as { resultType: string; requestState: string };
+      expect([asked.status, resultType]).toEqual([200, 'input_required']);
+      const inputResponses = { name: { action: 'accept', content: {} } };
+      const answered = await modern(gateway, 'ask', { id: `answer-${turn}`, params: { requestState, inputResponses } });
+      expect(said(answered)).toMatchObject({ isSame: true });
+    }
+    await gateway.stop();
+  });
+
   it('is one of max, however many principals come at once in both revisions, and listening keeps nobody out', async () => {
     const { gateway, alive } = await start({ max: 3, queue_secs: 30 }, { isolation: 'principal' });
     await modern(gateway, 'whoami');
