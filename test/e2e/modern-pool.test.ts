@@ -296,8 +296,9 @@ describe('a child for each principal in revision 2026-07-28', () => {
     const { gateway } = await start({}, { isolation: 'principal' });
     for (let turn = 0; turn < 6; turn++) {
       const asked = await modern(gateway, 'ask', { id: `ask-${turn}` });
-      const { resultType, requestState } = asked.json?.['result'] as unknown as { resultType: string; requestState: string };
-      expect([asked.status, resultType]).toEqual([200, 'input_required']);
+      const result = asked.json?.['result'];
+      expect([asked.status, result?.['resultType']]).toEqual([200, 'input_required']);
+      const requestState = result?.['requestState'];
       const inputResponses = { name: { action: 'accept', content: {} } };
       const answered = await modern(gateway, 'ask', { id: `answer-${turn}`, params: { requestState, inputResponses } });
       expect(said(answered)).toMatchObject({ isSame: true });
