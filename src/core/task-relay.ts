@@ -3,6 +3,8 @@ export interface TaskOrder {
   readonly server: string;
   readonly restPath: string;
   readonly principalKey: string;
+  /** Of the child or connection that has the task (`ModernInfo`). */
+  readonly life: string;
   /** A whole request of revision 2026-07-28, as it was checked. */
   readonly bytes: Uint8Array;
 }

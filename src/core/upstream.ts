@@ -101,6 +101,11 @@ export interface ModernInfo {
   readonly discover: string;
   /** It declares the tasks extension. */
   readonly hasTasks: boolean;
+  /**
+   * Names the process or connection that said so (8 characters), new with each; empty for a server that all reach alike. Its tasks are gone with it, and
+   * its successor may give their ids to others.
+   */
+  readonly life: string;
   /** The same in the words of the older revisions. */
   readonly legacy: UpstreamInfo;
 }
@@ -111,6 +116,8 @@ export interface ModernOptions {
   readonly params: readonly string[] | null | 'from_body';
   /** Of a request about a task that another worker's child or connection has: that one. */
   readonly worker?: number;
+  /** Of a request about a task: the life (`ModernInfo`) that the task belongs to; absent where there is none. */
+  readonly life?: string;
 }
 
 /** Per-request facts beside the message itself. */

@@ -103,12 +103,15 @@ function paramsOf({ bytes, paramsStart, paramsEnd }: Envelope): Readonly<Record<
   return isObject(params) ? params : {};
 }
 
-/** A client may write the members of an object in another order the next time. The depth was bounded when it was parsed. */
+/**
+ * A client may write the members of an object in another order the next time. Lists stay lists and objects become objects, so that no two
+ * values become the same. The depth was bounded when it was parsed.
+ */
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (!isObject(value)) return value;
   const names = Object.keys(value).sort();
-  return names.map((name) => [name, sorted(value[name])]);
+  return { members: names.map((name) => [name, sorted(value[name])]) };
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

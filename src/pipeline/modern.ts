@@ -54,13 +54,13 @@ export function dispatchModern(
     if (modern === null) return refuse(parts, context, MODERN_NOT_SERVED);
     if (message.method === DISCOVER) return answer(parts, context, 200, JSON_TYPE, rpcResult(context.idToken, modern.discover));
   }
-  const listening = message.method === LISTEN ? listenForTasks(parts, context, who, message) : null;
+  const listening = message.method === LISTEN ? listenForTasks(parts, context, who, route, message) : null;
   if (listening !== null && isRefusal(listening)) return refuse(parts, context, listening);
-  const view = listening === null ? viewFor(parts, context, message, task) : viewOfListening(listening.names);
+  const view = listening === null ? viewFor(parts, context, route, message, task) : viewOfListening(listening.names);
   const sink = new ModernRelay(parts, context, who, message, route.virtual !== null, view);
   context.sentMs = parts.clock.nowMs();
   const { restPath } = route;
-  const modern = { params: context.exchange.head.mcpParams, ...(task !== null && !parts.tasks.isHere(task) && { worker: task.worker }) };
+  const modern = { params: context.exchange.head.mcpParams, ...(task !== null && parts.tasks.wayTo(task)) };
   const options = { restPath, principalKey: context.budgetKey, access: who.access, modern };
   const flight = route.upstream.request(listening?.message ?? message, options, sink);
   if (isRefusal(flight)) {
@@ -74,10 +74,10 @@ export function dispatchModern(
 }
 
 /** What the client sees of tasks in the answer; null: nothing can be of one. */
-function viewFor(parts: Parts, context: RequestContext, message: Envelope, task: NamedTask | null): TaskView | null {
+function viewFor(parts: Parts, context: RequestContext, { upstream }: Route, message: Envelope, task: NamedTask | null): TaskView | null {
   if (task !== null) return viewOfTask(task);
   if (message.method !== 'tools/call' || !knowsTasks(message)) return null;
-  return viewOfCall(parts.tasks, context.budgetKey, parts.tasks.placeOf(context));
+  return viewOfCall(parts.tasks, context.budgetKey, () => parts.tasks.placeOf(context, upstream.modern));
 }
 
 /** A client of this revision cancels by closing its stream; a notification that says so besides concerns nobody. */

@@ -14,13 +14,13 @@ export interface TaskView {
   notification(bytes: Buffer): Buffer | null;
 }
 
-/** Of a call whose client knows tasks: it may become one. */
-export function viewOfCall(tasks: TaskBook, principalKey: string, place: TaskPlace): TaskView {
+/** Of a call whose client knows tasks: it may become one. `place`: where, asked for only then. */
+export function viewOfCall(tasks: TaskBook, principalKey: string, place: () => TaskPlace): TaskView {
   return {
     reply: (bytes) => {
       const { resultType, taskId } = taskPartOf(bytes);
       if (resultType !== 'task') return bytes;
-      const name = taskId === null ? null : tasks.mint(principalKey, place, taskId.text);
+      const name = taskId === null ? null : tasks.mint(principalKey, place(), taskId.text);
       return taskId === null || name === null ? null : withTaskId(bytes, taskId, name);
     },
     notification: (bytes) => bytes,

@@ -4,7 +4,7 @@ import type { Envelope } from '../core/envelope.ts';
 import { CAPABILITY_MISSING, MODERN_METHOD_UNKNOWN, TASK_UNKNOWN } from '../core/errors.ts';
 import type { Principal } from '../core/principal.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
-import type { Route } from '../core/upstream.ts';
+import type { ModernInfo, ModernOptions, Route } from '../core/upstream.ts';
 import { knowsTasks, listenedTasks, listenTo, requestFor, TASKS_EXTENSION } from '../mcp/task-messages.ts';
 import { decodeTaskRecord, encodeTaskRecord, OWNER_BYTES, type TaskRecord } from '../mcp/task-record.ts';
 import type { Parts } from './parts.ts';
@@ -35,8 +35,15 @@ export class TaskBook {
   }
 
   /** Where a task of this server comes to be that this worker calls. */
-  placeOf({ server, transport, tool }: RequestContext): TaskPlace {
-    return { server, tool, worker: transport === 'http' ? -1 : this.#worker };
+  placeOf({ server, transport, tool }: RequestContext, modern: ModernInfo | null): TaskPlace {
+    const isAnywhere = transport === 'http';
+    return { server, tool, worker: isAnywhere ? -1 : this.#worker, life: isAnywhere ? '' : (modern?.life ?? '') };
+  }
+
+  /** How a request about the task finds it: in another worker, and only in the process or connection that it came to be in. */
+  wayTo(task: TaskRecord): Pick<ModernOptions, 'worker' | 'life'> {
+    if (task.worker < 0) return {};
+    return this.isHere(task) ? { life: task.life } : { life: task.life, worker: task.worker };
   }
 
   /** Whether the task's server is reached from here as it is from anywhere, or from here only. */
@@ -90,17 +97,28 @@ export interface TaskListening {
 }
 
 /** Null for a subscription that names no tasks. Those that are not the caller's, not of this server, or of a tool that they may not call are left out. */
-export function listenForTasks(parts: Parts, context: RequestContext, who: Principal, message: Envelope): TaskListening | Refusal | null {
+export function listenForTasks(
+  parts: Parts,
+  context: RequestContext,
+  who: Principal,
+  { upstream }: Route,
+  message: Envelope,
+): TaskListening | Refusal | null {
   const wanted = listenedTasks(message);
   if (wanted === null || isRefusal(wanted)) return wanted;
   const names = new Map<string, string>();
   for (const name of wanted) {
     const task = parts.tasks.open(name, context.budgetKey);
-    const isTheirs = task !== null && task.server === context.server && parts.tasks.isHere(task);
+    const isTheirs = task !== null && task.server === context.server && parts.tasks.isHere(task) && isAlive(task, upstream.modern);
     if (isTheirs && who.access.tool(task.server, task.tool).isAllowed) names.set(task.taskId, name);
   }
   const request = listenTo(message, [...names.keys()]);
   return request === null ? null : { message: request, names };
+}
+
+/** Not of a process or connection that is gone. */
+function isAlive({ worker, life }: TaskRecord, modern: ModernInfo | null): boolean {
+  return worker < 0 || life === modern?.life;
 }
 
 function ownerOf(principalKey: string): Buffer {

@@ -1,8 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import type { ModernInfo, UpstreamInfo } from '../core/upstream.ts';
 import { TASKS_EXTENSION } from '../mcp/task-messages.ts';
 import { MODERN_REVISION } from '../mcp/revisions.ts';
 
 const MAX_TEXT_CHARS = 256 * 1024;
+/** Bytes of a name of a life, which has 8 characters. */
+const LIFE_BYTES = 6;
 const MAX_TTL_MS = 2 ** 31 - 1;
 const UNSUPPORTED_VERSION = -32022;
 
@@ -57,7 +60,8 @@ function infoOf(result: Fields, serverInfo: string, instructions: string | null)
   };
   const hasTasks = isObject(field(field(result['capabilities'], 'extensions'), TASKS_EXTENSION));
   const shown = hasTasks ? { ...capabilities, extensions: { [TASKS_EXTENSION]: {} } } : capabilities;
-  return { discover: discoverResult(result, shown, serverInfo, instructions), hasTasks, legacy };
+  const life = randomBytes(LIFE_BYTES).toString('base64url');
+  return { discover: discoverResult(result, shown, serverInfo, instructions), hasTasks, life, legacy };
 }
 
 /** The same of a server that is several processes, none of which knows the tasks of the others: it offers none. */

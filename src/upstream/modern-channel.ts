@@ -1,7 +1,7 @@
 import type { Timer } from '../core/clock.ts';
 import type { UpstreamSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { HEADER_MISMATCH, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED } from '../core/errors.ts';
+import { HEADER_MISMATCH, TASK_UNKNOWN, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Health, InFlight, ListKind, ModernInfo, ReplySink, RequestOptions } from '../core/upstream.ts';
 import { changedList } from '../mcp/list-request.ts';
@@ -107,6 +107,7 @@ export class ModernChannel implements ModernSide {
 
   request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
     if (!this.isUp) return UPSTREAM_DOWN;
+    if (options.modern?.life !== undefined && options.modern.life !== this.info?.life) return TASK_UNKNOWN;
     if (message.method !== 'tools/call' || options.modern?.params === 'from_body') return this.#pass(message, options, sink);
     if (this.#tools.isKnown) return this.#call(message, options, sink);
     const held = new HeldRequest(message, options, sink);

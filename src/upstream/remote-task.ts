@@ -43,17 +43,21 @@ export function askForTask(
   sink: ReplySink,
 ): InFlight | Refusal {
   if (relay === null || modern?.worker === undefined) return UPSTREAM_DOWN;
-  return new RemoteTask(relay, modern.worker, { server, restPath, principalKey, bytes }, sink);
+  return new RemoteTask(relay, modern.worker, { server, restPath, principalKey, life: modern.life ?? '', bytes }, sink);
 }
 
 /** The other end: asks the server here. `done` is called once. */
-export function serveTask(upstream: Upstream, { bytes, restPath, principalKey }: TaskOrder, done: (answer: TaskAnswer) => void): void {
+export function serveTask(
+  upstream: Upstream,
+  { bytes, restPath, principalKey, life }: TaskOrder,
+  done: (answer: TaskAnswer) => void,
+): void {
   const message = parseMessage(Buffer.from(bytes), LIMITS);
   const fail = ({ code }: Refusal, detail: string): void => done({ refusal: code, detail });
   if (isFailure(message)) return fail(UPSTREAM_FAILED, 'another worker sent what is no request');
   const flight = upstream.request(
     message,
-    { restPath, principalKey, modern: { params: null } },
+    { restPath, principalKey, modern: { params: null, life } },
     {
       onStream: () => undefined,
       onMessage: () => true,

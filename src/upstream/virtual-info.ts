@@ -34,7 +34,7 @@ export function mergedModern(name: string, version: string, members: readonly Me
     cacheScope: 'private',
     _meta: { 'io.modelcontextprotocol/serverInfo': JSON.parse(legacy.serverInfo) as unknown },
   };
-  return { discover: JSON.stringify(discover), hasTasks, legacy };
+  return { discover: JSON.stringify(discover), hasTasks, life: '', legacy };
 }
 
 /** What any member tells of changes is told here too. */

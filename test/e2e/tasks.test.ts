@@ -221,6 +221,36 @@ describe('what becomes of a task', () => {
     }
   });
 
+  it('is gone with the process that had it, whatever its successor calls its own', async () => {
+    const seen = join(await tempDir(), 'seen');
+    const args = ['--disable-warning=ExperimentalWarning', STDIO, seen];
+    const place = await startGateway({
+      config: {
+        auth: { api_keys: entries() },
+        rate_limit: { enabled: false },
+        upstream: { servers: [{ name: 'program', command: process.execPath, args }] },
+      },
+    });
+    const path = '/mcp/program';
+    const lost = await begin({ path, place }, 'counted');
+    expect((await ask('tasks/get', { taskId: lost }, { path, place })).status).toBe(200);
+    const [line] = (await readFile(seen, 'utf8')).split('\n').filter((one) => one.includes('"tasks/get"'));
+    const { pid, params } = JSON.parse(String(line)) as { pid: number; params: { taskId: string } };
+    process.kill(pid, 'SIGKILL');
+    const later = await waitUntil(
+      async () => {
+        const { json } = await ask('tools/call', { name: 'counted', arguments: {} }, { path, place, key: bob.key });
+        return json?.['result']?.['taskId'] as string | undefined;
+      },
+      { what: 'the next process' },
+    );
+    expect((await ask('tasks/get', { taskId: later }, { path, place, key: bob.key })).json?.['result']).toMatchObject({ taskId: later });
+    const known = (await readFile(seen, 'utf8')).split('\n').filter((one) => one.includes('"tasks/get"') && !one.includes(`"pid":${pid},`));
+    expect(known.map((one) => (JSON.parse(one) as { params: { taskId: string } }).params.taskId)).toEqual([params.taskId]);
+    expect(errorOf(await ask('tasks/get', { taskId: lost }, { path, place }))).toEqual(UNKNOWN);
+    await place.stop();
+  });
+
   it('is in the worker that began it, which others ask', async () => {
     for (let round = 0; round < 12; round++)
       await ask('tasks/get', { taskId: await begin({ path: '/mcp/program' }) }, { path: '/mcp/program' });
