@@ -228,10 +228,10 @@ function asPeerEra(value: unknown): PeerEra | null {
 /** Undefined when it is none. */
 function asModernInfo(value: unknown): ModernInfo | undefined {
   if (!isRaw(value)) return undefined;
-  const { discover, hasTasks } = value;
+  const { discover, hasTasks, life } = value;
   const legacy = asInfo(value['legacy']);
-  if (typeof discover !== 'string' || typeof hasTasks !== 'boolean' || legacy === undefined) return undefined;
-  return { discover, hasTasks, legacy };
+  if (typeof discover !== 'string' || typeof hasTasks !== 'boolean' || typeof life !== 'string') return undefined;
+  return legacy && { discover, hasTasks, life, legacy };
 }
 
 /** Undefined when it is none. */

@@ -287,10 +287,9 @@ export class PoolChildren {
     if (upstream.state === 'ready') this.#deps.onRoom();
   }
 
-  /** Which child a task is in nobody knows, where there are several for all. */
+  /** Which child a task of all is in nobody knows, and the next one may give its id to somebody else. */
   #offered({ info }: ModernChild): ModernInfo | null {
-    const isOne = this.#pool.isolation === 'principal' || this.#pool.max === 1;
-    return info === null || isOne ? info : withoutTasks(info);
+    return info === null || this.#pool.isolation === 'principal' ? info : withoutTasks(info);
   }
 
   /** It finds out for all what the server speaks, which takes a moment. */

@@ -119,7 +119,12 @@ describe('messages to the worker that has the client', () => {
     instructions: null,
   };
 
-  const known: PeerEra = { verdict: 'modern', info: { discover: '{}', hasTasks: false, legacy: info }, isUp: true, detail: '' };
+  const known: PeerEra = {
+    verdict: 'modern',
+    info: { discover: '{}', hasTasks: false, life: 'lifelong', legacy: info },
+    isUp: true,
+    detail: '',
+  };
   const unknown: PeerEra = { verdict: 'idle', info: null, isUp: false, detail: 'not asked yet' };
 
   it('arrive as they were sent', () => {
@@ -150,7 +155,7 @@ describe('messages to the worker that has the client', () => {
 
   it('are refused when a member is missing or of another kind', () => {
     const packed = { ...info, capabilities: ['tools'] };
-    const modern = { ...known, info: { discover: '{}', hasTasks: true, legacy: packed } };
+    const modern = { ...known, info: { discover: '{}', hasTasks: true, life: '', legacy: packed } };
     const status = { state: 'ready', detail: null, info: packed, modern };
     expect(asToCaller({ type: 'status', server: 'fs', status })).not.toBeNull();
     expect(asToCaller({ type: 'status', server: 'fs', status: { ...status, state: 'fine' } })).toBeNull();
@@ -159,7 +164,7 @@ describe('messages to the worker that has the client', () => {
       { verdict: 'new' },
       { isUp: 1 },
       { info: {} },
-      { info: { discover: '{}', hasTasks: true, legacy: {} } },
+      { info: { discover: '{}', hasTasks: true, life: '', legacy: {} } },
       { detail: null },
     ]) {
       expect(asToCaller({ type: 'status', server: 'fs', status: { ...status, modern: { ...modern, ...part } } })).toBeNull();

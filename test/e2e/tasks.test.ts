@@ -40,6 +40,7 @@ beforeAll(async () => {
           { name: 'remote', ...server() },
           { name: 'twin', ...server() },
           { name: 'program', ...program },
+          { name: 'own', ...program, args: [...program.args.slice(0, -1), `${file}-own`], isolation: 'principal', pool: { max: 4 } },
         ],
         virtual: [{ name: 'all', servers: ['remote', 'program'] }],
       },
@@ -73,7 +74,7 @@ async function listen(taskIds: readonly string[], options: AskOptions = {}): Pro
 const UNKNOWN = { code: -32_602, message: 'Unknown task' };
 const errorOf = ({ json }: HttpAnswer): object => ({ code: json?.['error']?.['code'], message: json?.['error']?.['message'] });
 
-describe.each(['/mcp/remote', '/mcp/program'])('tasks of revision 2026-07-28, at %s, by any of two workers', (path) => {
+describe.each(['/mcp/remote', '/mcp/program', '/mcp/own'])('tasks of revision 2026-07-28, at %s, by any of two workers', (path) => {
   it('are offered, begun, looked at, answered, and come to their end', async () => {
     const discovered = await ask('server/discover', {}, { path });
     expect(discovered.json?.['result']?.['capabilities']).toMatchObject({ extensions: { [EXTENSION]: {} } });
