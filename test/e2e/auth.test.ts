@@ -64,7 +64,7 @@ beforeAll(async () => {
 describe('a gateway without any provider', () => {
   it('row 68: answers every MCP request 401, until allow_anonymous is set explicitly', async () => {
     const closed = await startGateway({ config: { upstream: upstreamOf(upstream), server: { admin: { tokens: [adminToken.hash] } } } });
-    const seen = upstream.requests.length;
+    const seen = upstream.caused.length;
     const presented = [undefined, key.key, adminToken.key, 'anonymous', 'null', 'undefined'];
     for (const path of ['/mcp', '/mcp/', '/mcp/default', '/mcp/default/x', '/mcp/nowhere']) {
       for (const method of ['POST', 'GET', 'DELETE', 'OPTIONS'] as const) {
@@ -85,7 +85,7 @@ describe('a gateway without any provider', () => {
       '{',
     ])
       expectUnauthorized(await rpc(closed.mcp, message));
-    expect(upstream.requests).toHaveLength(seen);
+    expect(upstream.caused).toHaveLength(seen);
     expect(closed.stdout()).toContain('no provider: every MCP request is refused');
     await closed.stop();
   });
@@ -185,7 +185,7 @@ describe('authentication by API key', () => {
     expect((await post(`Bearer ${key.key}`)).status).toBe(200);
     expect((await post(`Bearer ${other.key}`)).status).toBe(200);
     expect((await post(`Bearer ${lasting.key}`)).status).toBe(200);
-    const seen = upstream.requests.length;
+    const seen = upstream.caused.length;
     const bad = {
       unknown: makeKey().key,
       expired: expired.key,
@@ -209,7 +209,7 @@ describe('authentication by API key', () => {
       expect(answer.headers['www-authenticate']).toContain('error="invalid_token"');
       expectUnauthorized(answer);
     }
-    expect(upstream.requests).toHaveLength(seen);
+    expect(upstream.caused).toHaveLength(seen);
   });
 
   it('row 70: an unknown, an expired and an admin credential are refused in the same words', async () => {
@@ -310,7 +310,7 @@ describe('authentication by API key', () => {
   });
 
   it('row 73: a key in the query is no credential, under whatever name, and stays out of every record', async () => {
-    const seen = upstream.requests.length;
+    const seen = upstream.caused.length;
     const names = [
       'api_key',
       'apikey',
@@ -331,7 +331,7 @@ describe('authentication by API key', () => {
     }
     expectUnauthorized(await http('GET', `${gateway.mcp}?api_key=${key.key}`));
     expect((await http('GET', `${gateway.url}/metrics?api_key=${adminToken.key}`)).status).toBe(401);
-    expect(upstream.requests).toHaveLength(seen);
+    expect(upstream.caused).toHaveLength(seen);
     // With a credential where it belongs, a query is neither read nor passed on.
     expect((await rpc(`${gateway.mcp}?api_key=${other.key}`, LIST, { key: key.key })).status).toBe(200);
     expect(upstream.requests.at(-1)?.url).toBe('/mcp');

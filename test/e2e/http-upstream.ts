@@ -52,6 +52,8 @@ export interface HttpUpstream {
   readonly port: number;
   /** All requests so far, oldest first. */
   readonly requests: readonly UpstreamRequest[];
+  /** Those that clients caused: the gateway asks on its own account what a server speaks, whenever it likes. */
+  readonly caused: readonly UpstreamRequest[];
   /** Those whose JSON-RPC method is this one. */
   of(method: string): readonly UpstreamRequest[];
   readonly connections: number;
@@ -129,6 +131,12 @@ async function record(request: IncomingMessage, connection: number): Promise<Ups
   return { method, url, headers, rawHeaders, body, message, connection };
 }
 
+/** Which revision the server speaks, and the gateway's own handshake with it. */
+function isOwn({ message }: UpstreamRequest): boolean {
+  const { clientInfo } = (message['params'] ?? {}) as { readonly clientInfo?: { readonly name?: unknown } };
+  return ['server/discover', 'notifications/initialized'].includes(String(message['method'])) || clientInfo?.name === 'mcp-guard';
+}
+
 /** A Streamable HTTP server (JSON mode, no sessions) that keeps what it received and answers as told. Ended with the test file. */
 export async function startHttpUpstream(options: HttpUpstreamOptions = {}): Promise<HttpUpstream> {
   const requests: UpstreamRequest[] = [];
@@ -155,6 +163,9 @@ export async function startHttpUpstream(options: HttpUpstreamOptions = {}): Prom
     url: `http://127.0.0.1:${port}/mcp`,
     port,
     requests,
+    get caused() {
+      return requests.filter((request) => !isOwn(request));
+    },
     of: (method) => requests.filter((request) => request.message['method'] === method),
     get connections() {
       return connections;

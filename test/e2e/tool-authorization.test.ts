@@ -309,7 +309,7 @@ describe('which servers an identity may reach', () => {
 
   it('row 116: an identity limited to one server gets 403 elsewhere, whatever it asks, and nothing is sent there', async () => {
     expect((await tools.call('oneServer', 'http-json', 'echo')).status).toBe(200);
-    const before = [tools.sse.requests.length, (await readRecord(tools.recordFile)).messages.length];
+    const before = [tools.sse.caused.length, (await readRecord(tools.recordFile)).messages.length];
     const messages = [
       toolCall('echo', {}, 'm'),
       rpcRequest('tools/list', {}, 'm'),
@@ -324,7 +324,7 @@ describe('which servers an identity may reach', () => {
       const note = { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 1 } };
       expectDenied(await rpc(`${tools.gateway.mcp}/${server}`, note, { key: tools.keyOf('oneServer') }), null);
     }
-    expect([tools.sse.requests.length, (await readRecord(tools.recordFile)).messages.length]).toEqual(before);
+    expect([tools.sse.caused.length, (await readRecord(tools.recordFile)).messages.length]).toEqual(before);
   });
 
   it('row 116: server globs, an empty list, and a grant that lies elsewhere', async () => {
@@ -340,7 +340,7 @@ describe('which servers an identity may reach', () => {
   });
 
   it('row 116: a path written in another way reaches no other server', async () => {
-    const before = [tools.sse.requests.length, (await readRecord(tools.recordFile)).messages.length];
+    const before = [tools.sse.caused.length, (await readRecord(tools.recordFile)).messages.length];
     const body = JSON.stringify(toolCall('echo'));
     const targets = [
       '/mcp/json/../stdio',
@@ -365,6 +365,6 @@ describe('which servers an identity may reach', () => {
       ]);
       expect([target, text.slice(0, 12)]).not.toEqual([target, 'HTTP/1.1 200']);
     }
-    expect([tools.sse.requests.length, (await readRecord(tools.recordFile)).messages.length]).toEqual(before);
+    expect([tools.sse.caused.length, (await readRecord(tools.recordFile)).messages.length]).toEqual(before);
   });
 });
