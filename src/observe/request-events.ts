@@ -27,18 +27,10 @@ export interface RequestEventsDeps {
   readonly redact: (text: string) => string;
 }
 
-/** Where a caller came from, and until when that is not recorded again. */
-interface Login {
-  readonly clientIp: string;
-  readonly untilMs: number;
-}
-
 /** The events of a request's life. */
 export class RequestEvents {
   readonly #deps: RequestEventsDeps;
   readonly #logins: RecentSet;
-  /** By caller, the last that was recorded: most calls come from where the one before came from. As many as `LOGINS`. */
-  readonly #lastLogins = new Map<string, Login>();
   readonly #gate: BurstGate;
   readonly #authCells = new Map<string, Cell>();
   readonly #isShowable: (tool: string) => boolean;
@@ -64,18 +56,8 @@ export class RequestEvents {
     }
     this.#authCell(principal.provider).value += 1;
     const { audit, policyVersion } = this.#deps;
-    if (audit === null || !this.#isNewLogin(principal.key, context.exchange.head.clientIp)) return;
+    if (audit === null || !this.#logins.addIfNew(`${principal.key}\n${context.exchange.head.clientIp}`)) return;
     audit.write({ ...requestRecord('auth_success', context, policyVersion), decision: 'allow' });
-  }
-
-  #isNewLogin(caller: string, clientIp: string): boolean {
-    const nowMs = this.#deps.clock.nowMs();
-    const last = this.#lastLogins.get(caller);
-    if (last !== undefined && last.clientIp === clientIp && nowMs < last.untilMs) return false;
-    if (!this.#logins.addIfNew(`${caller}\n${clientIp}`)) return false;
-    if (this.#lastLogins.size >= LOGINS) this.#lastLogins.clear();
-    this.#lastLogins.set(caller, { clientIp, untilMs: nowMs + LOGIN_TTL_MS });
-    return true;
   }
 
   sent(context: RequestContext): void {

@@ -84,7 +84,8 @@ export class AskingCall implements ReplySink {
     shared: (client: ReplySink) => InFlight | Refusal,
   ) {
     this.#host = host;
-    this.#options = { restPath: options.restPath, principalKey: options.principalKey };
+    // A client of this revision knows no position in a stream.
+    this.#options = { restPath: options.restPath, principalKey: options.principalKey, isFetchedHere: true };
     this.#hello = hello;
     this.#capabilities = JSON.parse(hello.capabilities) as Readonly<Record<string, unknown>>;
     this.#idToken = idToken;

@@ -1,11 +1,12 @@
 import type { Envelope } from '../core/envelope.ts';
 import { BAD_PARAMS, UPSTREAM_INVALID } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
-import type { Health, InFlight, ReplySink, RequestOptions } from '../core/upstream.ts';
+import type { InFlight, ReplySink, RequestOptions } from '../core/upstream.ts';
 import { asLegacyReply } from '../mcp/era-replies.ts';
 import { asModernRequest } from '../mcp/era-requests.ts';
 import { gatewayMeta } from '../mcp/modern-request.ts';
 import type { ModernSide } from './modern-side.ts';
+import { PassingSink } from './passing-sink.ts';
 
 /**
  * Carries requests of the older revisions to a server that speaks revision 2026-07-28 only: each gets the claims that it lacks, and
@@ -27,32 +28,10 @@ export class LegacyOnModern {
   }
 }
 
-class LegacySink implements ReplySink {
-  readonly #sink: ReplySink;
-
-  constructor(sink: ReplySink) {
-    this.#sink = sink;
-  }
-
-  onStream(): void {
-    this.#sink.onStream();
-  }
-
-  onMessage(bytes: Buffer): boolean {
-    return this.#sink.onMessage(bytes);
-  }
-
-  onReply(bytes: Buffer, isError: boolean, code: number): void {
+class LegacySink extends PassingSink {
+  override onReply(bytes: Buffer, isError: boolean, code: number): void {
     const reply = isError ? bytes : asLegacyReply(bytes);
-    if (reply === null) this.#sink.onFail(UPSTREAM_INVALID, 'answered with something other than a complete result', 'alive');
-    else this.#sink.onReply(reply, isError, code);
-  }
-
-  onFail(refusal: Refusal, detail: string, health?: Health): void {
-    this.#sink.onFail(refusal, detail, health);
-  }
-
-  onCancelled(): void {
-    this.#sink.onCancelled();
+    if (reply === null) this.sink.onFail(UPSTREAM_INVALID, 'answered with something other than a complete result', 'alive');
+    else this.sink.onReply(reply, isError, code);
   }
 }

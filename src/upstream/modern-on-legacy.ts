@@ -3,7 +3,7 @@ import type { Envelope } from '../core/envelope.ts';
 import { BAD_PARAMS, UPSTREAM_DOWN } from '../core/errors.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { ClientHello } from '../core/upstream-session.ts';
-import type { Health, InFlight, ListKind, ReplySink, RequestOptions, Upstream, UpstreamInfo } from '../core/upstream.ts';
+import type { InFlight, ListKind, ReplySink, RequestOptions, Upstream, UpstreamInfo } from '../core/upstream.ts';
 import { asLegacyRequest } from '../mcp/era-requests.ts';
 import { readModernHello } from '../mcp/hello.ts';
 import { mayAsk, readInputAnswers } from '../mcp/input-required.ts';
@@ -18,6 +18,7 @@ import { ListenOnLegacy } from './listen-on-legacy.ts';
 import { LocalReply } from './local-reply.ts';
 import { ModernReply } from './modern-reply.ts';
 import { ParkedCalls, type ParkedCallsDeps } from './parked-calls.ts';
+import { PassingSink } from './passing-sink.ts';
 import { LOG_MESSAGE } from './rewrite.ts';
 
 const NOBODY: ClientHello = { revision: LATEST_LEGACY_REVISION, capabilities: '{}', clientInfo: '{}' };
@@ -141,39 +142,26 @@ export class ModernOnLegacy implements AskingHost {
   }
 }
 
-class ModernSink implements ReplySink {
-  readonly #sink: ReplySink;
+class ModernSink extends PassingSink {
   readonly #reply: ModernReply;
   readonly #serverInfo: string;
   readonly #wantsLogs: boolean;
 
   constructor(sink: ReplySink, message: Envelope, serverInfo: string) {
-    this.#sink = sink;
+    super(sink);
     this.#reply = new ModernReply(message);
     this.#serverInfo = serverInfo;
     this.#wantsLogs = (message.modern?.logLevelStart ?? -1) >= 0;
   }
 
-  onStream(): void {
-    this.#sink.onStream();
-  }
-
   /** Who did not ask for log messages gets none. */
-  onMessage(bytes: Buffer): boolean {
+  override onMessage(bytes: Buffer): boolean {
     if (!this.#wantsLogs && bytes.includes(LOG_MESSAGE)) return true;
-    return this.#sink.onMessage(bytes);
+    return this.sink.onMessage(bytes);
   }
 
-  onReply(bytes: Buffer, isError: boolean, code: number): void {
-    this.#reply.deliver(this.#sink, bytes, isError, code, this.#serverInfo);
-  }
-
-  onFail(refusal: Refusal, detail: string, health?: Health): void {
-    this.#sink.onFail(refusal, detail, health);
-  }
-
-  onCancelled(): void {
-    this.#sink.onCancelled();
+  override onReply(bytes: Buffer, isError: boolean, code: number): void {
+    this.#reply.deliver(this.sink, bytes, isError, code, this.#serverInfo);
   }
 }
 

@@ -7,6 +7,7 @@ import type { StateSeal } from '../core/state-seal.ts';
 import type { InFlight, ReplySink, RequestOptions } from '../core/upstream.ts';
 import type { UpstreamSession } from '../core/upstream-session.ts';
 import type { AskingCall } from './asking-call.ts';
+import { PassingSink } from './passing-sink.ts';
 import { OwnedPlaces, type OwnedPlacesDeps } from './owned-places.ts';
 
 /** Calls that wait for their clients at once, of all callers of this worker and of one. */
@@ -129,31 +130,13 @@ class ParkedSession implements UpstreamSession {
 }
 
 /** What another worker does not know is a state that is not good any more. */
-class StateSink implements ReplySink {
-  readonly #sink: ReplySink;
-
-  constructor(sink: ReplySink) {
-    this.#sink = sink;
+class StateSink extends PassingSink {
+  override onFail(refusal: Refusal, detail: string): void {
+    this.sink.onFail(stateRefusal(refusal), detail);
   }
 
-  onStream(): void {
-    this.#sink.onStream();
-  }
-
-  onMessage(bytes: Buffer): boolean {
-    return this.#sink.onMessage(bytes);
-  }
-
-  onReply(bytes: Buffer, isError: boolean, code: number): void {
-    this.#sink.onReply(bytes, isError, code);
-  }
-
-  onFail(refusal: Refusal, detail: string): void {
-    this.#sink.onFail(stateRefusal(refusal), detail);
-  }
-
-  onCancelled(): void {
-    this.#sink.onFail(UPSTREAM_DOWN, 'its worker gave it up');
+  override onCancelled(): void {
+    this.sink.onFail(UPSTREAM_DOWN, 'its worker gave it up');
   }
 }
 

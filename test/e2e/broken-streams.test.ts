@@ -7,7 +7,8 @@ import { ResourceUpdatedNotificationSchema } from '@modelcontextprotocol/sdk/typ
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { keyEntry, makeKey, MAIN, sleep, startGateway, tempDir, toolCall, waitUntil, type Gateway } from './harness.ts';
+import { keyEntry, makeKey, MAIN, rpc, sleep, startGateway, tempDir, toolCall, waitUntil, type Gateway } from './harness.ts';
+import { modernHeaders, modernMeta } from './modern.ts';
 import { openSession } from './sessions.ts';
 import { SocketClient } from './socket-client.ts';
 import { startStreamUpstream, type StreamUpstream } from './stream-upstream.ts';
@@ -95,6 +96,17 @@ describe('a server that closes the stream of a call before its answer', () => {
       'application/json',
       expect.stringContaining('poll was called'),
     ]);
+  });
+
+  it('is asked for the rest on behalf of a client of 2026-07-28, which knows no such thing', async () => {
+    const bridge = await startGateway({ config: config({ modern_clients: 'bridge' }) });
+    const meta = modernMeta({ 'io.modelcontextprotocol/clientCapabilities': { elicitation: { form: {} } } });
+    for (const name of ['poll', 'cut']) {
+      const message = { jsonrpc: '2.0', id: name, method: 'tools/call', params: { name, arguments: {}, _meta: meta } };
+      const { status, json } = await rpc(bridge.mcp, message, { key: alice.key, headers: modernHeaders('tools/call', name) });
+      expect([status, JSON.stringify(json)]).toEqual([200, expect.stringContaining(`${name} was called`)]);
+    }
+    await bridge.stop();
   });
 
   it('shows no more tools in the rest than in a list that came at once', async () => {
