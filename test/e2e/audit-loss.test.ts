@@ -141,7 +141,7 @@ describe('a gateway that ends under load', () => {
     }
     expect(closed.get('stalled')).toBe(1);
     const opening = new Set(['tool_call', 'auth_success']);
-    const late = lines.filter(({ request_id, event_type }) => String(request_id).startsWith('long-') && !opening.has(event_type));
+    const late = lines.filter(({ request_id, event_type }) => String(request_id).startsWith('long-') && !opening.has(String(event_type)));
     expect(new Set(late.map(({ event_type, reason }) => `${event_type} ${reason}`))).toEqual(
       new Set(['upstream_error upstream_unavailable']),
     );
