@@ -87,7 +87,7 @@ export const SESSION: GroupField = group('MCP sessions.', {
     0,
     100_000,
     1000,
-    'Messages that are kept of a session with `isolation = "session"`, so that its client can come back for the rest of a stream; 0 = none, and no stream can be resumed.',
+    'Messages that are kept of a session with `isolation = "session"`, and of the batches of any, so that its client can come back for the rest of a stream; 0 = none, and no stream can be resumed.',
   ),
   replay_bytes: integer(1024, 256 * MIB, 10 * MIB, 'Bytes that are kept so of one session.', { hardened: 4 * MIB }),
   replay_total_bytes: integer(1024, 16_384 * MIB, 64 * MIB, 'Bytes that are kept so by each worker.', { hardened: 16 * MIB }),

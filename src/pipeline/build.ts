@@ -180,7 +180,10 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     idleTtlMs: config.session.idleTtlMs,
     maxPerPrincipal: config.session.maxPerPrincipal,
     onEnd: (end) => events.sessionClosed(end),
-    onGone: (ref) => streams.endSession(ref),
+    onGone: (ref) => {
+      streams.endSession(ref);
+      registry.batches.endSession(ref);
+    },
     onNews: () => tellNews(),
   });
   const tellNews = (): void => {
@@ -206,6 +209,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     sessions,
     tasks: new TaskBook(deps.sealKeys, deps.worker),
     streams,
+    batches: registry.batches,
     legacyStreams: new StreamBook(deps.worker),
     fleet: deps.fleet,
     outcome: { isAllowed: false, decidedBy: 'principal', limit: -1, remaining: 0, resetSecs: 0, retryAfterSecs: 0, mode: 'remote' },

@@ -1,3 +1,4 @@
+import type { BatchStreams } from '../core/batch-streams.ts';
 import type { AuthSurface, Authenticator } from '../core/auth.ts';
 import type { Clock } from '../core/clock.ts';
 import type { CorsSettings, VirtualSettings } from '../core/config.ts';
@@ -47,6 +48,7 @@ export interface Parts {
   /** Standing streams of revision 2024-11-05. */
   readonly legacyStreams: StreamBook;
   readonly streams: SessionStreams;
+  readonly batches: BatchStreams;
   readonly fleet: Fleet;
   /** Reused for every take: the request path is synchronous there. */
   readonly outcome: LimitOutcome;

@@ -6,9 +6,11 @@ import type { Route } from '../core/upstream.ts';
 import { acceptsOf } from '../mcp/content.ts';
 import type { Parts } from './parts.ts';
 import { answer, refuse } from './reply.ts';
-import type { Session } from './session.ts';
+import type { Position, Session } from './session.ts';
 import { sessionOf } from './session-book.ts';
 import { ClientStream } from './session-stream.ts';
+
+const NEW_STREAM: Position = { kind: 'event', eventId: '' };
 
 /** So long a DELETE waits at most for the upstream to know. */
 const CLOSED_MS = 1000;
@@ -36,12 +38,15 @@ function sessionFor(parts: Parts, context: RequestContext, who: Principal, route
 /** A stream for what the server says of its own accord, or the rest of one that broke. */
 function listen(parts: Parts, context: RequestContext, who: Principal, route: Route, session: Session): void {
   const { lastEventId } = context.exchange.head;
-  const position = lastEventId === '' ? '' : session.opened(lastEventId);
+  const position = lastEventId === '' ? NEW_STREAM : session.opened(lastEventId);
   if (position === null) return refuse(parts, context, errors.EVENT_UNKNOWN);
-  const stream = new ClientStream(parts, context, who, session);
+  const stream = new ClientStream(parts, context, who, session, position.kind);
   if (!parts.streams.add(stream)) return refuse(parts, context, errors.TOO_MANY_IN_FLIGHT);
   const options = { restPath: route.restPath, principalKey: context.budgetKey };
-  const listening = session.pipe.listen(position, options, stream);
+  const listening =
+    position.kind === 'batch'
+      ? parts.batches.listen(context.server, position.eventId, stream)
+      : session.pipe.listen(position.eventId, options, stream);
   if (!isRefusal(listening)) return stream.attach(listening);
   stream.onEnd(listening, route.upstream.detail ?? '');
 }

@@ -1,6 +1,6 @@
 import type { Timer } from '../core/clock.ts';
 import type { RequestContext } from '../core/context.ts';
-import { METHOD_NOT_ALLOWED, SESSION_UNKNOWN } from '../core/errors.ts';
+import { EVENT_UNKNOWN, METHOD_NOT_ALLOWED, SESSION_UNKNOWN } from '../core/errors.ts';
 import type { Principal } from '../core/principal.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Listening, StreamMark, StreamSink } from '../core/upstream-session.ts';
@@ -9,7 +9,7 @@ import { encodeMark, encodeMarkedEvent } from '../mcp/sse.ts';
 import { whenExpired } from './expiry.ts';
 import type { Parts } from './parts.ts';
 import { headersOf, refuse, SSE_TYPE } from './reply.ts';
-import type { Session } from './session.ts';
+import type { PositionKind, Session } from './session.ts';
 import type { StandingStream } from './session-streams.ts';
 import { settle } from './settle.ts';
 
@@ -23,17 +23,20 @@ export class ClientStream implements StreamSink, StandingStream {
   readonly who: Principal;
   readonly #parts: Parts;
   readonly #context: RequestContext;
+  /** In what its positions are. */
+  readonly #kind: PositionKind;
   #listening: Listening | null = null;
   #heartbeat: Timer | null = null;
   #expiry: Timer | null = null;
   /** Since the last heartbeat something was written. */
   #isBusy = false;
 
-  constructor(parts: Parts, context: RequestContext, who: Principal, session: Session) {
+  constructor(parts: Parts, context: RequestContext, who: Principal, session: Session, kind: PositionKind) {
     this.#parts = parts;
     this.#context = context;
     this.who = who;
     this.session = session;
+    this.#kind = kind;
   }
 
   /** Ties the stream's two ends together. */
@@ -61,7 +64,7 @@ export class ClientStream implements StreamSink, StandingStream {
   onMessage(bytes: Buffer, isResponse: boolean, mark?: StreamMark): boolean {
     if (this.#context.isSettled) return true;
     const allowed = isResponse ? this.#filtered(bytes) : bytes;
-    return allowed === null || this.#write(encodeMarkedEvent(allowed, this.session.sealed(mark)));
+    return allowed === null || this.#write(encodeMarkedEvent(allowed, this.session.sealed(mark, this.#kind)));
   }
 
   onAnswered(idToken: string): void {
@@ -69,7 +72,7 @@ export class ClientStream implements StreamSink, StandingStream {
   }
 
   onMark(mark: StreamMark): void {
-    if (!this.#context.isSettled) this.#write(encodeMark(this.session.sealed(mark) ?? mark));
+    if (!this.#context.isSettled) this.#write(encodeMark(this.session.sealed(mark, this.#kind) ?? mark));
   }
 
   onEnd(refusal: Refusal | null, detail: string): void {
@@ -78,6 +81,8 @@ export class ClientStream implements StreamSink, StandingStream {
     this.#context.detail = detail;
     if (this.#context.isStreaming) return this.end();
     this.#release();
+    // Whoever kept a batch is gone, not the session.
+    if (refusal === SESSION_UNKNOWN && this.#kind === 'batch') return refuse(this.#parts, this.#context, EVENT_UNKNOWN);
     if (refusal === SESSION_UNKNOWN) this.#parts.sessions.end(this.session, 'lost');
     refuse(this.#parts, this.#context, refusal ?? METHOD_NOT_ALLOWED);
   }

@@ -1,6 +1,15 @@
 import type { StreamMark, UpstreamSession } from '../core/upstream-session.ts';
 import type { Seal } from './seal.ts';
 
+/** In what a position is: a stream of the server's, or that of a batch, which is the gateway's own. Neither opens the other. */
+export type PositionKind = 'event' | 'batch';
+
+/** Where a client goes on. */
+export interface Position {
+  readonly kind: PositionKind;
+  readonly eventId: string;
+}
+
 export interface SessionFields {
   /** Its name among the workers and in audit records: says nothing to anybody who holds it. */
   readonly ref: string;
@@ -26,7 +35,7 @@ export class Session implements SessionFields {
   readonly pipe: UpstreamSession;
   readonly isOwn: boolean;
   readonly #seal: Seal;
-  #events: Seal | null = null;
+  readonly #seals = new Map<PositionKind, Seal>();
 
   /** `seal`: that of all event ids; each session has one of its own derived from it. */
   constructor(fields: SessionFields, seal: Seal) {
@@ -40,19 +49,28 @@ export class Session implements SessionFields {
     this.#seal = seal;
   }
 
-  /** A position as the client may see it: the upstream's id sealed, for this session only. */
-  sealed(mark: StreamMark | undefined): StreamMark | undefined {
+  /** A position as the client may see it: its id sealed, for this session only. */
+  sealed(mark: StreamMark | undefined, kind: PositionKind = 'event'): StreamMark | undefined {
     if (mark === undefined || mark.eventId === '') return mark;
-    return { eventId: this.#eventSeal().seal(Buffer.from(mark.eventId)), retryMs: mark.retryMs };
+    return { eventId: this.#sealOf(kind).seal(Buffer.from(mark.eventId)), retryMs: mark.retryMs };
   }
 
-  /** The upstream's id that a client's `Last-Event-ID` stands for; null when this session gave out no such id. */
-  opened(lastEventId: string): string | null {
-    return this.#eventSeal().open(lastEventId)?.toString() ?? null;
+  /** What a client's `Last-Event-ID` stands for; null when this session gave out no such id. */
+  opened(lastEventId: string): Position | null {
+    return this.#openedAs('event', lastEventId) ?? this.#openedAs('batch', lastEventId);
   }
 
-  #eventSeal(): Seal {
-    this.#events ??= this.#seal.for(this.ref);
-    return this.#events;
+  #openedAs(kind: PositionKind, lastEventId: string): Position | null {
+    const eventId = this.#sealOf(kind).open(lastEventId)?.toString();
+    return eventId === undefined ? null : { kind, eventId };
+  }
+
+  #sealOf(kind: PositionKind): Seal {
+    let seal = this.#seals.get(kind);
+    if (seal === undefined) {
+      seal = this.#seal.for(kind === 'event' ? this.ref : `batch ${this.ref}`);
+      this.#seals.set(kind, seal);
+    }
+    return seal;
   }
 }

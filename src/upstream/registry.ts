@@ -12,6 +12,7 @@ import { buildUpstream } from './build.ts';
 import { CachedUpstream } from './cached.ts';
 import type { UpstreamDeps } from './deps.ts';
 import { GatedUpstream } from './gate.ts';
+import { KeptBatches } from './kept-batches.ts';
 import { areListsShared, buildPool, type ChildFigures, childrenOf, gateSettings } from './pool-build.ts';
 import { NewsDesk } from './news-desk.ts';
 import { PartingCounts } from './partings.ts';
@@ -44,6 +45,8 @@ export interface Registry {
   shareNews(): void;
   /** Ends of sessions with any of them. */
   readonly partings: PartingCounts;
+  /** What is kept of batches in sessions with any of them. */
+  readonly batches: KeptBatches;
   /** Other hosts begin nothing any more in the sessions of this one; resolves when what they began is over. */
   leavePeers(): Promise<void>;
   /** Closes all of them, side by side. */
@@ -96,6 +99,8 @@ export function buildRegistry(
   const list = built.map(({ upstream }) => upstream);
   const pools = built.flatMap(({ pool }) => pool ?? []);
   const byName = new Map<string, Upstream>(list.map((upstream) => [upstream.name, upstream]));
+  const names = [...settings, ...virtuals].map(({ name }) => name);
+  const batches = new KeptBatches(names, deps.kept ?? null, { sessions: desk?.sessions ?? null, peers, longestMs: 0 });
   for (const upstream of list) upstream.start();
   desk?.open();
   peers?.open();
@@ -116,6 +121,7 @@ export function buildRegistry(
         ...(peers?.remote.relayed() ?? []),
       ]),
     partings,
+    batches,
     leavePeers: () => peers?.lent.leave() ?? Promise.resolve(),
     receiveNews: (one) => newsDesk?.receive(one),
     serveTask: (order, done) => {

@@ -40,9 +40,9 @@ export class RemoteSessions {
     this.#clock = clock;
   }
 
-  /** `longestMs`: that a request to this server may take anywhere. */
+  /** `longestMs`: that a request to this server may take anywhere; the longest counts of those that are named. */
   register(server: string, longestMs: number): void {
-    this.#longestMs.set(server, longestMs);
+    this.#longestMs.set(server, Math.max(this.#longestMs.get(server) ?? 0, longestMs));
     this.#counts.set(server, 0);
   }
 
