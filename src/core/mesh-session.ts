@@ -1,7 +1,7 @@
 import type { Envelope } from './envelope.ts';
 import { asEnvelope, envelopeParts } from './mesh-envelope.ts';
-import { asBuffer, asFailure, isCall, isRaw, type Raw } from './mesh-values.ts';
-import type { Health } from './upstream.ts';
+import { asBuffer, asFailure, asParams, isCall, isRaw, type Raw } from './mesh-values.ts';
+import type { Health, ModernOptions } from './upstream.ts';
 import type { StreamMark } from './upstream-session.ts';
 
 /** Which session, for the worker that holds it. */
@@ -16,9 +16,17 @@ export interface SessionAddress {
  * 0 where nobody waits for an answer.
  */
 export type SessionAsk =
+  /** `params`: of a request of revision 2026-07-28 (`ModernOptions`), else null. */
   | ({
       readonly type: 'session';
-      readonly what: 'request' | 'notify' | 'respond';
+      readonly what: 'request';
+      readonly call: number;
+      readonly message: Envelope;
+      readonly params: ModernOptions['params'];
+    } & SessionAddress)
+  | ({
+      readonly type: 'session';
+      readonly what: 'notify' | 'respond';
       readonly call: number;
       readonly message: Envelope;
     } & SessionAddress)
@@ -113,7 +121,10 @@ export function asSessionOrder(value: Raw): SessionOrder | null {
   if (what !== 'request' && what !== 'notify' && what !== 'respond') return null;
   const bytes = asBuffer(value['bytes']);
   const message = bytes === null ? null : asEnvelope(value['parts'], bytes);
-  return message === null ? null : { type: 'session', what, call, server, place, message };
+  if (message === null) return null;
+  if (what !== 'request') return { type: 'session', what, call, server, place, message };
+  const params = asParams(value['params']);
+  return params === undefined ? null : { type: 'session', what, call, server, place, message, params };
 }
 
 function asYield(what: SessionYield['what'], call: number, { server, caller }: Raw): SessionYield | null {

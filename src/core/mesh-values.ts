@@ -1,4 +1,4 @@
-import type { Health } from './upstream.ts';
+import type { Health, ModernOptions } from './upstream.ts';
 
 /** An object that came from another worker, before anybody looked at what is in it. */
 export type Raw = Readonly<Record<string, unknown>>;
@@ -22,6 +22,12 @@ function isHealth(value: unknown): value is Health | null {
 export function asBuffer(value: unknown): Buffer | null {
   if (Buffer.isBuffer(value)) return value;
   return value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.length) : null;
+}
+
+/** `Mcp-Param-*` headers as a message carries them (`ModernOptions`); undefined when it is none. */
+export function asParams(value: unknown): ModernOptions['params'] | undefined {
+  if (value === null || value === 'from_body') return value;
+  return Array.isArray(value) && value.every((one) => typeof one === 'string') ? value : undefined;
 }
 
 /** Why a call ended without an answer. */

@@ -1,7 +1,7 @@
 import type { Envelope } from './envelope.ts';
 import { asEnvelope, envelopeParts } from './mesh-envelope.ts';
 import { asSessionEvent, asSessionOrder, packSessionOrder, type SessionAge, type SessionEvent, type SessionOrder } from './mesh-session.ts';
-import { asBuffer, asFailure, isCall, isRaw, type Raw } from './mesh-values.ts';
+import { asBuffer, asFailure, asParams, isCall, isRaw, type Raw } from './mesh-values.ts';
 import type { Health, ListKind, ModernInfo, ModernOptions, UpstreamInfo, UpstreamState } from './upstream.ts';
 
 /** Which revisions a child speaks: those with `initialize`, or 2026-07-28. Its first message decides. */
@@ -41,7 +41,15 @@ export type ToOwner =
 export type ToCaller =
   | { readonly type: 'stream'; readonly call: number }
   | { readonly type: 'message'; readonly call: number; readonly bytes: Buffer }
-  | { readonly type: 'reply'; readonly call: number; readonly bytes: Buffer; readonly isError: boolean; readonly code: number }
+  /** `life`: of the child that was asked (`ModernInfo`); empty in revisions with `initialize`. */
+  | {
+      readonly type: 'reply';
+      readonly call: number;
+      readonly bytes: Buffer;
+      readonly isError: boolean;
+      readonly code: number;
+      readonly life: string;
+    }
   /** `refusal`: its code in the error catalogue. */
   | { readonly type: 'fail'; readonly call: number; readonly refusal: string; readonly detail: string; readonly health: Health | null }
   | { readonly type: 'cancelled'; readonly call: number }
@@ -128,8 +136,8 @@ const LISTS: ReadonlySet<unknown> = new Set<ListKind | null>(['tools', 'resource
 export function packToOwner(message: ToOwner): unknown {
   if (message.type === 'session') return packSessionOrder(message);
   if (message.type !== 'call' && message.type !== 'notify') return message;
-  const { message: envelope, ...rest } = message;
-  return { ...rest, bytes: envelope.bytes, parts: envelopeParts(envelope) };
+  const { message: envelope, modern, ...rest } = message;
+  return { ...rest, modern: modern && { params: modern.params }, bytes: envelope.bytes, parts: envelopeParts(envelope) };
 }
 
 /** Null for anything that is no message of ours. */
@@ -163,9 +171,8 @@ function asRelayed(value: Raw): RelayedMessage | null {
 /** Undefined when it is none. */
 function asModernOptions(value: unknown): ModernOptions | null | undefined {
   if (value === null) return null;
-  const params = isRaw(value) ? value['params'] : undefined;
-  if (params === null || params === 'from_body') return { params };
-  return Array.isArray(params) && params.every((one) => typeof one === 'string') ? { params } : undefined;
+  const params = isRaw(value) ? asParams(value['params']) : undefined;
+  return params === undefined ? undefined : { params };
 }
 
 function asWish(type: 'want' | 'probe', { server, era }: Raw): ToOwner | null {
@@ -192,9 +199,9 @@ export function asToCaller(value: unknown): ToCaller | null {
   const bytes = asBuffer(value['bytes']);
   if (bytes === null) return null;
   if (type === 'message') return { type, call, bytes };
-  const { isError, code } = value;
-  if (type !== 'reply' || typeof isError !== 'boolean' || !Number.isFinite(code)) return null;
-  return { type, call, bytes, isError, code: code as number };
+  const { isError, code, life } = value;
+  if (type !== 'reply' || typeof isError !== 'boolean' || !Number.isFinite(code) || typeof life !== 'string') return null;
+  return { type, call, bytes, isError, code: code as number, life };
 }
 
 function asFail(call: number, value: Raw): ToCaller | null {

@@ -2,7 +2,6 @@ import type { PostAnswer, RelayedPost } from './post-relay.ts';
 import type { ConfigSnapshot } from './config.ts';
 import type { LimitsView } from './fleet.ts';
 import type { BucketView } from './limit.ts';
-import type { TaskAnswer, TaskOrder } from './task-relay.ts';
 import type { ServerNews } from './server-news.ts';
 import type { SessionNews } from './session-news.ts';
 import type { PlaceToPrimary, PlaceToWorker } from './place-messages.ts';
@@ -102,10 +101,6 @@ export type ToWorker =
   | { readonly type: 'post_answer'; readonly ticket: number; readonly answer: PostAnswer | null }
   /** What another worker, or another host, says of sessions. */
   | { readonly type: 'sessions'; readonly news: SessionNews }
-  /** A request about a task of this worker that `worker` took. */
-  | { readonly type: 'task'; readonly worker: number; readonly ticket: number; readonly order: TaskOrder }
-  /** Answer to the own `task`; null: the worker is gone. */
-  | { readonly type: 'task_answer'; readonly ticket: number; readonly answer: TaskAnswer | null }
   /** What another worker says of servers. */
   | { readonly type: 'server_news'; readonly news: ServerNews }
   /** A worker has begun: tell of all sessions, and what news of servers are wanted. */
@@ -134,10 +129,6 @@ export type ToPrimary =
   | { readonly type: 'server_news'; readonly news: ServerNews }
   /** `isOwn`: other hosts have to hear it of this one. */
   | { readonly type: 'sessions'; readonly news: SessionNews; readonly isOwn: boolean }
-  /** A request about a task of `worker`. */
-  | { readonly type: 'task'; readonly worker: number; readonly ticket: number; readonly order: TaskOrder }
-  /** Answer to the `task` that `worker` took. */
-  | { readonly type: 'task_answer'; readonly worker: number; readonly ticket: number; readonly answer: TaskAnswer }
   | { readonly type: 'drained' };
 
 const TO_WORKER: ReadonlySet<string> = new Set([
@@ -154,8 +145,6 @@ const TO_WORKER: ReadonlySet<string> = new Set([
   'post_answer',
   'sessions',
   'server_news',
-  'task',
-  'task_answer',
   'share_sessions',
   'drain',
 ]);
@@ -176,8 +165,6 @@ const TO_PRIMARY: ReadonlySet<string> = new Set([
   'post_answer',
   'sessions',
   'server_news',
-  'task',
-  'task_answer',
   'drained',
 ]);
 

@@ -102,22 +102,36 @@ export interface ModernInfo {
   /** It declares the tasks extension. */
   readonly hasTasks: boolean;
   /**
-   * Names the process or connection that said so (8 characters), new with each; empty for a server that all reach alike. Its tasks are gone with it, and
-   * its successor may give their ids to others.
+   * Names the process or connection that said so (12 random bytes in base64url), new with each; empty for a server that all reach alike. Its tasks are gone
+   * with it, and its successor may give their ids to others.
    */
   readonly life: string;
   /** The same in the words of the older revisions. */
   readonly legacy: UpstreamInfo;
 }
 
+/** Tasks of one caller that one process or connection has. */
+export interface TaskGroup {
+  /** That one (`ModernOptions`); empty: every worker reaches the same server. */
+  readonly place: Buffer;
+  /** The client's names of them, by the server's ids. */
+  readonly names: ReadonlyMap<string, string>;
+}
+
 /** What a request of revision 2026-07-28 carries beside its message. */
 export interface ModernOptions {
   /** Names and values of `Mcp-Param-*` headers, flat; null for none. `from_body`: the message came without headers, they are to be made. */
   readonly params: readonly string[] | null | 'from_body';
-  /** Of a request about a task that another worker's child or connection has: that one. */
-  readonly worker?: number;
-  /** Of a request about a task: the life (`ModernInfo`) that the task belongs to; absent where there is none. */
+  /** Of a request about what one process or connection has (a task): that one, as `onPlace` named it. Another one is no substitute. */
+  readonly place?: Buffer;
+  /** Of a subscription: the tasks that it is to hear of, beside what its message says. */
+  readonly tasks?: readonly TaskGroup[];
+  /** Told before the answer which process or connection the request was sent to, where they are not all alike. The name is good in every worker and host. */
+  readonly onPlace?: (place: Buffer) => void;
+  /** Among upstreams: the same within a worker, by the life (`ModernInfo`) of the process or connection. */
   readonly life?: string;
+  /** `worker`: that has it, if that is another one. */
+  readonly onLife?: (life: string, worker?: number) => void;
 }
 
 /** Per-request facts beside the message itself. */

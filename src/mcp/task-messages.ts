@@ -13,9 +13,10 @@ const METHODS: ReadonlySet<string> = new Set(['tasks/get', 'tasks/update', 'task
 
 const LIMITS: ScanLimits = { maxDepth: 512, maxKeys: Infinity, maxStringBytes: Infinity, areSkippedKeysCompared: false };
 const BODIES = new KeyNames(['params', 'result']);
-const MEMBERS = new KeyNames(['taskId', 'resultType']);
+const MEMBERS = new KeyNames(['taskId', 'resultType', 'status']);
 const FILTER = new KeyNames(['notifications']);
 const TASK_ID = 0;
+const STATUS = 2;
 
 const scanner = new JsonScanner();
 
@@ -30,6 +31,7 @@ interface Text {
 export interface TaskPart {
   readonly taskId: Text | null;
   readonly resultType: string | null;
+  readonly status: string | null;
 }
 
 /** Whether the request is about a task. */
@@ -47,7 +49,7 @@ export function knowsTasks({ bytes, modern }: Envelope): boolean {
 
 /** Of a whole message, which has been scanned. */
 export function taskPartOf(bytes: Buffer): TaskPart {
-  let part: TaskPart = { taskId: null, resultType: null };
+  let part: TaskPart = { taskId: null, resultType: null, status: null };
   try {
     if (!scanner.begin(bytes, LIMITS) || !scanner.isObject) return part;
     for (let more = scanner.enter(); more; more = scanner.next()) {
@@ -63,6 +65,7 @@ export function taskPartOf(bytes: Buffer): TaskPart {
 function readPart(): TaskPart {
   let taskId: Text | null = null;
   let resultType: string | null = null;
+  let status: string | null = null;
   for (let more = scanner.enter(); more; more = scanner.next()) {
     const key = MEMBERS.match(scanner);
     const { pos: start, isString } = scanner;
@@ -70,9 +73,10 @@ function readPart(): TaskPart {
     const text = key >= 0 && isString ? scanner.text(start, scanner.pos) : null;
     if (text === null) continue;
     if (key === TASK_ID) taskId = { text, start, end: scanner.pos };
+    else if (key === STATUS) status = text;
     else resultType = text;
   }
-  return { taskId, resultType };
+  return { taskId, resultType, status };
 }
 
 /** The message with another id of its task. */
@@ -123,12 +127,29 @@ export function listenToOffered(message: Envelope, isOffered: (uri: string) => b
   return reread(message.bytes, ...span, Buffer.from(text));
 }
 
-/** The acknowledgement of a subscription, with the client's ids for the server's. */
-export function acknowledgedFor(bytes: Buffer, names: ReadonlyMap<string, string>): Buffer {
-  const message = JSON.parse(bytes.toString()) as { params?: { notifications?: { taskIds?: unknown } } };
-  const taskIds = message.params?.notifications?.taskIds;
-  if (message.params?.notifications === undefined || !Array.isArray(taskIds)) return bytes;
-  message.params.notifications.taskIds = (taskIds as unknown[]).flatMap((id) => names.get(String(id)) ?? []);
+/** The subscription to these tasks and to nothing else; null: its filter is none. */
+export function listenOnlyTo(message: Envelope, taskIds: readonly string[]): Envelope | null {
+  const span = filterSpan(message);
+  return span === null ? null : reread(message.bytes, ...span, Buffer.from(JSON.stringify({ taskIds })));
+}
+
+interface Acknowledgement {
+  readonly params?: { notifications?: { taskIds?: unknown } };
+}
+
+/** The tasks that a server has agreed to tell of, by its own ids. */
+export function acknowledgedTasks(bytes: Buffer): readonly string[] {
+  const taskIds = (JSON.parse(bytes.toString()) as Acknowledgement).params?.notifications?.taskIds;
+  return Array.isArray(taskIds) ? (taskIds as unknown[]).filter((id) => typeof id === 'string') : [];
+}
+
+/** The acknowledgement of a subscription, with these ids of tasks and no others. */
+export function acknowledgedWith(bytes: Buffer, taskIds: readonly string[]): Buffer {
+  const message = JSON.parse(bytes.toString()) as Acknowledgement;
+  const filter = message.params?.notifications;
+  if (filter === undefined || (taskIds.length === 0 && filter.taskIds === undefined)) return bytes;
+  if (taskIds.length > 0) filter.taskIds = taskIds;
+  else delete filter.taskIds;
   return Buffer.from(JSON.stringify(message));
 }
 

@@ -2,10 +2,8 @@
 export interface TaskRecord {
   /** First 16 bytes of the SHA-256 of the principal's key. */
   readonly owner: Buffer;
-  /** The worker that has the task's server as a child or connection of its own; −1: every worker reaches the same one. */
-  readonly worker: number;
-  /** Of that child or connection (`ModernInfo`), 8 characters; empty without one. */
-  readonly life: string;
+  /** The process or connection that has the task (`ModernOptions`); empty: every worker reaches the same server. */
+  readonly place: Buffer;
   readonly server: string;
   /** The tool that was called: who may not call it any more may not have its result either. */
   readonly tool: string;
@@ -17,40 +15,40 @@ export const OWNER_BYTES: number = 16;
 /** Longer ones are no ids that a server would need; sealed they have to fit a header. */
 export const MAX_TASK_ID_BYTES: number = 1024;
 const MAX_TOOL_BYTES = 1024;
-const NO_WORKER = 0xffff;
-const LIFE_CHARS = 8;
-/** Owner, worker, life, length of the server's name, length of the tool's. */
-const WORKER_AT = OWNER_BYTES;
-const LIFE_AT = WORKER_AT + 2;
-const NAME_LENGTH_AT = LIFE_AT + LIFE_CHARS;
-const FIXED_BYTES = NAME_LENGTH_AT + 1 + 2;
+const MAX_PLACE_BYTES = 512;
+/** Owner, then the lengths of the place, of the server's name and of the tool's. */
+const PLACE_LENGTH_AT = OWNER_BYTES;
+const NAME_LENGTH_AT = PLACE_LENGTH_AT + 2;
+const TOOL_LENGTH_AT = NAME_LENGTH_AT + 1;
+const FIXED_BYTES = TOOL_LENGTH_AT + 2;
 
-/** Owner (16), worker (2, big endian), life (8, zeros for none), the lengths of the names of server (1) and tool (2), the names, then the server's id to the end. Null: too long. */
-export function encodeTaskRecord({ owner, worker, life, server, tool, taskId }: TaskRecord): Buffer | null {
+/**
+ * Owner (16), the lengths of the place (2, big endian) and of the names of server (1) and tool (2), these three, then the server's id to the end.
+ * Null: too long.
+ */
+export function encodeTaskRecord({ owner, place, server, tool, taskId }: TaskRecord): Buffer | null {
   const [name, toolName, id] = [Buffer.from(server), Buffer.from(tool), Buffer.from(taskId)];
   if (name.length > 255 || toolName.length > MAX_TOOL_BYTES || id.length > MAX_TASK_ID_BYTES || id.length === 0) return null;
-  if (life.length !== LIFE_CHARS && life !== '') return null;
+  if (place.length > MAX_PLACE_BYTES) return null;
   const head = Buffer.alloc(FIXED_BYTES);
   owner.copy(head, 0);
-  head.writeUInt16BE(worker < 0 ? NO_WORKER : worker, WORKER_AT);
-  head.write(life, LIFE_AT, 'latin1');
+  head.writeUInt16BE(place.length, PLACE_LENGTH_AT);
   head[NAME_LENGTH_AT] = name.length;
-  head.writeUInt16BE(toolName.length, NAME_LENGTH_AT + 1);
-  return Buffer.concat([head, name, toolName, id]);
+  head.writeUInt16BE(toolName.length, TOOL_LENGTH_AT);
+  return Buffer.concat([head, place, name, toolName, id]);
 }
 
 /** Null for anything that `encodeTaskRecord` did not make. */
 export function decodeTaskRecord(bytes: Buffer): TaskRecord | null {
   if (bytes.length <= FIXED_BYTES) return null;
-  const nameEnd = FIXED_BYTES + (bytes[NAME_LENGTH_AT] ?? 0);
-  const toolEnd = nameEnd + bytes.readUInt16BE(NAME_LENGTH_AT + 1);
+  const placeEnd = FIXED_BYTES + bytes.readUInt16BE(PLACE_LENGTH_AT);
+  const nameEnd = placeEnd + (bytes[NAME_LENGTH_AT] ?? 0);
+  const toolEnd = nameEnd + bytes.readUInt16BE(TOOL_LENGTH_AT);
   if (toolEnd >= bytes.length) return null;
-  const worker = bytes.readUInt16BE(WORKER_AT);
   return {
     owner: bytes.subarray(0, OWNER_BYTES),
-    worker: worker === NO_WORKER ? -1 : worker,
-    life: bytes[LIFE_AT] === 0 ? '' : bytes.toString('latin1', LIFE_AT, NAME_LENGTH_AT),
-    server: bytes.toString('utf8', FIXED_BYTES, nameEnd),
+    place: bytes.subarray(FIXED_BYTES, placeEnd),
+    server: bytes.toString('utf8', placeEnd, nameEnd),
     tool: bytes.toString('utf8', nameEnd, toolEnd),
     taskId: bytes.toString('utf8', toolEnd),
   };

@@ -12,7 +12,6 @@ import type { MeshPort } from '../core/mesh.ts';
 import type { MetricsDump, ServerStderr, UpstreamStatus, WorkerLimits } from '../core/messages.ts';
 import type { PeerPort } from '../core/peers.ts';
 import type { ServerNews } from '../core/server-news.ts';
-import type { TaskAnswer, TaskOrder, TaskRelay } from '../core/task-relay.ts';
 import type { SessionNews } from '../core/session-news.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
 import { VERSION } from '../core/version.ts';
@@ -64,8 +63,6 @@ export interface GatewayDeps {
   sendSessionNews(news: SessionNews): void;
   /** Tells the other workers what servers say; null where there are none. */
   readonly sendServerNews: ((news: ServerNews) => void) | null;
-  /** The way to tasks that other workers have; null where there are none. */
-  readonly taskRelay: TaskRelay | null;
   /** The way to the authority of all workers' limits; null: this is the only event loop, and there is no other host. */
   readonly leasePort: (LeasePort & { readonly stats: CarrierStats }) | null;
   /** How long ago the worker died whose place this one takes; null for the first. */
@@ -109,8 +106,6 @@ export interface Gateway {
   sessionNews(news: SessionNews): void;
   /** From another worker, of a server. */
   serverNews(news: ServerNews): void;
-  /** Another worker's request about a task that this one has; `done` is called once. */
-  serveTask(order: TaskOrder, done: (answer: TaskAnswer) => void): void;
   /** A worker began that knows nothing of the others yet. */
   share(): void;
   /** Budgets of this worker, most refused first, and how many there are. */
@@ -160,7 +155,6 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
       peerPort: deps.peerPort,
       peerNews: (news) => deps.peerNews(news),
       sendNews: deps.sendServerNews,
-      ...(deps.taskRelay !== null && { tasks: deps.taskRelay }),
       circuit: (server, breaker) => requests.circuit(server, breaker),
       events: upstreamEvents(events, deps),
       version: VERSION,
@@ -207,7 +201,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     routes: registry.router,
     virtuals: config.virtuals,
     sessions,
-    tasks: new TaskBook(deps.sealKeys, deps.worker),
+    tasks: new TaskBook(deps.sealKeys),
     streams,
     batches: registry.batches,
     legacyStreams: new StreamBook(deps.worker),
@@ -252,7 +246,6 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     },
     sessionNews: (news) => sessions.receive(news),
     serverNews: (news) => registry.receiveNews(news),
-    serveTask: (order, done) => registry.serveTask(order, done),
     share: () => {
       sessions.ledger.shareAll();
       registry.shareNews();

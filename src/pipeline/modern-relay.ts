@@ -108,10 +108,8 @@ export class ModernRelay implements ReplySink {
 
   onMessage(bytes: Buffer): boolean {
     if (!this.#acceptsSse || this.#context.isSettled) return true;
-    const shown = this.#tasks === null ? bytes : this.#tasks.notification(bytes);
-    if (shown === null) return true;
     this.#openStream();
-    return this.#context.exchange.write(encodeSseEvent(shown));
+    return this.#context.exchange.write(encodeSseEvent(bytes));
   }
 
   onReply(bytes: Buffer, isError: boolean, code: number): void {

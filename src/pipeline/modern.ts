@@ -14,7 +14,7 @@ import { MODERN_REVISION } from '../mcp/revisions.ts';
 import { ModernRelay } from './modern-relay.ts';
 import type { Parts } from './parts.ts';
 import { listenForTasks, type NamedTask } from './tasks.ts';
-import { type TaskView, viewOfCall, viewOfListening, viewOfTask } from './task-view.ts';
+import { BegunTask, viewOfTask } from './task-view.ts';
 import { answer, JSON_TYPE, refuse } from './reply.ts';
 
 const MAX_ECHOED_CHARS = 64;
@@ -54,13 +54,20 @@ export function dispatchModern(
     if (modern === null) return refuse(parts, context, MODERN_NOT_SERVED);
     if (message.method === DISCOVER) return answer(parts, context, 200, JSON_TYPE, rpcResult(context.idToken, modern.discover));
   }
-  const listening = message.method === LISTEN ? listenForTasks(parts, context, who, route, message) : null;
+  const listening = message.method === LISTEN ? listenForTasks(parts, context, who, message) : null;
   if (listening !== null && isRefusal(listening)) return refuse(parts, context, listening);
-  const view = listening === null ? viewFor(parts, context, route, message, task) : viewOfListening(listening.names);
+  const mayBegin = task === null && message.method === 'tools/call' && knowsTasks(message);
+  const begun = mayBegin ? new BegunTask(parts.tasks, context) : null;
+  const view = task === null ? begun : viewOfTask(task);
   const sink = new ModernRelay(parts, context, who, message, route.virtual !== null, view);
   context.sentMs = parts.clock.nowMs();
   const { restPath } = route;
-  const modern = { params: context.exchange.head.mcpParams, ...(task !== null && parts.tasks.wayTo(task)) };
+  const modern = {
+    params: context.exchange.head.mcpParams,
+    ...(task !== null && task.place.length > 0 && { place: task.place }),
+    ...(listening !== null && { tasks: listening.tasks }),
+    ...(begun !== null && { onPlace: (place: Buffer) => begun.onPlace(place) }),
+  };
   const options = { restPath, principalKey: context.budgetKey, access: who.access, modern };
   const flight = route.upstream.request(listening?.message ?? message, options, sink);
   if (isRefusal(flight)) {
@@ -71,13 +78,6 @@ export function dispatchModern(
   }
   sink.attach(flight);
   parts.events.sent(context);
-}
-
-/** What the client sees of tasks in the answer; null: nothing can be of one. */
-function viewFor(parts: Parts, context: RequestContext, { upstream }: Route, message: Envelope, task: NamedTask | null): TaskView | null {
-  if (task !== null) return viewOfTask(task);
-  if (message.method !== 'tools/call' || !knowsTasks(message)) return null;
-  return viewOfCall(parts.tasks, context.budgetKey, () => parts.tasks.placeOf(context, upstream.modern));
 }
 
 /** A client of this revision cancels by closing its stream; a notification that says so besides concerns nobody. */

@@ -4,7 +4,7 @@ import type { Envelope } from '../core/envelope.ts';
 import { CAPABILITY_MISSING, MODERN_METHOD_UNKNOWN, TASK_UNKNOWN } from '../core/errors.ts';
 import type { Principal } from '../core/principal.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
-import type { ModernInfo, ModernOptions, Route } from '../core/upstream.ts';
+import type { Route, TaskGroup } from '../core/upstream.ts';
 import { knowsTasks, listenedTasks, listenTo, requestFor, TASKS_EXTENSION } from '../mcp/task-messages.ts';
 import { decodeTaskRecord, encodeTaskRecord, OWNER_BYTES, type TaskRecord } from '../mcp/task-record.ts';
 import type { Parts } from './parts.ts';
@@ -17,43 +17,21 @@ export interface NamedTask extends TaskRecord {
   readonly name: string;
 }
 
-/** A task that was just created, or where one would be. */
-export type TaskPlace = Omit<TaskRecord, 'owner' | 'taskId'>;
-
 /**
  * The ids of tasks as clients know them (2026-07-28, tasks extension): the server's own, sealed together with whose it is, where it is and
  * by what tool it came to be. Nothing is kept: who holds the keys, any worker of any host, knows all that there is to know.
  */
 export class TaskBook {
   readonly #seal: Seal;
-  readonly #worker: number;
 
-  /** `keys`: newest first. `worker`: this one's number. */
-  constructor(keys: readonly Uint8Array[], worker: number) {
+  /** `keys`: newest first. */
+  constructor(keys: readonly Uint8Array[]) {
     this.#seal = Seal.of(keys, 'task id');
-    this.#worker = worker;
-  }
-
-  /** Where a task of this server comes to be that this worker calls. */
-  placeOf({ server, transport, tool }: RequestContext, modern: ModernInfo | null): TaskPlace {
-    const isAnywhere = transport === 'http';
-    return { server, tool, worker: isAnywhere ? -1 : this.#worker, life: isAnywhere ? '' : (modern?.life ?? '') };
-  }
-
-  /** How a request about the task finds it: in another worker, and only in the process or connection that it came to be in. */
-  wayTo(task: TaskRecord): Pick<ModernOptions, 'worker' | 'life'> {
-    if (task.worker < 0) return {};
-    return this.isHere(task) ? { life: task.life } : { life: task.life, worker: task.worker };
-  }
-
-  /** Whether the task's server is reached from here as it is from anywhere, or from here only. */
-  isHere({ worker }: TaskRecord): boolean {
-    return worker < 0 || worker === this.#worker;
   }
 
   /** Null for an id that is too long. */
-  mint(principalKey: string, place: TaskPlace, taskId: string): string | null {
-    const record = encodeTaskRecord({ ...place, taskId, owner: ownerOf(principalKey) });
+  mint(principalKey: string, origin: Omit<TaskRecord, 'owner' | 'taskId'>, taskId: string): string | null {
+    const record = encodeTaskRecord({ ...origin, taskId, owner: ownerOf(principalKey) });
     return record === null ? null : this.#seal.seal(record);
   }
 
@@ -90,35 +68,27 @@ function ownerIn({ upstream, virtual }: Route, server: string): Route['upstream'
   return upstream.name === server ? upstream : null;
 }
 
-/** A subscription as its server is to get it, and the client's names of the tasks that it may be told of, by the server's ids. */
+/** A subscription as its server is to get it, and the tasks that it may hear of besides. */
 export interface TaskListening {
   readonly message: Envelope;
-  readonly names: ReadonlyMap<string, string>;
+  readonly tasks: readonly TaskGroup[];
 }
 
 /** Null for a subscription that names no tasks. Those that are not the caller's, not of this server, or of a tool that they may not call are left out. */
-export function listenForTasks(
-  parts: Parts,
-  context: RequestContext,
-  who: Principal,
-  { upstream }: Route,
-  message: Envelope,
-): TaskListening | Refusal | null {
+export function listenForTasks(parts: Parts, context: RequestContext, who: Principal, message: Envelope): TaskListening | Refusal | null {
   const wanted = listenedTasks(message);
   if (wanted === null || isRefusal(wanted)) return wanted;
-  const names = new Map<string, string>();
+  const groups = new Map<string, { readonly place: Buffer; readonly names: Map<string, string> }>();
   for (const name of wanted) {
     const task = parts.tasks.open(name, context.budgetKey);
-    const isTheirs = task !== null && task.server === context.server && parts.tasks.isHere(task) && isAlive(task, upstream.modern);
-    if (isTheirs && who.access.tool(task.server, task.tool).isAllowed) names.set(task.taskId, name);
+    if (task === null || task.server !== context.server || !who.access.tool(task.server, task.tool).isAllowed) continue;
+    const key = task.place.toString('hex');
+    const group = groups.get(key) ?? { place: Buffer.from(task.place), names: new Map<string, string>() };
+    group.names.set(task.taskId, name);
+    groups.set(key, group);
   }
-  const request = listenTo(message, [...names.keys()]);
-  return request === null ? null : { message: request, names };
-}
-
-/** Not of a process or connection that is gone. */
-function isAlive({ worker, life }: TaskRecord, modern: ModernInfo | null): boolean {
-  return worker < 0 || life === modern?.life;
+  const request = listenTo(message, []);
+  return request === null ? null : { message: request, tasks: [...groups.values()] };
 }
 
 function ownerOf(principalKey: string): Buffer {

@@ -188,13 +188,6 @@ export class Primary {
       case 'sessions':
         if (message.isOwn) this.#news?.add(message.news);
         return this.#supervisor.broadcastFrom(slot, { type: 'sessions', news: message.news });
-      case 'task':
-        if (this.#supervisor.living().includes(message.worker)) {
-          return this.#supervisor.send(message.worker, { type: 'task', worker: slot, ticket: message.ticket, order: message.order });
-        }
-        return this.#supervisor.send(slot, { type: 'task_answer', ticket: message.ticket, answer: null });
-      case 'task_answer':
-        return this.#supervisor.send(message.worker, { type: 'task_answer', ticket: message.ticket, answer: message.answer });
       case 'server_news':
         return this.#supervisor.broadcastFrom(slot, { type: 'server_news', news: message.news });
       case 'drained':

@@ -18,7 +18,6 @@ import { Mesh } from './mesh.ts';
 import { Peers } from './peers.ts';
 import { PostDesk } from './post-desk.ts';
 import { killGroup } from './kill-group.ts';
-import { TaskDesk } from './task-desk.ts';
 import { codeOf } from './ports.ts';
 
 /** How often idle budgets are swept. */
@@ -46,7 +45,6 @@ export class Worker {
   readonly #listen: Listen;
   readonly #places: PlacePort;
   readonly #posts: PostDesk;
-  readonly #tasks: TaskDesk;
   #leases: LeaseThread | null = null;
   #slot = 0;
   /** There are other workers, or other hosts that are told by the store. */
@@ -67,7 +65,6 @@ export class Worker {
     this.#listen = listen;
     this.#places = { send: (message) => link.send({ type: 'places', message }), receive: null };
     this.#posts = new PostDesk((message) => link.send(message));
-    this.#tasks = new TaskDesk((message) => link.send(message));
     link.receive = (message) => this.#receive(message);
     link.send({ type: 'hello' });
   }
@@ -121,12 +118,6 @@ export class Worker {
         return this.#posts.answered(message.ticket, message.answer);
       case 'sessions':
         return this.#gateway?.sessionNews(message.news);
-      case 'task':
-        return this.#gateway?.serveTask(message.order, (answer) =>
-          this.#link.send({ type: 'task_answer', worker: message.worker, ticket: message.ticket, answer }),
-        );
-      case 'task_answer':
-        return this.#tasks.answered(message.ticket, message.answer);
       case 'server_news':
         return this.#gateway?.serverNews(message.news);
       case 'share_sessions':
@@ -163,7 +154,6 @@ export class Worker {
         },
         peerPort: this.#peers,
         sendServerNews: message.config.server.workers > 1 ? (news) => this.#link.send({ type: 'server_news', news }) : null,
-        taskRelay: message.config.server.workers > 1 ? this.#tasks : null,
         leasePort: this.#leases,
         sinceDeathMs: message.sinceDeathMs,
         placePort: message.config.server.workers > 1 ? this.#places : null,

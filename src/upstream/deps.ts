@@ -1,7 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { Places } from '../core/limit.ts';
 import type { StateSeal } from '../core/state-seal.ts';
-import type { TaskRelay } from '../core/task-relay.ts';
 import type { UpstreamEvents } from '../core/upstream.ts';
 import type { EventStore } from './event-store.ts';
 import type { NewsHub } from './news-desk.ts';
@@ -36,8 +35,6 @@ export interface UpstreamDeps {
   readonly places?: Places;
   /** Where ends of sessions that a server was not told of yet are counted. */
   readonly partings?: PartingCounts;
-  /** The way to tasks that other workers have; absent where there are no other workers. */
-  readonly tasks?: TaskRelay;
   /** Where workers tell each other what servers say; absent where there are no other workers. */
   readonly news?: NewsHub;
   /** The way to sessions that other workers hold; absent or null where there are no other workers. */

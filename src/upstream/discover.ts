@@ -4,8 +4,8 @@ import { TASKS_EXTENSION } from '../mcp/task-messages.ts';
 import { MODERN_REVISION } from '../mcp/revisions.ts';
 
 const MAX_TEXT_CHARS = 256 * 1024;
-/** Bytes of a name of a life, which has 8 characters. */
-const LIFE_BYTES = 6;
+/** Bytes of a name of a life, as many as places have for names. */
+const LIFE_BYTES = 12;
 const MAX_TTL_MS = 2 ** 31 - 1;
 const UNSUPPORTED_VERSION = -32022;
 
@@ -62,14 +62,6 @@ function infoOf(result: Fields, serverInfo: string, instructions: string | null)
   const shown = hasTasks ? { ...capabilities, extensions: { [TASKS_EXTENSION]: {} } } : capabilities;
   const life = randomBytes(LIFE_BYTES).toString('base64url');
   return { discover: discoverResult(result, shown, serverInfo, instructions), hasTasks, life, legacy };
-}
-
-/** The same of a server that is several processes, none of which knows the tasks of the others: it offers none. */
-export function withoutTasks(info: ModernInfo): ModernInfo {
-  if (!info.hasTasks) return info;
-  const { capabilities, ...rest } = JSON.parse(info.discover) as { readonly capabilities: Fields };
-  const { extensions: _extensions, ...shown } = capabilities;
-  return { ...info, discover: JSON.stringify({ ...rest, capabilities: shown }), hasTasks: false };
 }
 
 function discoverResult(result: Fields, capabilities: Fields, serverInfo: string, instructions: string | null): string {

@@ -2,7 +2,6 @@ import type { Clock } from '../core/clock.ts';
 import type { Envelope } from '../core/envelope.ts';
 import { MODERN_NOT_SERVED, UPSTREAM_DOWN } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
-import type { TaskRelay } from '../core/task-relay.ts';
 import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
 import type {
   CircuitState,
@@ -27,7 +26,7 @@ import { ModernSessions } from './modern-sessions.ts';
 import { ModernWatch } from './modern-watch.ts';
 import type { EraVerdict, ModernSide, ModernSideHost } from './modern-side.ts';
 import type { OwnedPlacesDeps } from './owned-places.ts';
-import { askForTask } from './remote-task.ts';
+import { PlacedModern, type PlacedModernDeps } from './placed-modern.ts';
 import { Status } from './status.ts';
 import { UndecidedSession } from './undecided-session.ts';
 
@@ -65,7 +64,6 @@ export class EraUpstream implements Upstream, ModernSideHost {
   readonly #legacy: Upstream;
   readonly #modern: ModernSide;
   readonly #clock: Clock;
-  readonly #tasks: TaskRelay | null;
   readonly #upwards: LegacyOnModern;
   readonly #upwardSessions: ModernSessions;
   readonly #watch: ModernWatch | null;
@@ -80,13 +78,12 @@ export class EraUpstream implements Upstream, ModernSideHost {
   constructor(deps: UpstreamDeps, parts: EraParts) {
     this.#events = deps.events;
     this.#clock = deps.clock;
-    this.#tasks = deps.tasks ?? null;
     this.#hasLegacyBegun = parts.first === 'legacy';
     this.#status = new Status(deps.events);
     this.#heldModern = new HeldRequests(deps.clock, () => undefined);
     this.#heldLegacy = new HeldRequests(deps.clock, () => this.onChange());
     this.#legacy = parts.legacy({ ...deps, events: this.#eventsOfLegacy(), hasOtherWay: () => this.#modern.isUp });
-    this.#modern = parts.modern(this);
+    this.#modern = new PlacedModern(parts.modern(this), this.#placesFor(deps, parts.longestMs));
     this.#watch = parts.isWatched ? this.#buildWatch(deps) : null;
     this.#upwards = new LegacyOnModern(this.#modern, deps.version);
     this.#upwardSessions = new ModernSessions({
@@ -151,7 +148,7 @@ export class EraUpstream implements Upstream, ModernSideHost {
 
   request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
     if (options.modern === undefined) return this.#sendOlder(message, options, sink);
-    if (options.modern.worker !== undefined) return askForTask(this.#tasks, this.name, message, options, sink);
+    if (options.modern.place !== undefined) return this.#modern.request(message, options, sink);
     this.#modern.start();
     const { verdict } = this.#modern;
     const isKnown = verdict !== 'asking' && !this.#modern.isReturning;
@@ -266,6 +263,12 @@ export class EraUpstream implements Upstream, ModernSideHost {
   #sendDown(verdict: EraVerdict, message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
     if (this.#downwards !== null && this.#legacy.info !== null) return this.#downwards.request(message, options, sink);
     return verdict === 'legacy' ? MODERN_NOT_SERVED : UPSTREAM_DOWN;
+  }
+
+  /** Every worker reaches the same server over HTTP, but has a process or connection of its own over other ways. */
+  #placesFor(deps: UpstreamDeps, longestMs: number): PlacedModernDeps {
+    const seal = this.transport === 'stdio' ? (deps.stateSeal ?? null) : null;
+    return { ...waysOf(deps, longestMs), server: this.name, isPlaced: this.transport !== 'http', seal };
   }
 
   #buildWatch({ clock, version: gatewayVersion, events }: UpstreamDeps): ModernWatch {

@@ -4,6 +4,7 @@ import type { SessionAsk, SessionFlow, SessionOrder, SessionYield } from '../cor
 import { isRefusal } from '../core/refusal.ts';
 import type { InFlight, RequestOptions } from '../core/upstream.ts';
 import type { Listening, UpstreamSession } from '../core/upstream-session.ts';
+import { LISTEN } from '../mcp/modern-methods.ts';
 import { LentSink } from './lent-sink.ts';
 import { LentStream } from './lent-stream.ts';
 
@@ -30,6 +31,8 @@ interface Aged {
 
 interface Lent {
   readonly sink: LentSink | LentStream;
+  /** An answer is to come, whether anybody leaves or not. */
+  readonly hasEnd: boolean;
   resume(): void;
   /** Who asked is gone, and may come back. */
   gone(): void;
@@ -104,7 +107,7 @@ export class LentSessions {
   #over(lent: Map<number, Lent>, call: number): Lent | undefined {
     const one = lent.get(call);
     if (!lent.delete(call) || one === undefined) return undefined;
-    if (one.sink instanceof LentSink) this.#requests -= 1;
+    if (one.hasEnd) this.#requests -= 1;
     if (this.#requests === 0) this.#onIdle?.();
     return one;
   }
@@ -140,14 +143,18 @@ export class LentSessions {
     const { call } = order;
     switch (order.what) {
       case 'request': {
-        const flight = session.request(order.message, DECIDED, sink);
-        return isRefusal(flight) ? sink.onFail(flight, 'refused by its worker') : this.#lend(lent, call, sink, flight);
+        const { message, params } = order;
+        const options = message.modern === null ? DECIDED : { ...DECIDED, modern: { params } };
+        const flight = session.request(message, options, sink);
+        return isRefusal(flight)
+          ? sink.onFail(flight, 'refused by its worker')
+          : this.#lend(lent, call, sink, flight, message.method !== LISTEN);
       }
       case 'listen': {
         const stream = new LentStream(sink);
         const listening = session.listen(order.from, DECIDED, stream);
         if (isRefusal(listening)) return sink.onFail(listening, 'refused by its worker');
-        return this.#lend(lent, call, stream, listening);
+        return this.#lend(lent, call, stream, listening, false);
       }
       case 'notify': {
         const refusal = session.notify(order.message, DECIDED, () => answered(call, () => sink.over()));
@@ -160,10 +167,12 @@ export class LentSessions {
     }
   }
 
-  #lend(lent: Map<number, Lent>, call: number, sink: LentSink | LentStream, under: InFlight | Listening): void {
-    if (sink instanceof LentSink) this.#requests += 1;
+  /** `hasEnd`: not only when somebody leaves. */
+  #lend(lent: Map<number, Lent>, call: number, sink: LentSink | LentStream, under: InFlight | Listening, hasEnd: boolean): void {
+    if (hasEnd) this.#requests += 1;
     lent.set(call, {
       sink,
+      hasEnd,
       resume: () => {
         sink.resume();
         under.resume();

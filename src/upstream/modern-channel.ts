@@ -1,7 +1,7 @@
 import type { Timer } from '../core/clock.ts';
 import type { UpstreamSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { HEADER_MISMATCH, TASK_UNKNOWN, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED } from '../core/errors.ts';
+import { HEADER_MISMATCH, SESSION_UNKNOWN, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Health, InFlight, ListKind, ModernInfo, ReplySink, RequestOptions } from '../core/upstream.ts';
 import { changedList } from '../mcp/list-request.ts';
@@ -48,6 +48,7 @@ export class ModernChannel implements ModernSide {
   info: ModernInfo | null = null;
   isUp = false;
   readonly isUnreachable = false;
+  readonly isOwn = false;
   detail = 'not asked yet';
   readonly #settings: UpstreamSettings;
   readonly #connector: Connector;
@@ -93,6 +94,10 @@ export class ModernChannel implements ModernSide {
     return this.verdict === 'modern' && !this.isUp && !this.#isClosed;
   }
 
+  has(life: string): boolean {
+    return this.isUp && this.info?.life === life;
+  }
+
   start(): void {
     const nowMs = this.#deps.clock.nowMs();
     const agedMs = nowMs - this.#askedMs;
@@ -107,7 +112,7 @@ export class ModernChannel implements ModernSide {
 
   request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
     if (!this.isUp) return UPSTREAM_DOWN;
-    if (options.modern?.life !== undefined && options.modern.life !== this.info?.life) return TASK_UNKNOWN;
+    if (options.modern?.life !== undefined && !this.has(options.modern.life)) return SESSION_UNKNOWN;
     if (message.method !== 'tools/call' || options.modern?.params === 'from_body') return this.#pass(message, options, sink);
     if (this.#tools.isKnown) return this.#call(message, options, sink);
     const held = new HeldRequest(message, options, sink);
@@ -131,6 +136,7 @@ export class ModernChannel implements ModernSide {
       this.#pending.remove(entry);
       return UPSTREAM_BUSY;
     }
+    if (this.info !== null) options.modern?.onLife?.(this.info.life);
     if ((message.modern?.logLevelStart ?? -1) >= 0) this.#logging.add(entry);
     entry.carrier = { resume: () => undefined, abandon: () => this.#abandon(entry) };
     return new ModernFlight(entry, this.#pending);

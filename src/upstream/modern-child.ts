@@ -5,6 +5,7 @@ import type { EraVerdict } from '../core/mesh.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { InFlight, ModernInfo, ReplySink, RequestOptions, UpstreamState } from '../core/upstream.ts';
 import type { UpstreamDeps } from './deps.ts';
+import { ChildTasks } from './child-tasks.ts';
 import { HeldRequests } from './held-requests.ts';
 import { ModernChannel } from './modern-channel.ts';
 import type { ModernSideHost } from './modern-side.ts';
@@ -23,6 +24,7 @@ export class ModernChild implements ChildUpstream, ModernSideHost {
   readonly #host: ModernChildHost;
   readonly #channel: ModernChannel;
   readonly #held: HeldRequests;
+  readonly #tasks = new ChildTasks();
   #isClosed = false;
 
   constructor(settings: UpstreamSettings, stdio: StdioSettings, deps: UpstreamDeps, host: ModernChildHost) {
@@ -54,6 +56,10 @@ export class ModernChild implements ChildUpstream, ModernSideHost {
     return this.verdict === 'asking' || this.verdict === 'idle' ? 'starting' : 'down';
   }
 
+  get hasTasks(): boolean {
+    return this.#tasks.isAny;
+  }
+
   get isUsable(): boolean {
     return !this.#isClosed && !this.isUseless;
   }
@@ -63,14 +69,18 @@ export class ModernChild implements ChildUpstream, ModernSideHost {
     return pid === null ? [] : [pid];
   }
 
+  has(life: string): boolean {
+    return !this.#isClosed && this.#channel.has(life);
+  }
+
   start(): void {
     this.#channel.start();
   }
 
   request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
     if (!this.isUsable) return UPSTREAM_DOWN;
-    if (this.#channel.isUp) return this.#channel.request(message, options, sink);
-    return this.#held.hold(message, options, sink, (...call) => this.#channel.request(...call));
+    if (this.#channel.isUp) return this.#send(message, options, sink);
+    return this.#held.hold(message, options, sink, (...call) => this.#send(...call));
   }
 
   notify(message: Envelope, options: RequestOptions): Refusal | null {
@@ -83,6 +93,10 @@ export class ModernChild implements ChildUpstream, ModernSideHost {
     await this.#channel.close();
   }
 
+  #send(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
+    return this.#channel.request(message, options, this.info?.hasTasks === true ? this.#tasks.watched(message, sink) : sink);
+  }
+
   // ModernSideHost
 
   isAlone(): boolean {
@@ -90,6 +104,7 @@ export class ModernChild implements ChildUpstream, ModernSideHost {
   }
 
   onChange(): void {
+    if (!this.#channel.isUp) this.#tasks.clear();
     if (this.state === 'ready' || this.isUseless) this.#held.release(this.detail);
     this.#host.onChange(this);
   }

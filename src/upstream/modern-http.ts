@@ -43,6 +43,7 @@ const ignoreStatus = (): void => {};
  */
 export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
   readonly isReturning = false;
+  readonly isOwn = false;
   readonly #settings: UpstreamSettings;
   readonly #deps: UpstreamDeps;
   readonly pid = null;
@@ -109,6 +110,11 @@ export class ModernHttp implements ModernSide, CallListener, ModernLinkHost {
 
   get inFlight(): number {
     return this.#pending.size;
+  }
+
+  /** All workers reach the same server. */
+  has(): boolean {
+    return false;
   }
 
   start(): void {

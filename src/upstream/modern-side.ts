@@ -15,11 +15,15 @@ export interface ModernSide {
   readonly isReturning: boolean;
   /** Nothing takes a connection where it should be, so nobody knows what it speaks. */
   readonly isUnreachable: boolean;
+  /** Each of its processes is one caller's own, and so is the successor of that. */
+  readonly isOwn: boolean;
   /** Why it is not up. */
   readonly detail: string;
   readonly inFlight: number;
   /** Of the child that it has of its own; null without one. */
   readonly pid: number | null;
+  /** Whether the process or connection with this life (`ModernInfo`) is here, and takes requests. */
+  has(life: string): boolean;
   /** Asks the server, unless it was asked and the answer is not old yet. */
   start(): void;
   /** The flight's `detach` cancels. */

@@ -44,9 +44,18 @@ export class OwnedPlaces {
   }
 
   mint(): Buffer {
+    return this.named(randomBytes(NAME_BYTES));
+  }
+
+  /** Of what has a name of 12 bytes already, in this worker or another one of this host. */
+  named(name: Buffer, worker: number = this.#slot): Buffer {
     const slot = Buffer.alloc(SLOT_BYTES);
-    slot.writeUInt32BE(this.#slot);
-    return Buffer.concat([slot, randomBytes(NAME_BYTES), Buffer.from(this.#host)]);
+    slot.writeUInt32BE(worker);
+    return Buffer.concat([slot, name, Buffer.from(this.#host)]);
+  }
+
+  nameIn(place: Buffer): Buffer {
+    return place.subarray(SLOT_BYTES, HOST_AT);
   }
 
   /** Of this worker, or of the one, perhaps at another host, that the place names. */

@@ -10,6 +10,8 @@ export class OwnerSink implements ReplySink {
   readonly #call: number;
   readonly #onEnd: () => void;
   #isPaused = false;
+  /** Of the child that was asked. */
+  #life = '';
   /** That worker is gone. */
   #isAbandoned = false;
 
@@ -18,6 +20,10 @@ export class OwnerSink implements ReplySink {
     this.slot = slot;
     this.#call = call;
     this.#onEnd = onEnd;
+  }
+
+  onLife(life: string): void {
+    this.#life = life;
   }
 
   pause(): void {
@@ -50,7 +56,7 @@ export class OwnerSink implements ReplySink {
   }
 
   onReply(bytes: Buffer, isError: boolean, code: number): void {
-    this.#end(() => this.#port.toCaller(this.slot, { type: 'reply', call: this.#call, bytes, isError, code }));
+    this.#end(() => this.#port.toCaller(this.slot, { type: 'reply', call: this.#call, bytes, isError, code, life: this.#life }));
   }
 
   onFail(refusal: Refusal, detail: string, health?: Health): void {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Clock, Timer } from '../core/clock.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { BAD_PARAMS, METHOD_UNKNOWN, SESSION_UNKNOWN, UPSTREAM_DOWN } from '../core/errors.ts';
+import { BAD_PARAMS, SESSION_UNKNOWN, UPSTREAM_DOWN } from '../core/errors.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { StateSeal } from '../core/state-seal.ts';
 import type { InFlight, ReplySink, RequestOptions } from '../core/upstream.ts';
@@ -9,6 +9,7 @@ import type { UpstreamSession } from '../core/upstream-session.ts';
 import type { AskingCall } from './asking-call.ts';
 import { PassingSink } from './passing-sink.ts';
 import { OwnedPlaces, type OwnedPlacesDeps } from './owned-places.ts';
+import { RequestOnlySession } from './request-only-session.ts';
 
 /** Calls that wait for their clients at once, of all callers of this worker and of one. */
 const MAX_PARKED = 256;
@@ -97,35 +98,16 @@ export class ParkedCalls {
 }
 
 /** A call that waits, as its client reaches it from any worker: nothing but the request that brings the answers. */
-class ParkedSession implements UpstreamSession {
-  readonly agreement = null;
-  readonly place = null;
+class ParkedSession extends RequestOnlySession {
   readonly #call: AskingCall;
 
   constructor(call: AskingCall) {
+    super();
     this.#call = call;
   }
 
   request(message: Envelope, _options: RequestOptions, sink: ReplySink): InFlight | Refusal {
     return this.#call.resume(message, sink);
-  }
-
-  notify(): Refusal {
-    return METHOD_UNKNOWN;
-  }
-
-  respond(): Refusal {
-    return METHOD_UNKNOWN;
-  }
-
-  listen(): Refusal {
-    return METHOD_UNKNOWN;
-  }
-
-  cancelled(): void {}
-
-  close(closed?: () => void): void {
-    closed?.();
   }
 }
 

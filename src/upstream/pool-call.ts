@@ -3,6 +3,7 @@ import type { Envelope } from '../core/envelope.ts';
 import type { ChildEra } from '../core/mesh.ts';
 import type { Refusal } from '../core/refusal.ts';
 import { LISTEN } from '../mcp/modern-methods.ts';
+import { isTaskMethod } from '../mcp/task-messages.ts';
 import type { Health, InFlight, ReplySink, RequestOptions } from '../core/upstream.ts';
 import type { OwnerSink } from './owner-sink.ts';
 import type { PoolChild } from './pool-child.ts';
@@ -36,6 +37,8 @@ export class PoolCall implements ReplySink, InFlight {
   readonly idToken: string;
   /** A subscription: it lasts as long as its client stays, and keeps no child from working. */
   readonly isOpen: boolean;
+  /** It asks for what a child has begun: it is sent to a child that is at work, too. */
+  readonly isAside: boolean;
   /** Null when it need not be sent again. */
   message: Envelope | null;
   /** The way back to the worker whose client asked; null for a client of this one. */
@@ -67,10 +70,16 @@ export class PoolCall implements ReplySink, InFlight {
     this.message = message;
     this.idToken = message.bytes.toString('utf8', message.idStart, message.idEnd);
     this.isOpen = message.method === LISTEN;
+    this.isAside = this.isOpen || isTaskMethod(message.method);
     this.options = options;
     this.key = key;
     this.#client = client;
     this.origin = origin;
+  }
+
+  /** Of the one child that can serve it (`ModernOptions`); null for any. */
+  get life(): string | null {
+    return this.options.modern?.life ?? null;
   }
 
   /** What a child must speak to serve it. */

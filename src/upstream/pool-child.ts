@@ -8,6 +8,10 @@ export interface ChildUpstream {
   readonly state: UpstreamState;
   /** Whether a request would be sent, now or as soon as it is ready. */
   readonly isUsable: boolean;
+  /** Whether it is the process with this life (`ModernInfo`), and takes requests. */
+  has?(life: string): boolean;
+  /** It has begun tasks, as far as it has told, that are not finished. */
+  readonly hasTasks?: boolean;
   /** Its process group, if it runs. */
   readonly pids: readonly number[];
   start(): void;
@@ -15,6 +19,9 @@ export interface ChildUpstream {
   notify(message: Envelope, options: RequestOptions): Refusal | null;
   close(): Promise<void>;
 }
+
+/** So much longer a child may live than it would, for the tasks that it has begun. */
+export const TASK_GRACE_MS: number = 300_000;
 
 /** One child of a pool, from its start to the end of its process. */
 export class PoolChild {
@@ -31,6 +38,10 @@ export class PoolChild {
   /** Begun since its start. */
   calls = 0;
   lastUsedMs: number;
+  /** It served enough, or grew too large. */
+  isWorn = false;
+  /** Since when its tasks are all that keeps it; null: nothing would end it. */
+  #keptSinceMs: number | null = null;
   /** It takes no more calls, and ends with the last one. */
   isRetiring = false;
   /** It gives its seat to one of the other kind; null when it gives way to nobody. */
@@ -44,6 +55,21 @@ export class PoolChild {
     this.era = era;
     this.upstream = upstream;
     this.lastUsedMs = nowMs;
+  }
+
+  get hasTasks(): boolean {
+    return this.upstream.hasTasks === true;
+  }
+
+  /** Whether it may end, as far as its tasks are concerned: they are waited for so long since this was asked first. */
+  mayEnd(nowMs: number, graceMs: number): boolean {
+    this.#keptSinceMs = this.hasTasks ? (this.#keptSinceMs ?? nowMs) : null;
+    return this.#keptSinceMs === null || nowMs - this.#keptSinceMs >= graceMs;
+  }
+
+  /** Nothing keeps it any more, whatever it has begun. */
+  forgo(): void {
+    this.#keptSinceMs = Number.NEGATIVE_INFINITY;
   }
 
   get isReady(): boolean {

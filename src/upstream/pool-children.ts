@@ -1,11 +1,10 @@
-import type { Clock, Timer } from '../core/clock.ts';
+import type { Clock } from '../core/clock.ts';
 import type { PoolSettings, StdioSettings, UpstreamSettings } from '../core/config.ts';
 import type { ChildEra, PeerEra } from '../core/mesh.ts';
-import type { ModernInfo, UpstreamEvents, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
+import type { UpstreamEvents, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
 import type { UpstreamDeps } from './deps.ts';
-import { withoutTasks } from './discover.ts';
-import { groupMemory } from './group-memory.ts';
 import { ModernChild } from './modern-child.ts';
+import { PoolCare, type PoolCareHost } from './pool-care.ts';
 import { PoolChild } from './pool-child.ts';
 import type { PoolCall } from './pool-call.ts';
 import { eventsOfChild } from './pool-deps.ts';
@@ -14,10 +13,8 @@ import type { PoolNews } from './pool-news.ts';
 import { eraOf, keyOf, type Seats, seatKey } from './pool-seats.ts';
 import { StdioUpstream } from './stdio.ts';
 
-/** How often idle children and sizes are looked at. */
-const LOOK_MS = 1000;
-/** How many looks at idle children to one at sizes. */
-const LOOKS_PER_MEASURE = 5;
+/** Who lacks a child waits so long for one that has tasks to finish, and is then given its seat all the same. */
+const YIELD_GRACE_MS = 30_000;
 
 export interface PoolChildrenDeps extends UpstreamDeps {
   readonly seats: Seats;
@@ -38,7 +35,7 @@ export type Taken = PoolChild | 'busy' | 'down';
  * The children of one server in this worker: started on demand, ended when idle, replaced when they are worn. A child speaks the revisions with a
  * handshake, or 2026-07-28, and those of both kinds have the same seats: one gives way to another that is lacking.
  */
-export class PoolChildren {
+export class PoolChildren implements PoolCareHost {
   readonly #settings: UpstreamSettings;
   readonly #stdio: StdioSettings;
   readonly #pool: PoolSettings;
@@ -51,8 +48,7 @@ export class PoolChildren {
   /** What was heard last of any child that was shaken hands with. */
   #heard: 'nothing' | 'good' | 'bad' = 'nothing';
   #detail: string | null = 'not connected yet';
-  #looks = 0;
-  #looking: Timer | null = null;
+  readonly #care: PoolCare;
   #isClosed = false;
 
   constructor(settings: UpstreamSettings, stdio: StdioSettings, pool: PoolSettings, deps: PoolChildrenDeps) {
@@ -62,6 +58,7 @@ export class PoolChildren {
     this.#deps = deps;
     this.#clock = deps.clock;
     this.#era = new PoolEra(deps.clock);
+    this.#care = new PoolCare(pool, deps.clock, this);
   }
 
   /** Those that are not ended yet. */
@@ -125,8 +122,7 @@ export class PoolChildren {
     child.calls += 1;
     if (isOpen) child.listening += 1;
     else child.inFlight += 1;
-    const { recycleCalls } = this.#pool;
-    if (recycleCalls > 0 && child.calls >= recycleCalls) child.isRetiring = true;
+    this.#care.wear(child);
   }
 
   /** A call that was begun is over. */
@@ -134,7 +130,8 @@ export class PoolChildren {
     if (isOpen) child.listening -= 1;
     else child.inFlight -= 1;
     child.lastUsedMs = this.#clock.nowMs();
-    if (child.isRetiring) return child.inFlight === 0 ? this.#retire(child) : undefined;
+    if (child.isRetiring && child.inFlight > 0) return;
+    if (child.isRetiring && this.#care.mayRetire(child)) return this.retire(child);
     this.#tryProbe();
     this.#deps.onRoom();
   }
@@ -144,6 +141,11 @@ export class PoolChildren {
     const ready = this.#of(era).filter((child) => child.key === key && child.isReady);
     ready.sort((one, other) => one.inFlight - other.inFlight);
     return ready[0]?.upstream ?? null;
+  }
+
+  /** The child that has this life (`ModernInfo`), whoever's it is; also one that takes no new calls. */
+  withLife(life: string): PoolChild | null {
+    return this.#of('modern').find(({ upstream }) => upstream.has?.(life) === true) ?? null;
   }
 
   /** The one child of a key that was shaken hands with; null where all share them, or there is none. */
@@ -164,7 +166,7 @@ export class PoolChildren {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#looking?.cancel();
+    this.#care.stop();
     await Promise.all([...this.#children.map(({ upstream }) => upstream.close()), ...this.#ending]);
   }
 
@@ -203,10 +205,10 @@ export class PoolChildren {
   }
 
   #evictOwn(): boolean {
-    const idle = this.#children.filter((child) => child.isIdle && !this.#isKept(child) && !this.#isAsked(child));
+    const idle = this.#children.filter((child) => !this.#isKept(child) && this.#mayYield(child));
     idle.sort((one, other) => one.lastUsedMs - other.lastUsedMs);
     const [oldest] = idle;
-    if (oldest !== undefined) this.#retire(oldest);
+    if (oldest !== undefined) this.retire(oldest);
     return oldest !== undefined;
   }
 
@@ -214,11 +216,15 @@ export class PoolChildren {
   #evictShared(era: ChildEra): boolean {
     if (this.#children.some((child) => child.successor === era)) return true;
     if (this.#of(era).some((child) => child.hasRoom(this.#pool.childCalls)) || !this.#mayStart(era)) return false;
-    const idle = this.#children.filter((child) => child.era !== era && child.isIdle && !this.#isAsked(child));
+    const idle = this.#children.filter((child) => child.era !== era && this.#mayYield(child));
     idle.sort((one, other) => Number(one.isReady) - Number(other.isReady) || one.lastUsedMs - other.lastUsedMs);
     const [oldest] = idle;
     if (oldest !== undefined) this.#yield(oldest, era);
     return oldest !== undefined;
+  }
+
+  #mayYield(child: PoolChild): boolean {
+    return child.isIdle && !this.#isAsked(child) && child.mayEnd(this.#clock.nowMs(), YIELD_GRACE_MS);
   }
 
   #tryProbe(): void {
@@ -236,7 +242,7 @@ export class PoolChildren {
     const upstream = era === 'legacy' ? this.#legacyChild() : this.#modernChild();
     const child = new PoolChild(number, key, era, upstream, this.#clock.nowMs());
     this.#children.push(child);
-    this.#looking ??= this.#clock.every(LOOK_MS, () => this.#look());
+    this.#care.start();
     if (era === 'modern') this.#era.asking();
     upstream.start();
     this.#deps.events.childrenChanged(this.#settings.name);
@@ -278,18 +284,13 @@ export class PoolChildren {
     if (this.#isClosed) return;
     const child = this.#children.find((one) => one.upstream === upstream);
     const isAnyUp = this.#of('modern').some((one) => one.isReady);
-    if (upstream.state === 'ready') this.#era.up(this.#offered(upstream));
+    if (upstream.state === 'ready') this.#era.up(upstream.info);
     else if (upstream.isUseless) this.#era.failed(upstream.verdict, upstream.detail, isAnyUp);
     else this.#era.down(upstream.detail, isAnyUp);
     // Its calls were told already.
-    if (upstream.isUseless && child !== undefined) this.#retire(child);
+    if (upstream.isUseless && child !== undefined) this.retire(child);
     this.#deps.onState();
     if (upstream.state === 'ready') this.#deps.onRoom();
-  }
-
-  /** Which child a task of all is in nobody knows, and the next one may give its id to somebody else. */
-  #offered({ info }: ModernChild): ModernInfo | null {
-    return info === null || this.#pool.isolation === 'principal' ? info : withoutTasks(info);
   }
 
   /** It finds out for all what the server speaks, which takes a moment. */
@@ -303,11 +304,17 @@ export class PoolChildren {
 
   #yield(child: PoolChild, era: ChildEra): void {
     child.successor = era;
-    this.#retire(child);
+    this.retire(child);
+  }
+
+  // PoolCareHost
+
+  isSpare(child: PoolChild): boolean {
+    return !this.#isKept(child) && !this.#isHeard(child);
   }
 
   /** Takes no more calls; ended with the last one, and subscriptions end with it. */
-  #retire(child: PoolChild): void {
+  retire(child: PoolChild): void {
     child.isRetiring = true;
     if (child.inFlight > 0) return;
     const ending = child.upstream.close().then(() => {
@@ -337,33 +344,9 @@ export class PoolChildren {
     return isModernOnly ? 'modern' : (successor ?? era);
   }
 
-  #look(): void {
-    if (this.#children.length === 0) {
-      this.#looking?.cancel();
-      this.#looking = null;
-      return;
-    }
-    const idleSinceMs = this.#clock.nowMs() - this.#pool.idleMs;
-    for (const child of this.#children) {
-      if (child.isIdle && child.lastUsedMs <= idleSinceMs && !this.#isKept(child) && !this.#isHeard(child)) this.#retire(child);
-    }
-    this.#looks += 1;
-    if (this.#looks % LOOKS_PER_MEASURE === 0) void this.#measure();
-  }
-
   /** Somebody listens to it, or would have nobody to listen to in this worker. */
   #isHeard(child: PoolChild): boolean {
     if (child.listening > 0) return true;
     return child.era === 'modern' && this.#deps.hub?.isWanted === true && this.#of('modern').filter((one) => !one.isRetiring).length === 1;
-  }
-
-  async #measure(): Promise<void> {
-    const bytes = await groupMemory(this.pids);
-    const { recycleBytes } = this.#pool;
-    for (const child of this.#children) {
-      const [pid] = child.upstream.pids;
-      child.residentBytes = pid === undefined ? null : (bytes.get(pid) ?? null);
-      if (recycleBytes > 0 && (child.residentBytes ?? 0) > recycleBytes && !child.isRetiring) this.#retire(child);
-    }
   }
 }

@@ -15,13 +15,6 @@ const ANSWER_MS = 15_000;
 const RANKED: readonly EraVerdict[] = ['modern', 'asking', 'legacy', 'unknown'];
 const NOTHING: PeerEra = { verdict: 'idle', info: null, isUp: false, detail: 'not asked yet' };
 
-/** Only a principal's own child has tasks, and its successor is as much that principal's: the life that was known to the pool need not be the child's. */
-function withoutLife(options: RequestOptions): RequestOptions {
-  if (options.modern?.life === undefined) return options;
-  const { life: _, ...modern } = options.modern;
-  return { ...options, modern };
-}
-
 /**
  * A pool in revision 2026-07-28: what its children in all workers know of the server. One worker finds out for all which revisions it speaks, and believes it
  * for as long as that is believed of other servers.
@@ -59,6 +52,14 @@ export class PoolModern implements ModernSide {
     return this.#known.info;
   }
 
+  get isOwn(): boolean {
+    return this.#pool.hub === null;
+  }
+
+  has(life: string): boolean {
+    return this.#pool.has(life);
+  }
+
   get isUp(): boolean {
     return this.#pool.eras.some(({ isUp }) => isUp);
   }
@@ -78,9 +79,9 @@ export class PoolModern implements ModernSide {
     const { info } = this;
     if (info === null) return UPSTREAM_DOWN;
     const { hub } = this.#pool;
-    return message.method === LISTEN && hub !== null
+    return message.method === LISTEN && hub !== null && options.modern?.life === undefined
       ? hub.listen(message, options.childKey ?? options.principalKey, info, sink)
-      : this.#pool.request(message, withoutLife(options), sink);
+      : this.#pool.request(message, options, sink);
   }
 
   notify(message: Envelope, options: RequestOptions): Refusal | null {

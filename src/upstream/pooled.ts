@@ -1,6 +1,6 @@
 import type { PoolSettings, StdioSettings, UpstreamSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { UPSTREAM_BUSY, UPSTREAM_DOWN } from '../core/errors.ts';
+import { SESSION_UNKNOWN, UPSTREAM_BUSY, UPSTREAM_DOWN } from '../core/errors.ts';
 import type { ChildEra, PeerEra, PeerStatus, RelayedMessage } from '../core/mesh.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { InFlight, ListKind, ReplySink, RequestOptions, Upstream, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
@@ -11,6 +11,8 @@ import { eraOf, PoolCall } from './pool-call.ts';
 import { PoolChildren } from './pool-children.ts';
 import { eventsWith, type PooledDeps, seatsFor } from './pool-deps.ts';
 import { PoolNews } from './pool-news.ts';
+import { PoolPeers } from './pool-peers.ts';
+import { type Dispatch, PoolQueue } from './pool-queue.ts';
 import { ownerOf, type Seats, seatKey } from './pool-seats.ts';
 import { PoolView } from './pool-view.ts';
 import type { RelayDesk, RelayHost } from './relay-desk.ts';
@@ -19,9 +21,6 @@ import { Status } from './status.ts';
 
 /** Beyond the last deadline of a call, until a worker that does not answer is given up. */
 const STUCK_MS = 5000;
-
-/** Where a call went: it is on its way, it has to wait, or it ends. */
-type Dispatch = 'sent' | 'wait' | Refusal;
 
 /**
  * A stdio server with children in several workers. A call goes to a child of this worker if there is one for it, else to
@@ -48,15 +47,12 @@ export class PooledUpstream implements Upstream, RelayHost {
   readonly #seats: Seats;
   readonly #children: PoolChildren;
   readonly #view: PoolView;
-  /** Of clients of this worker, and those of others that wait here. */
+  /** Of clients of this worker. */
   readonly #calls = new Set<PoolCall>();
-  readonly #waiting = new Set<PoolCall>();
-  /** Workers that found no free child here, to be told of one. */
-  readonly #turnedAway = new Set<number>();
-  /** Workers that were tried in vain. */
-  readonly #busySlots = new Set<number>();
+  /** Those of others as well. */
+  readonly #queue: PoolQueue;
+  readonly #peers: PoolPeers;
   readonly #isFirst: boolean;
-  #nextSlot = 0;
 
   constructor(settings: UpstreamSettings, stdio: StdioSettings, pool: PoolSettings, deps: PooledDeps) {
     this.#settings = settings;
@@ -67,8 +63,12 @@ export class PooledUpstream implements Upstream, RelayHost {
     this.longestMs = longestCallMs(settings) + pool.queueMs + STUCK_MS;
     const { index, worker, workers, clock } = deps;
     this.#isFirst = index % workers === worker;
+    const maxWaiting = Math.max(Math.ceil(settings.queueMax / workers), 1);
+    const isShared = pool.isolation === 'shared';
+    this.#queue = new PoolQueue({ clock, queueMs: pool.queueMs, max: maxWaiting, isShared, onLack: (era) => this.#makeRoom(era) });
+    this.#peers = new PoolPeers({ ...deps, server: settings.name, isShared, isDown: (slot, era) => this.#view.isDown(slot, era) });
     const hubOptions = { server: settings.name, clock, workers, desk: deps.news ?? null, onInterest: () => this.#children.listen() };
-    this.hub = pool.isolation === 'shared' ? new PoolNews(hubOptions) : null;
+    this.hub = isShared ? new PoolNews(hubOptions) : null;
     this.#seats = seatsFor(settings.name, pool, deps, {
       onSeat: (number, key) => this.#children.seated(number, key),
       onShortage: () => this.#onShortage(),
@@ -131,6 +131,11 @@ export class PooledUpstream implements Upstream, RelayHost {
     return this.#view.eras;
   }
 
+  /** Whether a child of this worker has this life (`ModernInfo`). */
+  has(life: string): boolean {
+    return this.#children.withLife(life) !== null;
+  }
+
   /** Has the server asked for its revisions: by this worker, by another one, or not at all now. */
   probe(): 'here' | 'elsewhere' | 'nowhere' {
     if (this.#isFirst) {
@@ -168,7 +173,7 @@ export class PooledUpstream implements Upstream, RelayHost {
     const listener = this.#children.listener(key, eraOf(options));
     if (listener !== null) return listener.notify(message, options);
     const relayed = this.#relayed(message, options);
-    const isSent = this.#candidates(key).some((slot) => this.#desk?.notify(slot, relayed, null) === true);
+    const isSent = this.#peers.candidates(key).some((slot) => this.#desk?.notify(slot, relayed, null) === true);
     // A principal without a child has nobody to be told.
     return isSent || !this.#isShared ? null : UPSTREAM_DOWN;
   }
@@ -185,7 +190,7 @@ export class PooledUpstream implements Upstream, RelayHost {
   async close(): Promise<void> {
     this.#status.set(this, 'closed', 'closed');
     for (const call of this.#calls) if (call.child === null) call.onFail(UPSTREAM_DOWN, 'closed');
-    for (const call of this.#waiting) call.onFail(UPSTREAM_DOWN, 'closed');
+    this.#queue.fail(UPSTREAM_DOWN, 'closed');
     this.#seats.close();
     this.hub?.close();
     await this.#children.close();
@@ -204,20 +209,20 @@ export class PooledUpstream implements Upstream, RelayHost {
   }
 
   peerChanged(slot: number): void {
-    this.#busySlots.delete(slot);
+    this.#peers.free(slot);
     this.#view.onChange();
     this.#serveWaiting();
   }
 
   onBusy(call: PoolCall, slot: number): void {
-    this.#busySlots.add(slot);
+    this.#peers.busy(slot);
     call.slot = -1;
     const refusal = this.#admit(call);
     if (refusal !== null) call.onFail(refusal, 'no child is free');
   }
 
   onFree(slot: number): void {
-    this.#busySlots.delete(slot);
+    this.#peers.free(slot);
     this.#serveWaiting();
   }
 
@@ -238,7 +243,7 @@ export class PooledUpstream implements Upstream, RelayHost {
   onOver(call: PoolCall): void {
     this.#calls.delete(call);
     if (call.slot >= 0) this.relayed += 1;
-    if (this.#waiting.delete(call)) this.#forget(call);
+    if (this.#queue.leave(call)) this.#forget(call);
   }
 
   /** Null: it is on its way or waits, and is told of its end. */
@@ -249,6 +254,7 @@ export class PooledUpstream implements Upstream, RelayHost {
   }
 
   #dispatch(call: PoolCall): Dispatch {
+    if (call.life !== null) return this.#dispatchTo(call.life, call);
     if (this.#isShared) return this.#dispatchShared(call);
     const owner = ownerOf(this.name, call.key, this.#deps.workers);
     if (owner !== this.#deps.worker && call.origin === null) return this.#relay(call, owner) ? 'sent' : UPSTREAM_DOWN;
@@ -257,23 +263,26 @@ export class PooledUpstream implements Upstream, RelayHost {
     return taken === 'busy' ? 'wait' : UPSTREAM_DOWN;
   }
 
+  /** The one child that can serve it is at work, perhaps; no other is a substitute. */
+  #dispatchTo(life: string, call: PoolCall): Dispatch {
+    const child = this.#children.withLife(life);
+    if (child === null || (child.isRetiring && !call.isAside)) return SESSION_UNKNOWN;
+    return call.isAside || child.hasRoom(this.#pool.childCalls) ? this.#hand(call, child) : 'wait';
+  }
+
   /** Where none of this worker's children is free another worker may have one. */
   #dispatchShared(call: PoolCall): Dispatch {
     const taken = this.#children.take('', call.era);
     if (typeof taken === 'object') return this.#hand(call, taken);
     if (call.origin !== null) return this.#bounce(call.origin, taken);
-    const others = this.#candidates('').filter((slot) => this.#desk?.isUp(slot) === true && !this.#view.isDown(slot, call.era));
-    this.#nextSlot += 1;
-    for (let turn = 0; turn < others.length; turn++) {
-      const slot = others[(turn + this.#nextSlot) % others.length] ?? -1;
-      if (!this.#busySlots.has(slot) && this.#relay(call, slot)) return 'sent';
-    }
+    const others = this.#peers.working(call.era);
+    for (const slot of others) if (!this.#peers.isBusy(slot) && this.#relay(call, slot)) return 'sent';
     return taken === 'busy' || others.length > 0 ? 'wait' : UPSTREAM_DOWN;
   }
 
   #bounce(origin: OwnerSink, taken: 'busy' | 'down'): Dispatch {
     if (taken === 'down') return UPSTREAM_DOWN;
-    this.#turnedAway.add(origin.slot);
+    this.#peers.turnAway(origin.slot);
     origin.busy();
     return 'sent';
   }
@@ -287,7 +296,7 @@ export class PooledUpstream implements Upstream, RelayHost {
       this.#children.end(child, call);
       return flight;
     }
-    this.#leaveQueue(call);
+    this.#queue.leave(call);
     call.message = null;
     call.child = child;
     call.sent(flight, () => this.#children.end(child, call));
@@ -296,35 +305,23 @@ export class PooledUpstream implements Upstream, RelayHost {
 
   #relay(call: PoolCall, slot: number): boolean {
     if (this.#desk === null || !this.#desk.send(slot, this, call)) return false;
-    this.#leaveQueue(call);
+    this.#queue.leave(call);
     // The only worker that may have its child: it waits there.
     if (!this.#isShared) call.message = null;
     return true;
   }
 
-  #leaveQueue(call: PoolCall): void {
-    this.#waiting.delete(call);
-    call.late?.cancel();
-    call.late = null;
-  }
-
   #wait(call: PoolCall): Refusal | null {
-    const { queueMs } = this.#pool;
-    const most = Math.max(Math.ceil(this.#settings.queueMax / this.#deps.workers), 1);
-    if (queueMs === 0 || this.#waiting.size >= most) {
+    if (!this.#queue.push(call)) {
       this.#forget(call);
       return UPSTREAM_BUSY;
     }
-    this.#waiting.add(call);
-    call.late = this.#deps.clock.after(queueMs, () => call.onFail(UPSTREAM_BUSY, 'no child within pool.queue_secs'));
     call.sent(NOWHERE, () => undefined);
-    if (this.#isShared) this.#makeRoom(call.era);
     return null;
   }
 
-  #forget({ key, era }: PoolCall): void {
-    for (const call of this.#waiting) if (call.key === key && call.era === era) return;
-    this.#seats.forget(seatKey(key, era));
+  #forget(call: PoolCall): void {
+    if (!this.#queue.isWanted(call)) this.#seats.forget(seatKey(call.key, call.era));
   }
 
   /** All children may be of the other kind, where there are two. */
@@ -335,18 +332,11 @@ export class PooledUpstream implements Upstream, RelayHost {
 
   #onRoom(): void {
     this.#serveWaiting();
-    for (const slot of this.#turnedAway) this.#desk?.free(slot, this.name);
-    this.#turnedAway.clear();
+    this.#peers.tellFree();
   }
 
-  /** First come, first served; where all share the children, whoever finds none stands for those behind. */
   #serveWaiting(): void {
-    for (const call of this.#waiting) {
-      const dispatch = this.#dispatch(call);
-      if (dispatch === 'sent') continue;
-      if (dispatch !== 'wait') call.onFail(dispatch, this.detail ?? 'no child');
-      else if (this.#isShared) return;
-    }
+    this.#queue.serve((call) => this.#dispatch(call), this.detail ?? 'no child');
   }
 
   #onShortage(): void {
@@ -370,7 +360,7 @@ export class PooledUpstream implements Upstream, RelayHost {
   }
 
   #cancelHere(message: Envelope, options: RequestOptions, about: PoolCall | null): void {
-    if (about !== null && this.#waiting.has(about)) return about.onCancelled();
+    if (about !== null && this.#queue.has(about)) return about.onCancelled();
     const child = about === null ? this.#children.own(this.#keyOf(options)) : about.child;
     child?.upstream.notify(message, options);
   }
@@ -386,13 +376,6 @@ export class PooledUpstream implements Upstream, RelayHost {
   #relayed(message: Envelope, options: RequestOptions): RelayedMessage {
     const { restPath, principalKey, modern = null } = options;
     return { server: this.name, key: this.#keyOf(options), restPath, principalKey, modern, message };
-  }
-
-  /** The other workers that may have a child for this key. */
-  #candidates(key: string): number[] {
-    const { worker, workers, seatHolders } = this.#deps;
-    const slots = this.#isShared ? seatHolders : [ownerOf(this.name, key, workers)];
-    return slots.filter((slot) => slot !== worker);
   }
 }
 

@@ -3,8 +3,6 @@ import type { Places } from '../core/limit.ts';
 import type { MeshPort } from '../core/mesh.ts';
 import type { PeerPort } from '../core/peers.ts';
 import type { SessionNews } from '../core/session-news.ts';
-import { UPSTREAM_FAILED } from '../core/errors.ts';
-import type { TaskAnswer, TaskOrder } from '../core/task-relay.ts';
 import type { ServerNews } from '../core/server-news.ts';
 import type { Circuit, ListFigures, Upstream, UpstreamEvents } from '../core/upstream.ts';
 import type { Selection } from '../core/virtual.ts';
@@ -18,7 +16,6 @@ import { NewsDesk } from './news-desk.ts';
 import { PartingCounts } from './partings.ts';
 import { PeerDesk } from './peer-desk.ts';
 import type { PooledUpstream } from './pooled.ts';
-import { serveTask } from './remote-task.ts';
 import { RelayDesk } from './relay-desk.ts';
 import { Router } from './router.ts';
 import { VirtualUpstream } from './virtual.ts';
@@ -39,8 +36,6 @@ export interface Registry {
   relayed(): readonly { readonly server: string; readonly relayed: number }[];
   /** What another worker says of a server. */
   receiveNews(news: ServerNews): void;
-  /** Another worker's request about a task that is here; `done` is called once. */
-  serveTask(order: TaskOrder, done: (answer: TaskAnswer) => void): void;
   /** Another worker has begun. */
   shareNews(): void;
   /** Ends of sessions with any of them. */
@@ -124,12 +119,6 @@ export function buildRegistry(
     batches,
     leavePeers: () => peers?.lent.leave() ?? Promise.resolve(),
     receiveNews: (one) => newsDesk?.receive(one),
-    serveTask: (order, done) => {
-      // The other worker has the place and knows the circuit.
-      const here = built.find(({ upstream }) => upstream.name === order.server);
-      if (here === undefined) done({ refusal: UPSTREAM_FAILED.code, detail: 'no such server' });
-      else serveTask(here.inner, order, done);
-    },
     shareNews: () => newsDesk?.share(),
     close: async () => {
       await Promise.all(list.map((upstream) => upstream.close()));

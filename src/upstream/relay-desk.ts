@@ -209,6 +209,7 @@ export class RelayDesk implements MeshClient {
         if (!call.onMessage(message.bytes)) this.#port.toOwner(slot, { type: 'pause', call: remote.id });
         return;
       case 'reply':
+        if (message.life !== '') call.options.modern?.onLife?.(message.life, slot);
         return call.onReply(message.bytes, message.isError, message.code);
       case 'fail':
         return call.onFail(refusalOf(message.refusal) ?? UPSTREAM_FAILED, message.detail, message.health ?? undefined);
@@ -258,8 +259,9 @@ export class RelayDesk implements MeshClient {
     const host = this.#hosts.get(relayed.server);
     if (inbound === undefined) return;
     const { call: id, restPath, principalKey, key, modern, message } = relayed;
-    const options: RequestOptions = { restPath, principalKey, ...(modern !== null && { modern }) };
     const sink = new OwnerSink(this.#port, slot, id, () => inbound.delete(id));
+    const placed = modern && { ...modern, onLife: (life: string) => sink.onLife(life) };
+    const options: RequestOptions = { restPath, principalKey, ...(placed !== null && { modern: placed }) };
     if (host === undefined) return sink.onFail(UPSTREAM_DOWN, 'this worker has no such server');
     const call = new PoolCall(host, message, options, key, sink, sink);
     inbound.set(id, { sink, call });

@@ -2,6 +2,7 @@ import type { Envelope } from '../core/envelope.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { InFlight, ReplySink, RequestOptions } from '../core/upstream.ts';
 import type { Listening, SessionPlace, StreamSink, UpstreamSession } from '../core/upstream-session.ts';
+import { LISTEN } from '../mcp/modern-methods.ts';
 import { RemoteNotice, RemoteRequest, RemoteStream } from './remote-orders.ts';
 import type { RemoteSessions } from './remote-sessions.ts';
 
@@ -22,10 +23,12 @@ export class RemoteSession implements UpstreamSession {
     this.place = place;
   }
 
-  request(message: Envelope, _options: RequestOptions, sink: ReplySink): InFlight | Refusal {
+  request(message: Envelope, { modern }: RequestOptions, sink: ReplySink): InFlight | Refusal {
     const request = new RemoteRequest(sink);
-    const longestMs = this.#sessions.longestMs(this.#server);
-    const refusal = this.#sessions.send(this.#where(), { what: 'request', message, ...this.#address }, request, longestMs);
+    // A subscription lasts as long as its client stays.
+    const longestMs = message.method === LISTEN ? Number.POSITIVE_INFINITY : this.#sessions.longestMs(this.#server);
+    const order = { what: 'request', message, params: modern?.params ?? null, ...this.#address } as const;
+    const refusal = this.#sessions.send(this.#where(), order, request, longestMs);
     return refusal ?? request;
   }
 

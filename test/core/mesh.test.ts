@@ -40,7 +40,8 @@ describe('messages to the worker that has the child', () => {
       { type: 'resume', call: 3 },
       { type: 'want', server: 'fs', era: 'modern' },
       { type: 'bye' },
-      { ...inSession, what: 'request', message },
+      { ...inSession, what: 'request', message, params: null },
+      { ...inSession, what: 'request', message: modern.message, params: ['Mcp-Param-A', 'b'] },
       { ...inSession, what: 'notify', message },
       { ...inSession, what: 'respond', call: 0, message },
       { ...inSession, what: 'listen', from: 'r1.0' },
@@ -90,13 +91,15 @@ describe('messages to the worker that has the child', () => {
     expect(asToOwner({ type: 'want', server: 'fs', era: 'new' })).toBeNull();
     expect(asToOwner({ ...packed, bytes: 'text' })).toBeNull();
     expect(asToOwner({ ...packed, call: -1 })).toBeNull();
-    const asked = packToOwner({ ...inSession, what: 'request', message }) as object;
+    const asked = packToOwner({ ...inSession, what: 'request', message, params: null }) as object;
     const wrong = [
       { parts: packed.parts.with(2, 1000) },
       { bytes: 'text' },
       { place: 'text' },
       { server: 1 },
       { call: 1.5 },
+      { params: 'text' },
+      { params: [1] },
       { what: 'open' },
     ];
     for (const part of wrong) expect(asToOwner({ ...asked, ...part }), JSON.stringify(part)).toBeNull();
@@ -132,7 +135,7 @@ describe('messages to the worker that has the client', () => {
     const all: readonly ToCaller[] = [
       { type: 'stream', call: 1 },
       { type: 'message', call: 1, bytes },
-      { type: 'reply', call: 1, bytes, isError: true, code: -32603 },
+      { type: 'reply', call: 1, bytes, isError: true, code: -32603, life: 'lifelong' },
       { type: 'fail', call: 1, refusal: 'UPSTREAM_FAILED', detail: 'd', health: 'failed' },
       { type: 'cancelled', call: 1 },
       { type: 'busy', call: 1 },
@@ -169,7 +172,9 @@ describe('messages to the worker that has the client', () => {
     ]) {
       expect(asToCaller({ type: 'status', server: 'fs', status: { ...status, modern: { ...modern, ...part } } })).toBeNull();
     }
-    expect(asToCaller({ type: 'reply', call: 1, bytes: Buffer.from('{}'), isError: 'no', code: 0 })).toBeNull();
+    for (const wrong of [{ isError: 'no' }, { life: 1 }, { code: 'x' }]) {
+      expect(asToCaller({ type: 'reply', call: 1, bytes: Buffer.from('{}'), isError: false, code: 0, life: '', ...wrong })).toBeNull();
+    }
     expect(asToCaller({ type: 'fail', call: 1, refusal: 'X', detail: 'd', health: 'fine' })).toBeNull();
     expect(asToCaller({ type: 'session', what: 'fail', call: 1, refusal: 'X', detail: 'd', health: 'fine' })).toBeNull();
     expect(asToCaller({ type: 'session', what: 'reply', call: 1, bytes: 'x', isError: false, code: 0 })).toBeNull();

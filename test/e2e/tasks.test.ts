@@ -41,6 +41,7 @@ beforeAll(async () => {
           { name: 'twin', ...server() },
           { name: 'program', ...program },
           { name: 'own', ...program, args: [...program.args.slice(0, -1), `${file}-own`], isolation: 'principal', pool: { max: 4 } },
+          { name: 'pool', ...program, args: [...program.args.slice(0, -1), `${file}-pool`], pool: { min: 3, max: 3, queue_secs: 20 } },
         ],
         virtual: [{ name: 'all', servers: ['remote', 'program'] }],
       },
@@ -74,7 +75,10 @@ async function listen(taskIds: readonly string[], options: AskOptions = {}): Pro
 const UNKNOWN = { code: -32_602, message: 'Unknown task' };
 const errorOf = ({ json }: HttpAnswer): object => ({ code: json?.['error']?.['code'], message: json?.['error']?.['message'] });
 
-describe.each(['/mcp/remote', '/mcp/program', '/mcp/own'])('tasks of revision 2026-07-28, at %s, by any of two workers', (path) => {
+/** A process for each worker; for each caller; three for all. */
+const OF_PROCESSES = ['/mcp/program', '/mcp/own', '/mcp/pool'];
+
+describe.each(['/mcp/remote', ...OF_PROCESSES])('tasks of revision 2026-07-28, at %s, by any of two workers', (path) => {
   it('are offered, begun, looked at, answered, and come to their end', async () => {
     const discovered = await ask('server/discover', {}, { path });
     expect(discovered.json?.['result']?.['capabilities']).toMatchObject({ extensions: { [EXTENSION]: {} } });
@@ -179,6 +183,32 @@ describe('a server over HTTP', () => {
       const { status, json } = await ask('tools/call', { name, arguments: {} });
       expect([status, json?.['error']?.['code']]).toEqual([502, -31_502]);
     }
+  });
+});
+
+describe.each(OF_PROCESSES)('a subscription at %s', (path) => {
+  it('hears of the tasks of its caller in whatever worker they are, by the names that its client knows, and of nobody else’s', async () => {
+    const mine = await Promise.all(Array.from({ length: 8 }, async () => await begin({ path })));
+    const [notAsked, foreign] = [await begin({ path }), await begin({ path, key: bob.key })];
+    const streams = await Promise.all([1, 2, 3].map(async () => await listen([...mine, foreign, 'upstream-task-1'], { path })));
+    const his = await listen(mine, { path, key: bob.key });
+    for (const stream of streams) {
+      const agreed = stream.events()[0]?.['params']?.['notifications'] as unknown as { taskIds: string[] };
+      expect(new Set(agreed.taskIds)).toEqual(new Set(mine));
+    }
+    await ask('tasks/cancel', { taskId: notAsked }, { path });
+    await ask('tasks/cancel', { taskId: foreign }, { path, key: bob.key });
+    for (const taskId of mine) await ask('tasks/cancel', { taskId }, { path });
+    for (const stream of streams) {
+      const [, ...told] = await stream.awaitEvents(1 + mine.length);
+      expect(told.map(({ method, params }) => [method, params?.['status']])).toEqual(mine.map(() => ['notifications/tasks', 'cancelled']));
+      expect(new Set(told.map(({ params }) => params?.['taskId']))).toEqual(new Set(mine));
+      for (const { params } of told) expect(params?.['_meta']).toEqual({ 'io.modelcontextprotocol/subscriptionId': 'mine' });
+      expect(stream.text()).not.toContain('upstream-task');
+      stream.leave();
+    }
+    expect(his.events()).toMatchObject([{ params: { notifications: {} } }]);
+    his.leave();
   });
 });
 

@@ -79,7 +79,6 @@ async function start(engine: string, rateLimit: object = {}): Promise<Running> {
     verbosity: 0,
     baseEnv: {},
     sendServerNews: null,
-    taskRelay: null,
     sendAudit: (text) => {
       lines += text;
       return true;

@@ -81,7 +81,7 @@ describe('Mesh', () => {
     const texts = other.seen.asked.map((asked) => ('message' in asked ? asked.message.bytes.length : 0));
     expect(texts[1]).toBeGreaterThan(big.length);
     expect(other.seen.asked[2]).toEqual(call('b'));
-    const reply: ToCaller = { type: 'reply', call: 1, bytes: Buffer.from('{"big":1}'), isError: false, code: 0 };
+    const reply: ToCaller = { type: 'reply', call: 1, bytes: Buffer.from('{"big":1}'), isError: false, code: 0, life: '' };
     other.mesh.toCaller(0, reply);
     await until(() => one.seen.answered.length === 1);
     expect(one.seen.answered).toEqual([reply]);

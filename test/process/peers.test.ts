@@ -88,6 +88,7 @@ const order = (text: string): ToOwner => ({
   call: 1,
   server: 'program',
   place: Buffer.from('place'),
+  params: null,
   message: envelope({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'echo', arguments: { text } } }),
 });
 
