@@ -35,8 +35,8 @@ function propertyNames(params: object): string[] {
   return Object.keys(requestedSchema?.properties ?? {});
 }
 
-/** Connects, in the era that `mode` leads to. */
-export async function connectFull(url: string, mode: VersionNegotiationMode): Promise<FullClient> {
+/** Connects, in the era that `mode` leads to; `key`: of the gateway's. */
+export async function connectFull(url: string, mode: VersionNegotiationMode, key: string | null = null): Promise<FullClient> {
   const [changes, logs, errors] = [[] as string[], [] as unknown[], [] as Error[]];
   const tell = (list: string): { autoRefresh: boolean; debounceMs: number; onChanged: () => void } => ({
     autoRefresh: false,
@@ -54,7 +54,8 @@ export async function connectFull(url: string, mode: VersionNegotiationMode): Pr
   answerQuestions(client);
   client.setNotificationHandler('notifications/message', ({ params }) => void logs.push(params.data));
   client.onerror = (error) => void errors.push(error);
-  await client.connect(new StreamableHTTPClientTransport(new URL(url)));
+  const headers = key === null ? {} : { authorization: `Bearer ${key}` };
+  await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } }));
   open.add(client);
   return { client, changes, logs, errors };
 }

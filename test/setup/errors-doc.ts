@@ -55,7 +55,7 @@ export const NOTES: Readonly<Record<string, string>> = {
   CAPABILITY_MISSING:
     'Revision 2026-07-28: a request about a task whose client does not say that it knows tasks; `data.requiredCapabilities` is what is missing.',
   TASK_UNKNOWN:
-    'No task of the caller at this server has that id: it is another caller’s, was made up, or comes from gateways with other keys.',
+    'No task of the caller at this server has that id: it is another caller’s, was made up, comes from gateways with other keys, or the process that had it is gone.',
   BAD_CLAIM: "Revision 2026-07-28: `params._meta` lacks the version or the client's capabilities, or one of its keys is malformed.",
   HEADER_MISMATCH:
     'Revision 2026-07-28: a header (`MCP-Protocol-Version`, `Mcp-Method`, `Mcp-Name`) is missing or says another thing than the body.',
