@@ -112,6 +112,7 @@ export interface ModernInfo {
 
 /** Tasks of one caller that one process or connection has. */
 export interface TaskGroup {
+  readonly server: string;
   /** That one (`ModernOptions`); empty: every worker reaches the same server. */
   readonly place: Buffer;
   /** The client's names of them, by the server's ids. */

@@ -54,7 +54,7 @@ export function dispatchModern(
     if (modern === null) return refuse(parts, context, MODERN_NOT_SERVED);
     if (message.method === DISCOVER) return answer(parts, context, 200, JSON_TYPE, rpcResult(context.idToken, modern.discover));
   }
-  const listening = message.method === LISTEN ? listenForTasks(parts, context, who, message) : null;
+  const listening = message.method === LISTEN ? listenForTasks(parts, context, who, route, message) : null;
   if (listening !== null && isRefusal(listening)) return refuse(parts, context, listening);
   const mayBegin = task === null && message.method === 'tools/call' && knowsTasks(message);
   const begun = mayBegin ? new BegunTask(parts.tasks, context) : null;

@@ -74,16 +74,26 @@ export interface TaskListening {
   readonly tasks: readonly TaskGroup[];
 }
 
-/** Null for a subscription that names no tasks. Those that are not the caller's, not of this server, or of a tool that they may not call are left out. */
-export function listenForTasks(parts: Parts, context: RequestContext, who: Principal, message: Envelope): TaskListening | Refusal | null {
+/**
+ * Null for a subscription that names no tasks. Those that are not the caller's, not of this server, or of a tool that they may not call are left
+ * out.
+ */
+export function listenForTasks(
+  parts: Parts,
+  context: RequestContext,
+  who: Principal,
+  route: Route,
+  message: Envelope,
+): TaskListening | Refusal | null {
   const wanted = listenedTasks(message);
   if (wanted === null || isRefusal(wanted)) return wanted;
-  const groups = new Map<string, { readonly place: Buffer; readonly names: Map<string, string> }>();
+  const groups = new Map<string, TaskGroup & { readonly names: Map<string, string> }>();
   for (const name of wanted) {
     const task = parts.tasks.open(name, context.budgetKey);
-    if (task === null || task.server !== context.server || !who.access.tool(task.server, task.tool).isAllowed) continue;
-    const key = task.place.toString('hex');
-    const group = groups.get(key) ?? { place: Buffer.from(task.place), names: new Map<string, string>() };
+    if (task === null || ownerIn(route, task.server) === null || !who.access.tool(task.server, task.tool).isAllowed) continue;
+    const { server } = task;
+    const key = `${server} ${task.place.toString('hex')}`;
+    const group = groups.get(key) ?? { server, place: Buffer.from(task.place), names: new Map<string, string>() };
     group.names.set(task.taskId, name);
     groups.set(key, group);
   }

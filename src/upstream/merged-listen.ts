@@ -5,6 +5,7 @@ import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { NewsInterest } from '../core/server-news.ts';
 import type { Health, InFlight, ReplySink, RequestOptions, Upstream } from '../core/upstream.ts';
 import { ACKNOWLEDGED, acknowledgement, changeFor, changeOf, joined, readAcknowledged } from '../mcp/listen-filter.ts';
+import { acknowledgedTasks, acknowledgedWith } from '../mcp/task-messages.ts';
 import { scanUpstreamMessage } from '../mcp/upstream-message.ts';
 import { MAX_UPSTREAM_DEPTH } from './deps.ts';
 
@@ -31,6 +32,8 @@ class Branch implements ReplySink {
   readonly member: Upstream;
   /** Null while the member has not agreed to anything. */
   agreed: NewsInterest | null = null;
+  /** Tasks that it has agreed to tell of, by the client's names. */
+  tasks: readonly string[] = [];
   flight: InFlight | null = null;
   again: Timer | null = null;
   /** Nothing is known of it yet. */
@@ -107,7 +110,10 @@ export class MergedListen implements InFlight {
   onMessage(branch: Branch, bytes: Buffer): boolean {
     const message = this.#sink === null ? null : scanUpstreamMessage(bytes, { maxDepth: MAX_UPSTREAM_DEPTH });
     if (message === null) return true;
-    if (message.method === ACKNOWLEDGED) return this.#onAgreed(branch, readAcknowledged(bytes));
+    if (message.method === ACKNOWLEDGED) {
+      branch.tasks = acknowledgedTasks(bytes);
+      return this.#onAgreed(branch, readAcknowledged(bytes));
+    }
     const change = changeOf(message.method, bytes);
     const isShown = change === null || 'list' in change || this.#job.isOffered(change.uri);
     return isShown ? this.#tell(bytes) : true;
@@ -125,7 +131,7 @@ export class MergedListen implements InFlight {
   }
 
   #ask(branch: Branch): Refusal | null {
-    const flight = branch.member.request(this.#job.message, this.#job.options, branch);
+    const flight = branch.member.request(this.#job.message, this.#optionsFor(branch.member), branch);
     if (isRefusal(flight)) {
       branch.isPending = false;
       this.#later(branch);
@@ -133,6 +139,14 @@ export class MergedListen implements InFlight {
     }
     branch.flight = flight;
     return null;
+  }
+
+  /** Of its own tasks only. */
+  #optionsFor({ name }: Upstream): RequestOptions {
+    const { options } = this.#job;
+    const { modern } = options;
+    if (modern?.tasks === undefined) return options;
+    return { ...options, modern: { ...modern, tasks: modern.tasks.filter(({ server }) => server === name) } };
   }
 
   #later(branch: Branch): void {
@@ -160,7 +174,8 @@ export class MergedListen implements InFlight {
     const agreed = joined(this.#branches.flatMap((branch) => branch.agreed ?? []));
     const uris = agreed.uris.filter((uri) => this.#job.isOffered(uri));
     this.#sink.onStream();
-    this.#sink.onMessage(acknowledgement({ ...agreed, uris }, this.#idToken));
+    const tasks = this.#branches.flatMap((branch) => branch.tasks);
+    this.#sink.onMessage(acknowledgedWith(acknowledgement({ ...agreed, uris }, this.#idToken), tasks));
   }
 
   /** Nothing precedes the acknowledgement. */

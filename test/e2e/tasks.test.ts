@@ -212,6 +212,24 @@ describe.each(OF_PROCESSES)('a subscription at %s', (path) => {
   });
 });
 
+describe('a subscription at a virtual server', () => {
+  it('hears of tasks of its members, of the caller’s own and of no others', async () => {
+    const path = '/mcp/all';
+    const mine = [await begin({ path }, 'remote__job'), await begin({ path }, 'program__job'), await begin({ path }, 'program__job')];
+    const [foreign, elsewhere] = [await begin({ path, key: bob.key }, 'remote__job'), await begin({ path: '/mcp/pool' })];
+    const stream = await listen([...mine, foreign, elsewhere], { path });
+    const agreed = stream.events()[0]?.['params']?.['notifications'] as unknown as { taskIds: string[] };
+    expect(new Set(agreed.taskIds)).toEqual(new Set(mine));
+    await ask('tasks/cancel', { taskId: foreign }, { path, key: bob.key });
+    await ask('tasks/cancel', { taskId: elsewhere }, { path: '/mcp/pool' });
+    for (const taskId of mine) await ask('tasks/cancel', { taskId }, { path });
+    const [, ...told] = await stream.awaitEvents(1 + mine.length);
+    expect(new Set(told.map(({ params }) => params?.['taskId']))).toEqual(new Set(mine));
+    expect(stream.text()).not.toContain('upstream-task');
+    stream.leave();
+  });
+});
+
 describe('what becomes of a task', () => {
   it('is not for whoever may not call its tool any more, and the refusal is on record', async () => {
     const seal = ['0123456789abcdef0123456789abcdef0123456789abcdef'];
