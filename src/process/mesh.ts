@@ -23,12 +23,21 @@ const FIRST_BACKOFF_MS = 20;
 const MAX_BACKOFF_MS = 500;
 /** Requests that may wait for an owner to read them; further ones are refused. */
 const MAX_TO_OWNER_BYTES = 16 * 1_048_576;
+/** What is said of them beside may wait as well: nobody hears that it was not said. An owner that leaves more unread is stuck, and its connection is cut. */
+const MAX_FLOW_BYTES = 16 * 1_048_576;
 /** Answers that may wait for a caller beside one of any size; one that leaves more unread is stuck, and its connection is cut. */
 const MAX_TO_CALLER_BYTES = 64 * 1_048_576;
 /** From here on a caller is told only what it must be told. */
 const SLOW_BYTES = 1_048_576;
 /** Connections beside those of the other workers, which still have to say who they are. */
 const STRANGERS = 16;
+
+/** Whether it is about what is under way already, or nobody waits for what comes of it: lost, a request would hang, or go on for nobody. */
+function isFlow(message: ToOwner): boolean {
+  return (
+    !('message' in message || 'place' in message) && message.type !== 'probe' && !(message.type === 'session' && message.what === 'oldest')
+  );
+}
 
 /** The way to one owner. */
 interface Route {
@@ -93,7 +102,13 @@ export class Mesh implements MeshPort {
 
   toOwner(slot: number, message: ToOwner): boolean {
     const route = this.#routes[slot];
-    if (route === undefined || route.link === null || !route.isUp || route.link.backlogBytes > MAX_TO_OWNER_BYTES) return false;
+    if (route === undefined || route.link === null || !route.isUp) return false;
+    const { backlogBytes } = route.link;
+    if (backlogBytes > MAX_TO_OWNER_BYTES && !isFlow(message)) return false;
+    // It is stuck: what waits for it ends with the connection.
+    const isStuck = backlogBytes > MAX_TO_OWNER_BYTES + MAX_FLOW_BYTES;
+    if (isStuck) route.link.destroy();
+    if (isStuck) return false;
     route.link.send({ value: packToOwner(message), bytes: 'message' in message ? message.message.bytes.length : 0 });
     return true;
   }

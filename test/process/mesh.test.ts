@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { MeshClient, ToCaller, ToOwner } from '../../src/core/mesh.ts';
 import type { MeshAccess } from '../../src/core/messages.ts';
 import { Mesh } from '../../src/process/mesh.ts';
+import { OwnerHandshake } from '../../src/process/mesh-handshake.ts';
 import { openPrivateFolder } from '../../src/process/private-socket.ts';
 import { envelope } from '../upstream/support.ts';
 import { until } from './support.ts';
@@ -138,6 +139,40 @@ describe('Mesh', () => {
     await until(() => heard.length >= 2);
     expect([mesh.toOwner(1, call('secret')), seen.events]).toEqual([false, []]);
     expect(Buffer.concat(heard).includes(Buffer.from(at.secret))).toBe(false);
+  });
+
+  it('refuses calls to a worker that does not read, but not the end of one that is under way, and gives it up when that is too much', async () => {
+    const at = access(2);
+    const stuck = createServer((socket) => {
+      const handshake = new OwnerHandshake(at.secret, 1);
+      const framed = (bytes: Uint8Array): Buffer => Buffer.concat([Buffer.from([bytes.length, 0, 0, 0]), bytes]);
+      socket.on('error', () => undefined);
+      socket.on('data', (chunk: Buffer) => {
+        const met = handshake.meet(chunk.subarray(4));
+        if (met !== null) socket.write(framed(met.proof));
+        socket.pause();
+      });
+      socket.write(framed(handshake.challenge));
+    });
+    await new Promise<void>((resolve) => stuck.listen(join(at.folder, 'w1'), resolve));
+    closers.push(() => stuck.close());
+    const { mesh, seen } = await enter(at, 0);
+    await until(() => seen.events.includes('up 1'));
+    const big = call('x'.repeat(1_048_576));
+    let sent = 0;
+    while (mesh.toOwner(1, big)) sent += 1;
+    expect([sent > 14, sent < 20, mesh.toOwner(1, call('small'))]).toEqual([true, true, false]);
+    const flows: readonly ToOwner[] = [
+      { type: 'gone', call: 1 },
+      { type: 'resume', call: 1 },
+      { type: 'session', what: 'leave', call: 1 },
+      { type: 'session', what: 'resume', call: 1 },
+    ];
+    for (const flow of flows) expect(mesh.toOwner(1, flow)).toBe(true);
+    let more = 0;
+    while (mesh.toOwner(1, { type: 'pause', call: 1 }) && more < 2_000_000) more += 1;
+    expect(more).toBeLessThan(2_000_000);
+    await until(() => seen.events.includes('lost 1'));
   });
 
   it('waits at a farewell for those that may still call, and not for those that are gone', async () => {
