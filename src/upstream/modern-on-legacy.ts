@@ -12,8 +12,10 @@ import { RELAYED_CAPABILITIES } from '../mcp/methods.ts';
 import { DISCOVER, LISTEN } from '../mcp/modern-methods.ts';
 import { isFailure, parseMessage } from '../mcp/parse.ts';
 import { LATEST_LEGACY_REVISION, MODERN_REVISION } from '../mcp/revisions.ts';
+import { scanUpstreamMessage } from '../mcp/upstream-message.ts';
 import { AskingCall, type AskingHost } from './asking-call.ts';
 import { AskingSessions } from './asking-sessions.ts';
+import { MAX_UPSTREAM_DEPTH } from './deps.ts';
 import { ListenOnLegacy } from './listen-on-legacy.ts';
 import { LocalReply } from './local-reply.ts';
 import { ModernReply } from './modern-reply.ts';
@@ -156,8 +158,8 @@ class ModernSink extends PassingSink {
 
   /** Who did not ask for log messages gets none. */
   override onMessage(bytes: Buffer): boolean {
-    if (!this.#wantsLogs && bytes.includes(LOG_MESSAGE)) return true;
-    return this.sink.onMessage(bytes);
+    const isLog = !this.#wantsLogs && scanUpstreamMessage(bytes, { maxDepth: MAX_UPSTREAM_DEPTH })?.method === LOG_MESSAGE;
+    return isLog || this.sink.onMessage(bytes);
   }
 
   override onReply(bytes: Buffer, isError: boolean, code: number): void {

@@ -193,6 +193,9 @@ describe('a client of revision 2026-07-28, and a server of older revisions with 
     };
     expect(await events({ [`${PREFIX}logLevel`]: 'error' })).toContain('notifications/message');
     expect(await events({})).not.toContain('notifications/message');
+    // The method counts: other messages may hold its name, and it may be written in another way.
+    const told = await events({ progressToken: 'notifications/message' });
+    expect(told.filter((method) => method === 'notifications/progress')).toHaveLength(2);
   });
 
   it('row 230: the server sees a plain request of its own revision', async () => {
