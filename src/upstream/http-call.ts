@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Clock, Timer } from '../core/clock.ts';
 import { UPSTREAM_FAILED, UPSTREAM_INVALID, UPSTREAM_TOO_LARGE } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
-import { SseDecoder } from '../mcp/sse.ts';
+import type { StreamMark } from '../core/upstream-session.ts';
 import { scanUpstreamMessage } from '../mcp/upstream-message.ts';
 import type { UpstreamMessage } from '../mcp/upstream-message.ts';
 import { MAX_UPSTREAM_DEPTH } from './deps.ts';
@@ -11,6 +11,8 @@ import type { HttpSession } from './http-session.ts';
 import type { Carrier, PendingEntry } from './pending.ts';
 import { Pieces } from './pieces.ts';
 import { internalId } from './rewrite.ts';
+import { MarkedEvents } from './session-events.ts';
+import { StreamRest } from './stream-rest.ts';
 import { mediaType, reasonOf } from './wire-text.ts';
 
 /** What is left of a response after its outcome is known may take as long and be as large; then its connection closes. */
@@ -27,6 +29,8 @@ export interface CallListener {
   /** 404 to a request with a session id: the upstream has forgotten the session and did nothing. */
   onSessionLost(call: HttpCall): void;
   onFailed(call: HttpCall, refusal: Refusal, detail: string): void;
+  /** The stream ended before the answer, behind a position: `fetchRest` follows, or the end. Absent: in these revisions no stream is gone on with. */
+  onCut?(call: HttpCall): void;
 }
 
 export interface CallOptions {
@@ -56,7 +60,9 @@ export class HttpCall implements HttpReceiver, Carrier {
   #mode: 'head' | 'json' | 'stream' | 'over' = 'head';
   readonly #parts = new Pieces();
   #partBytes = 0;
-  #decoder: SseDecoder | null = null;
+  #events: MarkedEvents | null = null;
+  /** Of an event stream that may be gone on with. */
+  #rest: StreamRest | null = null;
   #linger: Timer | null = null;
   #hasEnded = false;
 
@@ -66,6 +72,11 @@ export class HttpCall implements HttpReceiver, Carrier {
     this.path = path;
     this.#options = options;
     this.#listener = listener;
+  }
+
+  /** Id of the last event that had one: where its stream goes on. */
+  get position(): string {
+    return this.#rest?.position ?? '';
   }
 
   /** Called with what `HttpClient.send` returned. */
@@ -88,8 +99,18 @@ export class HttpCall implements HttpReceiver, Carrier {
     this.#control?.resume();
   }
 
+  /** Goes on with the stream that broke; `send` is the GET behind `position`, with this call as its receiver. */
+  fetchRest(send: () => HttpControl): void {
+    this.#rest?.fetch(this.#options.clock, () => {
+      this.#mode = 'head';
+      this.#hasEnded = false;
+      this.#control = send();
+    });
+  }
+
   abandon(): void {
     this.#mode = 'over';
+    this.#rest?.cancel();
     this.#parts.clear();
     this.#linger?.cancel();
     this.#control?.abort();
@@ -98,6 +119,7 @@ export class HttpCall implements HttpReceiver, Carrier {
   onHead(status: number, headers: IncomingHttpHeaders): void {
     this.status = status;
     this.sessionHeader = headers['mcp-session-id'];
+    if (this.#isFetched && status !== 200) return this.#onNoRest(status);
     if (status === 404 && this.session !== null && this.session.id !== null) return this.#over(() => this.#listener.onSessionLost(this));
     if (status !== 200 && !this.#isReadError(headers)) return this.#failStatus(status);
     const coding = headers['content-encoding'];
@@ -110,7 +132,7 @@ export class HttpCall implements HttpReceiver, Carrier {
     if (this.#mode === 'over') {
       if (this.#partBytes > LINGER_BYTES) this.abandon();
     } else if (this.#mode === 'stream') {
-      if (this.#decoder?.push(chunk) === false) this.#failLarge();
+      if (this.#events?.push(chunk) === false) this.#failLarge();
     } else if (this.#partBytes > this.#options.maxResponseBytes) {
       this.#failLarge();
     } else {
@@ -123,7 +145,7 @@ export class HttpCall implements HttpReceiver, Carrier {
     this.#hasEnded = true;
     this.#linger?.cancel();
     if (mode === 'json') this.#onJson(this.#parts.take());
-    if (mode === 'stream') this.#fail(UPSTREAM_FAILED, 'ended its stream without an answer');
+    if (mode === 'stream') this.#onStreamEnd();
   }
 
   onError(error: Error, wasSent: boolean): void {
@@ -131,6 +153,8 @@ export class HttpCall implements HttpReceiver, Carrier {
     this.#linger?.cancel();
     if (this.#mode === 'over') return;
     this.isUnreachable = !wasSent;
+    // A broken connection is no worse than one that the upstream closed.
+    if (this.position !== '') return this.#onStreamEnd();
     const code = (error as NodeJS.ErrnoException).code ?? error.name;
     this.#fail(UPSTREAM_FAILED, wasSent ? `broke the connection: ${code}` : `cannot be reached: ${reasonOf(error, code)}`);
   }
@@ -149,12 +173,13 @@ export class HttpCall implements HttpReceiver, Carrier {
 
   #onContent(type: string, declaredBytes: number): void {
     this.#partBytes = 0;
-    if (type === 'application/json') {
+    if (type === 'application/json' && !this.#isFetched) {
       this.#mode = 'json';
       if (declaredBytes > this.#options.maxResponseBytes) this.#failLarge();
     } else if (type === 'text/event-stream') {
       this.#mode = 'stream';
-      this.#decoder = new SseDecoder({ maxEventBytes: this.#options.maxResponseBytes, onEvent: ({ data }) => this.#onEvent(data) });
+      if (this.#listener.onCut !== undefined) this.#rest ??= new StreamRest();
+      this.#events = new MarkedEvents(this.#options.maxResponseBytes, (data, mark) => this.#onEvent(data, mark));
       this.#listener.onStream(this);
     } else {
       this.#fail(UPSTREAM_INVALID, 'answered with another content type than JSON or an event stream');
@@ -171,13 +196,32 @@ export class HttpCall implements HttpReceiver, Carrier {
     this.#over(() => this.#listener.onReply(this, bytes, message));
   }
 
-  #onEvent(data: Buffer): void {
-    if (this.#mode === 'over' || data.length === 0) return;
+  get #isFetched(): boolean {
+    return this.#rest?.isFetched === true;
+  }
+
+  /** It has not noticed yet that the other connection is gone (409); else it has no such stream. Nothing is sent anew: the request was taken. */
+  #onNoRest(status: number): void {
+    if (status === 409) return this.#onStreamEnd();
+    this.#fail(UPSTREAM_FAILED, `answered HTTP ${status} when it was asked for the rest of its stream`);
+  }
+
+  #onStreamEnd(): void {
+    if (this.position === '') return this.#fail(UPSTREAM_FAILED, 'ended its stream without an answer');
+    this.#over(() => this.#listener.onCut?.(this));
+  }
+
+  #onEvent(data: Buffer, mark: StreamMark | undefined): void {
+    if (this.#mode === 'over') return;
+    this.#rest?.note(mark);
+    if (data.length === 0) return;
     const message = scanUpstreamMessage(data, { maxDepth: MAX_UPSTREAM_DEPTH });
     if (message === null) return this.#listener.onNoise('not_json');
     if (message.kind === 'notification') return this.#listener.onNotification(this, data, message);
     if (message.kind === 'request') return this.#listener.onServerRequest(data, message);
-    if (!this.#isMine(data, message)) return this.#fail(UPSTREAM_INVALID, 'answered another request');
+    if (!this.#isMine(data, message)) {
+      return this.#isFetched ? this.#listener.onNoise('unmatched') : this.#fail(UPSTREAM_INVALID, 'answered another request');
+    }
     this.#over(() => this.#listener.onReply(this, data, message));
   }
 
@@ -199,7 +243,7 @@ export class HttpCall implements HttpReceiver, Carrier {
     this.#mode = 'over';
     this.#parts.clear();
     this.#partBytes = 0;
-    this.#decoder = null;
+    this.#events = null;
     if (!this.#hasEnded) {
       this.#linger = this.#options.clock.after(LINGER_MS, () => this.#control?.abort());
       this.#control?.resume();

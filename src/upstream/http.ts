@@ -7,6 +7,7 @@ import type { Health, InFlight, ReplySink, RequestOptions, Upstream, UpstreamInf
 import { changedList } from '../mcp/list-request.ts';
 import { mayRepeat } from '../mcp/methods.ts';
 import { rpcError, rpcResult } from '../mcp/messages.ts';
+import { RESUMABLE_REVISIONS } from '../mcp/revisions.ts';
 import type { UpstreamMessage } from '../mcp/upstream-message.ts';
 import { checkHeaders } from './check.ts';
 import { deadlinesOf } from './deadlines.ts';
@@ -319,6 +320,18 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
   onFailed(call: HttpCall, refusal: Refusal, detail: string): void {
     if (!call.entry.isOwn) this.#link.noteFailure(call, detail);
     this.#fail(call.entry, refusal, detail, call.status === 0 || call.status >= 500 ? 'failed' : 'alive');
+  }
+
+  /** Until the server is heard again only the hard deadline holds: it works on. */
+  onCut(call: HttpCall): void {
+    const { entry, session, path } = call;
+    if (session === null || !RESUMABLE_REVISIONS.has(session.info.protocolVersion))
+      return this.onFailed(call, UPSTREAM_FAILED, 'ended its stream without an answer');
+    entry.idleAtMs = entry.hardAtMs;
+    call.fetchRest(() => {
+      const headers = [...session.headers, 'last-event-id', call.position];
+      return this.#client.send({ method: 'GET', path, headers, body: null }, call);
+    });
   }
 
   /** Each stream belongs to one request: what names another is not passed on. */

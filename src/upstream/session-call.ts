@@ -10,15 +10,12 @@ import type { HttpControl, HttpReceiver } from './http-client.ts';
 import type { Carrier, PendingEntry } from './pending.ts';
 import { Pieces } from './pieces.ts';
 import { MarkedEvents } from './session-events.ts';
+import { StreamRest } from './stream-rest.ts';
 import { mediaType, reasonOf } from './wire-text.ts';
 
 /** What is left of a response after its outcome is known may take as long and be as large; then its connection closes. */
 const LINGER_MS = 1000;
 const LINGER_BYTES = 64 * 1024;
-/** Before the rest of a stream is asked for, unless the server says otherwise (`retry`, WHATWG HTML section 9.2.5). */
-const RETRY_MS = 1000;
-const MIN_RETRY_MS = 50;
-const MAX_RETRY_MS = 30_000;
 
 /** What a call of a session finds out, in order. After `onReply` or `onFailed` nothing follows. */
 export interface SessionCallListener {
@@ -52,8 +49,6 @@ export class SessionCall implements HttpReceiver, Carrier {
   path = '';
   /** Nobody but the session itself fetches the rest of its stream. */
   isFetchedHere = false;
-  /** Id of the last event that had one: where its stream goes on. */
-  position = '';
   /** The answer's `Mcp-Session-Id`. */
   sessionHeader: string | string[] | undefined = undefined;
   readonly #listener: SessionCallListener;
@@ -67,18 +62,18 @@ export class SessionCall implements HttpReceiver, Carrier {
   #events: MarkedEvents | null = null;
   #linger: Timer | null = null;
   #hasEnded = false;
-  /** Since its stream broke for the first time. */
-  #isFetched = false;
-  #retryMs = RETRY_MS;
-  /** Streams in a row that brought nothing. */
-  #idleFetches = 0;
-  #pause: Timer | null = null;
+  readonly #rest = new StreamRest();
 
   constructor(entry: PendingEntry, isInSession: boolean, options: SessionCallOptions, listener: SessionCallListener) {
     this.entry = entry;
     this.#isInSession = isInSession;
     this.#options = options;
     this.#listener = listener;
+  }
+
+  /** Id of the last event that had one: where its stream goes on. */
+  get position(): string {
+    return this.#rest.position;
   }
 
   /** Called with what `HttpClient.send` returned. */
@@ -102,14 +97,10 @@ export class SessionCall implements HttpReceiver, Carrier {
   }
 
   /**
-   * Goes on with the stream that broke (2025-11-25, Transports, Resumability: always by GET), after the pause that the server asks
-   * for, or a longer one when nothing came of it. `send` is the GET behind `position`, with this call as its receiver.
+   * Goes on with the stream that broke. `send` is the GET behind `position`, with this call as its receiver.
    */
   fetchRest(send: () => HttpControl): void {
-    const pauseMs = Math.min(MAX_RETRY_MS, Math.max(MIN_RETRY_MS, this.#retryMs) * 2 ** Math.min(this.#idleFetches, 10));
-    this.#isFetched = true;
-    this.#idleFetches += 1;
-    this.#pause = this.#options.clock.after(pauseMs, () => {
+    this.#rest.fetch(this.#options.clock, () => {
       this.#mode = 'head';
       this.#hasEnded = false;
       this.#control = send();
@@ -118,7 +109,7 @@ export class SessionCall implements HttpReceiver, Carrier {
 
   abandon(): void {
     this.#mode = 'over';
-    this.#pause?.cancel();
+    this.#rest.cancel();
     this.#parts.clear();
     this.#linger?.cancel();
     this.#control?.abort();
@@ -134,7 +125,7 @@ export class SessionCall implements HttpReceiver, Carrier {
     this.status = status;
     this.sessionHeader = headers['mcp-session-id'];
     // It has not noticed yet that the other connection is gone.
-    if (status === 409 && this.#isFetched) return this.#onStreamEnd();
+    if (status === 409 && this.#rest.isFetched) return this.#onStreamEnd();
     if (status === 404 && this.#isInSession) return this.#fail(SESSION_UNKNOWN, 'has forgotten the session');
     if (status >= 300 && status < 400)
       return this.#fail(UPSTREAM_FAILED, `answered with a redirect (HTTP ${status}), which is not followed`);
@@ -179,13 +170,13 @@ export class SessionCall implements HttpReceiver, Carrier {
 
   #onContent(type: string, declaredBytes: number): void {
     this.#partBytes = 0;
-    if (type === 'application/json' && !this.#isFetched) {
+    if (type === 'application/json' && !this.#rest.isFetched) {
       this.#mode = 'json';
       if (declaredBytes > this.#options.maxResponseBytes) this.#failLarge();
     } else if (type === 'text/event-stream') {
       this.#mode = 'stream';
       this.#events = new MarkedEvents(this.#options.maxResponseBytes, (data, mark) => this.#onEvent(data, mark));
-      if (!this.#isFetched) this.#listener.onStream(this);
+      if (!this.#rest.isFetched) this.#listener.onStream(this);
     } else {
       this.#fail(UPSTREAM_INVALID, 'answered with another content type than JSON or an event stream');
     }
@@ -206,22 +197,15 @@ export class SessionCall implements HttpReceiver, Carrier {
 
   #onEvent(data: Buffer, mark: StreamMark | undefined): void {
     if (this.#mode === 'over') return;
-    this.#note(mark);
+    this.#rest.note(mark);
     if (data.length === 0) return mark === undefined ? undefined : this.#listener.onMark(this, mark);
     const message = scanUpstreamMessage(data, { maxDepth: MAX_UPSTREAM_DEPTH });
     if (message === null) return this.#listener.onNoise('not_json');
     if (message.kind !== 'response') return this.#listener.onMessage(this, data, message, mark);
     if (!this.#isMine(data, message)) {
-      return this.#isFetched ? this.#listener.onNoise('unmatched') : this.#fail(UPSTREAM_INVALID, 'answered another request');
+      return this.#rest.isFetched ? this.#listener.onNoise('unmatched') : this.#fail(UPSTREAM_INVALID, 'answered another request');
     }
     this.#over(() => this.#listener.onReply(this, data, message, mark));
-  }
-
-  #note(mark: StreamMark | undefined): void {
-    this.#idleFetches = 0;
-    if (mark === undefined) return;
-    if (mark.eventId !== '') this.position = mark.eventId;
-    if (mark.retryMs >= 0) this.#retryMs = mark.retryMs;
   }
 
   /** Upstreams may write an id in another way than the client did: the value counts, as they understand it. */

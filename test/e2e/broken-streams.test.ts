@@ -109,6 +109,14 @@ describe('a server that closes the stream of a call before its answer', () => {
     await bridge.stop();
   });
 
+  it('is asked for the rest of a call without a session', async () => {
+    for (const name of ['poll', 'cut']) {
+      const { status, body } = await rpc(gateway.mcp, toolCall(name, {}, `${name} alone`), { key: alice.key });
+      expect([status, body.includes(`${name} was called`), body.includes(`"id":"${name} alone"`)]).toEqual([200, true, true]);
+      expect(body).not.toContain('upstream-event');
+    }
+  });
+
   it('shows no more tools in the rest than in a list that came at once', async () => {
     const client = await SocketClient.connect(`${gateway.url}/ws`, { key: narrow.key });
     await client.ask('initialize', { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'narrow', version: '1' } }, 'i');
