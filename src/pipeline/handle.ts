@@ -26,7 +26,7 @@ import type { Session } from './session.ts';
 import { sessionOf } from './session-book.ts';
 import { handleSessionMethod } from './session-methods.ts';
 import { addressTask, type NamedTask } from './tasks.ts';
-import { address } from './virtual.ts';
+import { address, mayReach } from './virtual.ts';
 
 /** A rate-limited request with a declared body up to this size is answered after the body, with its JSON-RPC id. */
 const POLITE_BODY_BYTES = 65_536;
@@ -106,7 +106,9 @@ function handleBody(parts: Parts, context: RequestContext, call: Call, body: Buf
   const addressed =
     virtual === null || isOfTask ? addressTask(parts, context, call.route, message) : address(context, virtual, call.who.access, message);
   if (isRefusal(addressed)) return refuse(parts, context, addressed);
-  handleMessage(parts, context, { ...call, session: null, route: addressed.route, task: addressed.task ?? null }, addressed.message);
+  // A session goes to its members itself, by the same names: decided on is what it sends to whom.
+  if (call.session !== null) return handleMessage(parts, context, call, message);
+  handleMessage(parts, context, { ...call, route: addressed.route, task: addressed.task ?? null }, addressed.message);
 }
 
 function handleMessage(parts: Parts, context: RequestContext, call: Call, message: Envelope): void {
@@ -190,7 +192,7 @@ function findSession(parts: Parts, context: RequestContext, call: Call, message:
 
 /** May they do this? The only place that permits. */
 function decide(context: RequestContext, { who, route, task }: Call, message: Envelope): Refusal | null {
-  if (!(route.virtual?.isReachable(who.access) ?? who.access.mayReach(context.server))) return errors.SERVER_DENIED;
+  if (!mayReach(who.access, route, context.server)) return errors.SERVER_DENIED;
   // Whoever may not call a tool may not have what an earlier call of it comes to.
   if (message.method !== 'tools/call' && task === null) return null;
   const decision = who.access.tool(context.server, context.tool);

@@ -48,7 +48,7 @@ export function openOrAnswer(parts: Parts, context: RequestContext, who: Princip
   if (hello === null) return refuse(parts, context, BAD_PARAMS);
   const session = route.upstream.newSession(hello);
   if (session === null) return answerInitialize(parts, context, route.virtual?.viewFor(who.access) ?? route.upstream, message);
-  const options = { restPath: route.restPath, principalKey: context.budgetKey, session };
+  const options = { restPath: route.restPath, principalKey: context.budgetKey, session, access: who.access };
   send(parts, context, route, options, message, new Opening(parts, context, message, session));
 }
 

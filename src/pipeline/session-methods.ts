@@ -11,6 +11,7 @@ import { sessionOf } from './session-book.ts';
 import { ClientStream } from './session-stream.ts';
 
 const NEW_STREAM: Position = { kind: 'event', eventId: '' };
+import { mayReach } from './virtual.ts';
 
 /** So long a DELETE waits at most for the upstream to know. */
 const CLOSED_MS = 1000;
@@ -32,7 +33,7 @@ function sessionFor(parts: Parts, context: RequestContext, who: Principal, route
   const session = sessionOf(parts, context, route.upstream, null);
   if (session === null) return errors.SESSION_UNKNOWN;
   if (isRefusal(session)) return session;
-  return who.access.mayReach(context.server) ? session : errors.SERVER_DENIED;
+  return mayReach(who.access, route, context.server) ? session : errors.SERVER_DENIED;
 }
 
 /** A stream for what the server says of its own accord, or the rest of one that broke. */
@@ -40,7 +41,7 @@ function listen(parts: Parts, context: RequestContext, who: Principal, route: Ro
   const { lastEventId } = context.exchange.head;
   const position = lastEventId === '' ? NEW_STREAM : session.opened(lastEventId);
   if (position === null) return refuse(parts, context, errors.EVENT_UNKNOWN);
-  const stream = new ClientStream(parts, context, who, session, position.kind);
+  const stream = new ClientStream(parts, context, who, session, position.kind, route.virtual !== null);
   if (!parts.streams.add(stream)) return refuse(parts, context, errors.TOO_MANY_IN_FLIGHT);
   const options = { restPath: route.restPath, principalKey: context.budgetKey };
   const listening =

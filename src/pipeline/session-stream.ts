@@ -25,14 +25,17 @@ export class ClientStream implements StreamSink, StandingStream {
   readonly #context: RequestContext;
   /** In what its positions are. */
   readonly #kind: PositionKind;
+  /** Lists in it were made for this caller. */
+  readonly #isMerged: boolean;
   #listening: Listening | null = null;
   #heartbeat: Timer | null = null;
   #expiry: Timer | null = null;
   /** Since the last heartbeat something was written. */
   #isBusy = false;
 
-  constructor(parts: Parts, context: RequestContext, who: Principal, session: Session, kind: PositionKind) {
+  constructor(parts: Parts, context: RequestContext, who: Principal, session: Session, kind: PositionKind, isMerged: boolean) {
     this.#parts = parts;
+    this.#isMerged = isMerged;
     this.#context = context;
     this.who = who;
     this.session = session;
@@ -100,7 +103,7 @@ export class ClientStream implements StreamSink, StandingStream {
   #filtered(bytes: Buffer): Buffer | null {
     const { access } = this.who;
     const { server } = this.session;
-    if (access.allowsAllTools(server)) return bytes;
+    if (this.#isMerged || access.allowsAllTools(server)) return bytes;
     return filterAnyTools(bytes, (tool) => access.tool(server, tool).isAllowed);
   }
 

@@ -28,3 +28,8 @@ export function address(context: RequestContext, virtual: VirtualServer, access:
   if (message.method === 'tools/call') context.tool = aim.message.name ?? '';
   return { route: { upstream: aim.upstream, virtual: null, restPath: '' }, message: aim.message };
 }
+
+/** A message to a virtual server concerns one member of it, or the whole. `server`: what it was found to concern. */
+export function mayReach(access: Access, { upstream, virtual }: Route, server: string): boolean {
+  return virtual !== null && server === upstream.name ? virtual.isReachable(access) : access.mayReach(server);
+}

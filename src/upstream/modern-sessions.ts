@@ -4,10 +4,8 @@ import type { ClientHello, UpstreamSession } from '../core/upstream-session.ts';
 import type { EventStore } from './event-store.ts';
 import { ModernSession, type ModernSessionHost } from './modern-session.ts';
 import type { ModernSide } from './modern-side.ts';
-import { OwnedPlaces, type OwnedPlacesDeps } from './owned-places.ts';
-
-/** Sessions with one server in this worker; how many one caller may have, and how long they live unused, the ledger of sessions sees to. */
-const MAX_SESSIONS = 4096;
+import { OwnedBook } from './owned-book.ts';
+import type { OwnedPlacesDeps } from './owned-places.ts';
 
 export interface ModernSessionsDeps extends OwnedPlacesDeps {
   readonly server: string;
@@ -21,15 +19,13 @@ export class ModernSessions implements ModernSessionHost {
   readonly clock: Clock;
   readonly modern: ModernSide;
   readonly kept: EventStore | null;
-  readonly #places: OwnedPlaces;
-  /** By the place's bytes in hexadecimal. */
-  readonly #held = new Map<string, ModernSession>();
+  readonly #book: OwnedBook<ModernSession>;
 
   constructor(deps: ModernSessionsDeps) {
     this.clock = deps.clock;
     this.modern = deps.modern;
     this.kept = deps.kept;
-    this.#places = new OwnedPlaces(deps.server, deps, (place) => this.#held.get(place.toString('hex')) ?? null);
+    this.#book = new OwnedBook(deps.server, deps);
   }
 
   open(hello: ClientHello): ModernSession {
@@ -38,27 +34,18 @@ export class ModernSessions implements ModernSessionHost {
 
   /** Of this worker, or of the one, perhaps at another host, that its place names. */
   find(place: Buffer): UpstreamSession | null {
-    return this.#places.find(place);
+    return this.#book.find(place);
   }
 
-  /** When there are too many the one gives way that was longest unused, if any is idle. */
   admit(session: ModernSession): Buffer | null {
-    if (this.#held.size >= MAX_SESSIONS) {
-      const idle = [...this.#held.values()].filter(({ isIdle }) => isIdle);
-      const oldest = idle.reduce<ModernSession | null>((found, one) => (found === null || one.usedMs < found.usedMs ? one : found), null);
-      if (oldest === null) return null;
-      oldest.close();
-    }
-    const place = this.#places.mint();
-    this.#held.set(place.toString('hex'), session);
-    return place;
+    return this.#book.admit(session);
   }
 
-  ended({ place }: ModernSession): void {
-    if (place !== null) this.#held.delete(place.bytes.toString('hex'));
+  ended(session: ModernSession): void {
+    this.#book.ended(session);
   }
 
   close(): void {
-    for (const session of this.#held.values()) session.end(UPSTREAM_DOWN, 'closed');
+    for (const session of this.#book.all) session.end(UPSTREAM_DOWN, 'closed');
   }
 }

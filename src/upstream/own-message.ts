@@ -6,7 +6,7 @@ const LIMITS: JsonLimits = { maxDepth: 512, maxKeys: Infinity, maxStringBytes: I
 
 /** A message that the gateway writes itself, read as any other. */
 export function ownMessage(text: string): Envelope {
-  const message = readOwn(text);
+  const message = readMessage(Buffer.from(text));
   if (message === null) throw new Error('no message of ours');
   return message;
 }
@@ -14,7 +14,7 @@ export function ownMessage(text: string): Envelope {
 /** A client's answer to a request of the server (raw JSON id); null for what cannot be one. */
 export function answerMessage(idToken: string, result: unknown): Envelope | null {
   const isResult = typeof result === 'object' && result !== null && !Array.isArray(result);
-  return isResult ? readOwn(`{"jsonrpc":"2.0","id":${idToken},"result":${JSON.stringify(result)}}`) : null;
+  return isResult ? readMessage(Buffer.from(`{"jsonrpc":"2.0","id":${idToken},"result":${JSON.stringify(result)}}`)) : null;
 }
 
 /** Nobody answers it. */
@@ -22,7 +22,8 @@ export function unansweredMessage(idToken: string, code: number, text: string): 
   return ownMessage(`{"jsonrpc":"2.0","id":${idToken},"error":${JSON.stringify({ code, message: text })}}`);
 }
 
-function readOwn(text: string): Envelope | null {
-  const parsed = parseMessage(Buffer.from(text), LIMITS);
+/** A message that was read before, and may have been edited since, or one of a server; null when it is none that the gateway would take. */
+export function readMessage(bytes: Buffer): Envelope | null {
+  const parsed = parseMessage(bytes, LIMITS);
   return isFailure(parsed) ? null : parsed;
 }

@@ -14,6 +14,7 @@ import { KeptBatches } from './kept-batches.ts';
 import { areListsShared, buildPool, type ChildFigures, childrenOf, gateSettings } from './pool-build.ts';
 import { NewsDesk } from './news-desk.ts';
 import { PartingCounts } from './partings.ts';
+import { longestCallMs } from './deadlines.ts';
 import { PeerDesk } from './peer-desk.ts';
 import type { PooledUpstream } from './pooled.ts';
 import { RelayDesk } from './relay-desk.ts';
@@ -96,6 +97,7 @@ export function buildRegistry(
   const byName = new Map<string, Upstream>(list.map((upstream) => [upstream.name, upstream]));
   const names = [...settings, ...virtuals].map(({ name }) => name);
   const batches = new KeptBatches(names, deps.kept ?? null, { sessions: desk?.sessions ?? null, peers, longestMs: 0 });
+  const servers = virtuals.map((one) => buildVirtual(one, settings, byName, { ...deps, peers }, desk));
   for (const upstream of list) upstream.start();
   desk?.open();
   peers?.open();
@@ -103,7 +105,7 @@ export function buildRegistry(
     list,
     router: new Router(
       built.map(({ upstream }, index) => ({ settings: settings[index] as UpstreamSettings, upstream })),
-      virtuals.map((one) => ({ path: one.path, server: buildVirtual(one, byName, deps) })),
+      virtuals.map(({ path }, index) => ({ path, server: servers[index] as VirtualUpstream })),
     ),
     get: (name) => byName.get(name),
     queued: () => built.map(({ gate }) => ({ server: gate.name, queued: gate.queued })),
@@ -121,6 +123,8 @@ export function buildRegistry(
     receiveNews: (one) => newsDesk?.receive(one),
     shareNews: () => newsDesk?.share(),
     close: async () => {
+      // First: their members are told of it.
+      await Promise.all(servers.map((server) => server.close()));
       await Promise.all(list.map((upstream) => upstream.close()));
       desk?.sessions.remote.close();
       peers?.remote.close();
@@ -137,10 +141,27 @@ function summed(
 }
 
 /** `config/` has refused names of members that are none. */
-function buildVirtual(settings: VirtualSettings, byName: ReadonlyMap<string, Upstream>, deps: RegistryDeps): VirtualUpstream {
-  const { clock, events, version } = deps;
+function buildVirtual(
+  settings: VirtualSettings,
+  all: readonly UpstreamSettings[],
+  byName: ReadonlyMap<string, Upstream>,
+  deps: RegistryDeps & { readonly peers: PeerDesk | null },
+  desk: RelayDesk | null,
+): VirtualUpstream {
+  const { clock, events, version, kept = null, peers } = deps;
   const members = settings.servers.flatMap((name) => byName.get(name) ?? []);
-  return new VirtualUpstream(settings, members, { clock, events, version, selection: deps.selection(settings) });
+  const longest = all.filter(({ name }) => settings.servers.includes(name)).map(longestCallMs);
+  return new VirtualUpstream(settings, members, {
+    clock,
+    events,
+    version,
+    selection: deps.selection(settings),
+    kept,
+    sessions: desk?.sessions ?? null,
+    peers,
+    // A member may have to be opened first, and several are asked in turn.
+    longestMs: Math.max(0, ...longest) * 2 + settings.listTimeoutMs * (members.length + 1),
+  });
 }
 
 /** What the upstream reports of itself names what everybody else knows. */

@@ -37,6 +37,32 @@ export function mergedModern(name: string, version: string, members: readonly Me
   return { discover: JSON.stringify(discover), hasTasks, life: '', legacy };
 }
 
+/** A member in a session of one client at the virtual server. */
+interface MemberShare {
+  readonly name: string;
+  readonly info: UpstreamInfo | null;
+  /** It has a session of its own behind it: what it tells and can be told reaches the client. */
+  readonly hasOwn: boolean;
+}
+
+/** What is agreed on in a session at a virtual server: options and logging of those members only that have sessions. Null before one was reached. */
+export function sessionInfo(name: string, version: string, revision: string, members: readonly MemberShare[]): UpstreamInfo | null {
+  const reached = members.flatMap((member) =>
+    member.info === null ? [] : [{ ...member, info: member.info, name: member.name, hasOwn: member.hasOwn }],
+  );
+  if (reached.length === 0) return null;
+  const info = merged(
+    name,
+    version,
+    reached.map((member) => [member.name, member.info]),
+  );
+  const own = reached.filter(({ hasOwn }) => hasOwn).map((member): NamedInfo => [member.name, member.info]);
+  const relayed = RELAYED_CAPABILITIES.filter((capability) => info.capabilities.has(capability));
+  const capabilities = relayed.map((capability): [string, object] => [capability, optionsOf(capability, own)]);
+  if (own.some(([, one]) => one.capabilities.has('logging'))) capabilities.push(['logging', {}]);
+  return { ...info, protocolVersion: revision, capabilitiesJson: JSON.stringify(Object.fromEntries(capabilities)) };
+}
+
 /** What any member tells of changes is told here too. */
 function optionsOf(capability: string, infos: readonly NamedInfo[]): object {
   const declared = infos.map(

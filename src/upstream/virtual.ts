@@ -1,41 +1,28 @@
 import type { Access } from '../core/access.ts';
-import type { Clock } from '../core/clock.ts';
 import type { VirtualSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
-import { BAD_CURSOR, BAD_PARAMS, METHOD_UNKNOWN, MODERN_METHOD_UNKNOWN, NAME_UNKNOWN, RESOURCE_UNKNOWN } from '../core/errors.ts';
+import { BAD_CURSOR, BAD_PARAMS, NAME_UNKNOWN } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
-import type {
-  InFlight,
-  ModernInfo,
-  ReplySink,
-  RequestOptions,
-  Upstream,
-  UpstreamEvents,
-  UpstreamInfo,
-  UpstreamState,
-} from '../core/upstream.ts';
-import type { Aim, Selection, VirtualServer } from '../core/virtual.ts';
-import { LIST_SHAPES, type ListShape } from '../mcp/list-page.ts';
-import { readListParams } from '../mcp/list-request.ts';
+import type { InFlight, ModernInfo, ReplySink, RequestOptions, Upstream, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
+import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
+import type { Aim, VirtualServer } from '../core/virtual.ts';
+import { LIST_SHAPES } from '../mcp/list-page.ts';
 import { type NamedPart, namedPartOf, renamed } from '../mcp/member-name.ts';
-import { decodeCursor, type MergedCursor } from '../mcp/merged-cursor.ts';
 import { LISTEN } from '../mcp/modern-methods.ts';
 import { listenToOffered } from '../mcp/task-messages.ts';
-import { neededCapability } from '../mcp/methods.ts';
-import { FirstAnswer } from './first-answer.ts';
+import type { EventStore } from './event-store.ts';
+import type { Member } from './list-merge.ts';
 import { MergedListen } from './merged-listen.ts';
-import { ListMerge, type Member, type MergeJob } from './list-merge.ts';
 import { MAX_NAME_CHARS } from './merged-page.ts';
+import type { OwnedPlacesDeps } from './owned-places.ts';
 import { CANCELLED } from './rewrite.ts';
 import { VirtualCalls } from './virtual-calls.ts';
-import { mergedInfo, mergedModern, serverInfoOf } from './virtual-info.ts';
+import { mergedInfo, mergedModern } from './virtual-info.ts';
+import { MemberRequests, type MemberRequestsDeps, resourceUnknown, startOf } from './virtual-requests.ts';
+import { VirtualSessions } from './virtual-sessions.ts';
 
-export interface VirtualDeps {
-  readonly clock: Clock;
-  readonly events: UpstreamEvents;
-  readonly selection: Selection;
-  /** Version of the gateway. */
-  readonly version: string;
+export interface VirtualDeps extends MemberRequestsDeps, OwnedPlacesDeps {
+  readonly kept: EventStore | null;
 }
 
 /** See `VirtualServer`. Its members are started and closed by whoever has them. */
@@ -51,10 +38,8 @@ export class VirtualUpstream implements VirtualServer {
   readonly #calls = new VirtualCalls();
   /** Each member, as calls go to it. */
   readonly #ways: ReadonlyMap<Member, Upstream>;
-  /** Lists under way. */
-  readonly #merges = new Set<ListMerge>();
-  /** Requests under way that any member may answer. */
-  readonly #searches = new Set<FirstAnswer>();
+  readonly #requests: MemberRequests;
+  readonly #sessions: VirtualSessions;
   readonly #listens = new Set<MergedListen>();
   /** What the members said when `#modern` was made of it. */
   #modernOf: readonly (ModernInfo | null)[] = [];
@@ -66,6 +51,21 @@ export class VirtualUpstream implements VirtualServer {
     this.#members = upstreams.map((upstream) => ({ upstream, prefix: upstream.name + settings.separator }));
     this.#ways = new Map(this.#members.map((member) => [member, this.#calls.watched(member.upstream)]));
     this.#deps = deps;
+    this.#requests = new MemberRequests(settings, deps);
+    this.#sessions = new VirtualSessions({
+      name: settings.name,
+      version: deps.version,
+      clock: deps.clock,
+      kept: deps.kept,
+      selection: deps.selection,
+      timeoutMs: settings.listTimeoutMs,
+      members: this.#members,
+      sessions: deps.sessions,
+      peers: deps.peers,
+      longestMs: deps.longestMs,
+      aim: (message, access) => this.aim(message, access),
+      newRequests: () => new MemberRequests(settings, deps),
+    });
   }
 
   get name(): string {
@@ -95,7 +95,7 @@ export class VirtualUpstream implements VirtualServer {
   }
 
   get inFlight(): number {
-    return this.#merges.size + this.#searches.size + this.#listens.size;
+    return this.#requests.size + this.#listens.size;
   }
 
   isReachable(access: Access): boolean {
@@ -122,48 +122,43 @@ export class VirtualUpstream implements VirtualServer {
       case 'resources/read':
         return this.#deps.selection.resource(message.uri ?? '') ? null : resourceUnknown(message);
       default:
-        return LIST_SHAPES.has(message.method) && this.#startOf(message, access) === null ? BAD_CURSOR : null;
+        return LIST_SHAPES.has(message.method) && startOf(message, this.#reachable(access)) === null ? BAD_CURSOR : null;
     }
   }
 
   start(): void {}
 
   request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
-    const { access } = options;
+    const { access, session = null } = options;
+    if (session !== null) return session.request(message, options, sink);
     if (access === undefined) throw new Error('a virtual server is asked for nobody');
-    const members = this.#reachable(access).filter(({ upstream }) => hasCapability(upstream, message.method));
-    const shape = LIST_SHAPES.get(message.method);
-    if (shape !== undefined) return this.#merge(message, shape, members, access, options, sink);
     if (message.method === LISTEN && options.modern !== undefined) return this.#listen(message, options, access, sink);
-    if (message.method !== 'resources/read' && message.method !== 'completion/complete') return methodUnknown(options);
-    if (members.length === 0) return resourceUnknown(message);
-    return this.#search(message, members, options, sink);
+    return this.#requests.send(message, this.#reachable(access), access, options, sink);
   }
 
-  /** Its members are shared by all clients. */
-  newSession(): null {
-    return null;
+  /** Null where none of its members keeps sessions. */
+  newSession(hello: ClientHello): UpstreamSession | null {
+    return this.#sessions.open(hello);
   }
 
-  resumeSession(): null {
-    return null;
+  resumeSession(place: SessionPlace): UpstreamSession | null {
+    return this.#sessions.resume(place);
   }
 
-  /** Only a cancellation concerns it: the members know their own requests. */
-  notify(message: Envelope, options: RequestOptions): Refusal | null {
+  /** Outside of sessions only a cancellation concerns it: the members know their own requests. */
+  notify(message: Envelope, options: RequestOptions, taken?: () => void): Refusal | null {
+    const { session = null } = options;
+    if (session !== null) return session.notify(message, options, taken);
     if (message.method !== CANCELLED || message.requestIdStart < 0) return null;
     const idToken = message.bytes.toString('utf8', message.requestIdStart, message.requestIdEnd);
-    const own = [...this.#merges, ...this.#searches];
-    const named = own.filter(({ job }) => job.idToken === idToken && job.principalKey === options.principalKey);
-    if (named.length === 1) named[0]?.cancel();
-    // With several of that id nobody can tell which is meant.
-    if (named.length > 0) return null;
+    if (this.#requests.cancel(message, options.principalKey)) return null;
     const member = this.#calls.memberWith(idToken, options.principalKey);
     return member?.notify(message, { restPath: '', principalKey: options.principalKey }) ?? null;
   }
 
-  close(): Promise<void> {
-    return Promise.resolve();
+  /** Its sessions end here. */
+  async close(): Promise<void> {
+    await this.#sessions.close();
   }
 
   #reachable(access: Access): readonly Member[] {
@@ -203,94 +198,4 @@ export class VirtualUpstream implements VirtualServer {
     this.#listens.add(listen);
     return listen;
   }
-
-  #search(message: Envelope, members: readonly Member[], options: RequestOptions, sink: ReplySink): InFlight | Refusal {
-    const search: FirstAnswer = new FirstAnswer(
-      {
-        members: members.map(({ upstream }) => upstream),
-        message,
-        idToken: message.bytes.toString('utf8', message.idStart, message.idEnd),
-        principalKey: options.principalKey,
-        options,
-        silenceMs: this.#settings.listTimeoutMs,
-        clock: this.#deps.clock,
-        onOver: () => this.#searches.delete(search),
-      },
-      sink,
-    );
-    const refusal = search.start();
-    if (refusal !== null) return refusal;
-    this.#searches.add(search);
-    return search;
-  }
-
-  #merge(
-    message: Envelope,
-    shape: ListShape,
-    members: readonly Member[],
-    access: Access,
-    { principalKey, modern }: RequestOptions,
-    sink: ReplySink,
-  ): InFlight | Refusal {
-    const start = this.#startOf(message, access);
-    if (start === null) return BAD_CURSOR;
-    const from = start.member === '' ? 0 : members.findIndex(({ upstream }) => upstream.name === start.member);
-    const merge: ListMerge = new ListMerge(
-      {
-        method: message.method,
-        shape,
-        members: from < 0 ? [] : members.slice(from),
-        cursor: start.cursor,
-        pages: start.pages,
-        idToken: message.bytes.toString('utf8', message.idStart, message.idEnd),
-        principalKey,
-        access,
-        timeoutMs: this.#settings.listTimeoutMs,
-        modern: modern === undefined ? null : this.#modernJob(message),
-        isOffered: this.#offers(message.method, access),
-        leftOut: (member, reason, what, count) => this.#deps.events.leftOut(this.name, member, reason, what, count),
-        onOver: () => this.#merges.delete(merge),
-      },
-      sink,
-    );
-    this.#merges.add(merge);
-    merge.start(this.#deps.clock);
-    return merge;
-  }
-
-  #modernJob({ bytes, metaStart, metaEnd }: Envelope): MergeJob['modern'] {
-    return { meta: bytes.toString('utf8', metaStart, metaEnd), serverInfo: serverInfoOf(this.name, this.#deps.version) };
-  }
-
-  /** What a caller sees of a list: what was chosen of it, and of tools only what they may call. */
-  #offers(method: string, access: Access): (member: string, key: string) => boolean {
-    const { selection } = this.#deps;
-    if (method === 'tools/list') return (member, tool) => selection.tool(member, tool) && access.tool(member, tool).isAllowed;
-    if (method === 'prompts/list') return (member, prompt) => selection.prompt(member, prompt);
-    return (_member, uri) => selection.resource(uri);
-  }
-
-  /** Where in the merged list a request begins; null for a cursor that was not given to this caller. No cursor: the member is empty. */
-  #startOf(message: Envelope, access: Access): MergedCursor | null {
-    const { cursor } = readListParams(message);
-    if (cursor === '') return { member: '', cursor: null, pages: 0 };
-    const start = cursor === null ? null : decodeCursor(String(JSON.parse(cursor)));
-    return start !== null && this.#reachable(access).some(({ upstream }) => upstream.name === start.member) ? start : null;
-  }
-}
-
-/** Revision 2026-07-28 has another code for it. */
-function resourceUnknown({ modern }: Envelope): Refusal {
-  return modern === null ? RESOURCE_UNKNOWN : NAME_UNKNOWN;
-}
-
-function methodUnknown({ modern }: RequestOptions): Refusal {
-  return modern === undefined ? METHOD_UNKNOWN : MODERN_METHOD_UNKNOWN;
-}
-
-/** A member that was never reached may have anything. */
-function hasCapability({ info, modern }: Upstream, method: string): boolean {
-  const needed = neededCapability(method);
-  const known = info ?? modern?.legacy ?? null;
-  return known === null || needed === null || known.capabilities.has(needed);
 }

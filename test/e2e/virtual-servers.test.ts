@@ -90,7 +90,13 @@ describe('one endpoint for several servers', () => {
 
   it('row 175: says what its servers can, and what each of them asks of its users', async () => {
     const peer = await connectV2Legacy({ url: gateway.mcp, key: all.key });
-    expect(Object.keys(peer.client.getServerCapabilities() ?? {}).toSorted()).toEqual(['completions', 'prompts', 'resources', 'tools']);
+    expect(Object.keys(peer.client.getServerCapabilities() ?? {}).toSorted()).toEqual([
+      'completions',
+      'logging',
+      'prompts',
+      'resources',
+      'tools',
+    ]);
     expect(peer.client.getServerVersion()).toMatchObject({ name: 'mcp-guard', title: 'aggregate' });
     expect(peer.client.getInstructions()).toContain('# sdk\n\nSay "please".');
     await peer.client.ping();

@@ -9,6 +9,9 @@ import { FakeClock } from './fake-clock.ts';
 import { json, McpHttpServer, reply } from './http-server.ts';
 import { call, deps, envelope, httpSettings, isRefusal, ready, Sink, until } from './support.ts';
 
+/** Nobody else has its sessions, and nothing of them is kept. */
+const ALONE = { kept: null, sessions: null, peers: null, longestMs: 0 };
+
 const NAMES = ['one', 'two', 'three'] as const;
 const SILENCE_MS = 10_000;
 const opened: Upstream[] = [];
@@ -41,7 +44,12 @@ class Members {
       listTimeoutMs: SILENCE_MS,
       ...everything,
     };
-    this.virtual = new VirtualUpstream(settings, this.upstreams, { ...deps(), clock: this.clock, selection: compileSelection(settings) });
+    this.virtual = new VirtualUpstream(settings, this.upstreams, {
+      ...deps(),
+      clock: this.clock,
+      selection: compileSelection(settings),
+      ...ALONE,
+    });
     return this;
   }
 

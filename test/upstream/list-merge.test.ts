@@ -11,6 +11,9 @@ import { VirtualUpstream } from '../../src/upstream/virtual.ts';
 import { McpHttpServer, reply } from './http-server.ts';
 import { call, deps, envelope, httpSettings, isRefusal, ready, RecordedEvents, Sink, until } from './support.ts';
 
+/** Nobody else has its sessions, and nothing of them is kept. */
+const ALONE = { kept: null, sessions: null, peers: null, longestMs: 0 };
+
 const NAMES = ['one', 'two', 'three'] as const;
 const opened: Upstream[] = [];
 const servers: McpHttpServer[] = [];
@@ -67,7 +70,7 @@ async function open(): Promise<{ readonly virtual: VirtualUpstream; readonly eve
   const events = new RecordedEvents();
   const everything = { tools: null, prompts: null, resources: null };
   const settings = { name: 'v', isAggregate: false, path: '/v', separator: '.', servers: NAMES, listTimeoutMs: 20_000, ...everything };
-  const virtual = new VirtualUpstream(settings, members, { ...deps(events), selection: compileSelection(settings) });
+  const virtual = new VirtualUpstream(settings, members, { ...deps(events), selection: compileSelection(settings), ...ALONE });
   return { virtual, events };
 }
 
