@@ -92,7 +92,16 @@ export class MemberPart {
 
   /** It keeps a session for this client; at the moment that may be lost, until it is needed again. */
   get hasOwn(): boolean {
-    return this.#ownInfo !== null && this.#state !== 'shared';
+    return this.#ownInfo !== null && !this.isShared;
+  }
+
+  get isShared(): boolean {
+    return this.#state === 'shared';
+  }
+
+  /** What it says of its lists outside of requests is heard: in its session, or on the channel that all share. One over HTTP is listened to for its session only. */
+  get isHeard(): boolean {
+    return this.hasOwn || (this.isShared && this.upstream.transport !== 'http');
   }
 
   /** Its session; null where it shares, or has none at the moment. */
@@ -102,7 +111,7 @@ export class MemberPart {
 
   /** What it said of itself, to this client where it has a session with it. Null for a member that was not reached. */
   get info(): UpstreamInfo | null {
-    return this.#ownInfo ?? (this.#state === 'shared' ? this.upstream.info : null);
+    return this.#ownInfo ?? (this.isShared ? this.upstream.info : null);
   }
 
   get refusal(): Refusal {
@@ -133,7 +142,7 @@ export class MemberPart {
 
   /** Sends a request in its session, or the way that all share. `SESSION_UNKNOWN`: the session is gone, and nothing was done. */
   send(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
-    if (this.#state !== 'own' && this.#state !== 'shared') return this.refusal;
+    if (this.#state !== 'own' && !this.isShared) return this.refusal;
     // Whoever came to the gateway could not come back to this server.
     return this.upstream.request(message, { ...options, session: this.#session, isFetchedHere: true }, sink);
   }

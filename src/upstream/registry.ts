@@ -4,7 +4,7 @@ import type { MeshPort } from '../core/mesh.ts';
 import type { PeerPort } from '../core/peers.ts';
 import type { SessionNews } from '../core/session-news.ts';
 import type { ServerNews } from '../core/server-news.ts';
-import type { Circuit, ListFigures, Upstream, UpstreamEvents } from '../core/upstream.ts';
+import type { Circuit, ListFigures, ListKind, Upstream, UpstreamEvents } from '../core/upstream.ts';
 import type { Selection } from '../core/virtual.ts';
 import { buildUpstream } from './build.ts';
 import { CachedUpstream } from './cached.ts';
@@ -91,13 +91,17 @@ export function buildRegistry(
   const deps = { ...outside, partings, ...(newsDesk !== null && { news: newsDesk }) };
   const desk = deps.mesh === null ? null : new RelayDesk(deps.mesh, deps.clock);
   const peers = deps.peerPort === null ? null : new PeerDesk(deps.peerPort, deps.clock, (news) => deps.peerNews(news));
-  const built = settings.map((one, index) => buildOne(one, index, { ...deps, peers }, desk));
+  let servers: readonly VirtualUpstream[] = [];
+  const onListChanged = (name: string, kind: ListKind | null): void => {
+    for (const server of servers) server.memberChanged(name, kind);
+  };
+  const built = settings.map((one, index) => buildOne(one, index, { ...deps, peers, onListChanged }, desk));
   const list = built.map(({ upstream }) => upstream);
   const pools = built.flatMap(({ pool }) => pool ?? []);
   const byName = new Map<string, Upstream>(list.map((upstream) => [upstream.name, upstream]));
   const names = [...settings, ...virtuals].map(({ name }) => name);
   const batches = new KeptBatches(names, deps.kept ?? null, { sessions: desk?.sessions ?? null, peers, longestMs: 0 });
-  const servers = virtuals.map((one) => buildVirtual(one, settings, byName, { ...deps, peers }, desk));
+  servers = virtuals.map((one) => buildVirtual(one, settings, byName, { ...deps, peers }, desk));
   for (const upstream of list) upstream.start();
   desk?.open();
   peers?.open();
@@ -165,7 +169,12 @@ function buildVirtual(
 }
 
 /** What the upstream reports of itself names what everybody else knows. */
-function buildOne(settings: UpstreamSettings, index: number, deps: RegistryDeps, desk: RelayDesk | null): Built {
+function buildOne(
+  settings: UpstreamSettings,
+  index: number,
+  deps: RegistryDeps & { onListChanged(name: string, kind: ListKind | null): void },
+  desk: RelayDesk | null,
+): Built {
   const { clock, events, places, workers } = deps;
   const circuit = settings.breaker === null ? null : deps.circuit(settings.name, settings.breaker);
   const ownEvents: UpstreamEvents = {
@@ -179,6 +188,7 @@ function buildOne(settings: UpstreamSettings, index: number, deps: RegistryDeps,
     restarted: (server, attempt) => events.restarted(server, attempt),
     listChanged: (server, kind) => {
       cache?.invalidate(kind);
+      deps.onListChanged(server, kind);
       events.listChanged(server, kind);
     },
     leftOut: () => undefined,

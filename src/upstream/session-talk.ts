@@ -87,10 +87,10 @@ export class SessionTalk {
     this.#questions.drop(({ within }) => within === call);
   }
 
-  /** It begins anew, and nobody heard it meanwhile. */
-  renewed(part: MemberPart): void {
-    for (const kind of LISTS) {
-      if (tellsOf(part, kind)) this.#options.deliver(Buffer.from(`{"jsonrpc":"2.0","method":"notifications/${kind}/list_changed"}`), false);
+  /** One of its lists is another, or any may be (null): nobody heard it meanwhile. */
+  changed(part: MemberPart, kind: ListKind | null): void {
+    for (const list of kind === null ? LISTS : [kind]) {
+      if (tellsOf(part, list)) this.#options.deliver(Buffer.from(`{"jsonrpc":"2.0","method":"notifications/${list}/list_changed"}`), false);
     }
   }
 
@@ -144,9 +144,9 @@ function isSame(token: string | null, said: string): boolean {
   return token !== null && said !== '' && (token === said || JSON.parse(token) === JSON.parse(said));
 }
 
-/** Only a member that said so in its session is believed to tell of changes, as the client was told. */
+/** Only a member that said so is believed to tell of changes, as the client was told. */
 function tellsOf(part: MemberPart, kind: ListKind): boolean {
-  if (!part.hasOwn || part.info === null) return false;
+  if (!part.isHeard || part.info === null) return false;
   const capabilities = JSON.parse(part.info.capabilitiesJson) as Readonly<Record<string, { readonly listChanged?: unknown } | undefined>>;
   return capabilities[kind]?.listChanged === true;
 }

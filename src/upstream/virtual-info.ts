@@ -22,7 +22,7 @@ export function mergedModern(name: string, version: string, members: readonly Me
   const legacy = merged(name, version, infos);
   const capabilities = RELAYED_CAPABILITIES.filter((capability) => legacy.capabilities.has(capability)).map((capability) => [
     capability,
-    optionsOf(capability, infos),
+    optionsOf(capability, infos, ['listChanged', 'subscribe']),
   ]);
   const hasTasks = members.some(({ upstream }) => upstream.modern?.hasTasks === true);
   const discover = {
@@ -43,32 +43,34 @@ interface MemberShare {
   readonly info: UpstreamInfo | null;
   /** It has a session of its own behind it: what it tells and can be told reaches the client. */
   readonly hasOwn: boolean;
+  /** What it says of its lists outside of requests is heard. */
+  readonly isHeard: boolean;
 }
 
-/** What is agreed on in a session at a virtual server: options and logging of those members only that have sessions. Null before one was reached. */
+/** What is agreed on in a session at a virtual server: what a member can do for one client only if it has a session for it. Null before one was reached. */
 export function sessionInfo(name: string, version: string, revision: string, members: readonly MemberShare[]): UpstreamInfo | null {
-  const reached = members.flatMap((member) =>
-    member.info === null ? [] : [{ ...member, info: member.info, name: member.name, hasOwn: member.hasOwn }],
-  );
-  if (reached.length === 0) return null;
-  const info = merged(
-    name,
-    version,
-    reached.map((member) => [member.name, member.info]),
-  );
-  const own = reached.filter(({ hasOwn }) => hasOwn).map((member): NamedInfo => [member.name, member.info]);
+  const infosOf = (some: readonly MemberShare[]): NamedInfo[] =>
+    some.flatMap((member): NamedInfo[] => (member.info === null ? [] : [[member.name, member.info]]));
+  const infos = infosOf(members);
+  if (infos.length === 0) return null;
+  const info = merged(name, version, infos);
+  const own = infosOf(members.filter(({ hasOwn }) => hasOwn));
+  const heard = infosOf(members.filter(({ isHeard }) => isHeard));
   const relayed = RELAYED_CAPABILITIES.filter((capability) => info.capabilities.has(capability));
-  const capabilities = relayed.map((capability): [string, object] => [capability, optionsOf(capability, own)]);
+  const capabilities = relayed.map((capability): [string, object] => [
+    capability,
+    { ...optionsOf(capability, heard, ['listChanged']), ...optionsOf(capability, own, ['subscribe']) },
+  ]);
   if (own.some(([, one]) => one.capabilities.has('logging'))) capabilities.push(['logging', {}]);
   return { ...info, protocolVersion: revision, capabilitiesJson: JSON.stringify(Object.fromEntries(capabilities)) };
 }
 
 /** What any member tells of changes is told here too. */
-function optionsOf(capability: string, infos: readonly NamedInfo[]): object {
+function optionsOf(capability: string, infos: readonly NamedInfo[], known: readonly string[]): object {
   const declared = infos.map(
     ([, info]) => JSON.parse(info.capabilitiesJson) as Readonly<Record<string, Readonly<Record<string, unknown>>>>,
   );
-  const options = ['listChanged', 'subscribe'].filter((option) => declared.some((one) => one[capability]?.[option] === true));
+  const options = known.filter((option) => declared.some((one) => one[capability]?.[option] === true));
   return Object.fromEntries(options.map((option) => [option, true]));
 }
 

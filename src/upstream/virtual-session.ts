@@ -4,7 +4,7 @@ import type { Envelope } from '../core/envelope.ts';
 import { BAD_PARAMS, METHOD_UNKNOWN, SESSION_UNKNOWN, UPSTREAM_BUSY, UPSTREAM_DOWN } from '../core/errors.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import { MAX_NEWS_URI_CHARS } from '../core/server-news.ts';
-import type { InFlight, ReplySink, RequestOptions, Upstream } from '../core/upstream.ts';
+import type { InFlight, ListKind, ReplySink, RequestOptions, Upstream } from '../core/upstream.ts';
 import type { ClientHello, Listening, SessionAgreement, SessionPlace, StreamSink, UpstreamSession } from '../core/upstream-session.ts';
 import type { Aim, Selection } from '../core/virtual.ts';
 import { rpcResult } from '../mcp/messages.ts';
@@ -169,6 +169,12 @@ export class VirtualSession implements UpstreamSession, PartHost, ClientCallHost
     one();
   }
 
+  /** A member that all share says so of its lists; those with sessions of their own say it there. */
+  memberChanged(name: string, kind: ListKind | null): void {
+    const part = this.#parts.find((one) => one.name === name);
+    if (part?.isShared === true) this.#talk.changed(part, kind);
+  }
+
   // PartHost
 
   onNews(part: MemberPart, bytes: Buffer): void {
@@ -183,7 +189,7 @@ export class VirtualSession implements UpstreamSession, PartHost, ClientCallHost
   onRenewed(part: MemberPart): void {
     if (this.#level !== null && part.info?.capabilities.has('logging') === true) this.#repeat(part, this.#level);
     for (const uri of part.uris) this.#repeat(part, subscribing(uri));
-    this.#talk.renewed(part);
+    this.#talk.changed(part, null);
   }
 
   // ClientCallHost

@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Envelope } from '../core/envelope.ts';
 import { UPSTREAM_DOWN } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
+import type { ListKind } from '../core/upstream.ts';
 import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
 import type { Aim, Selection } from '../core/virtual.ts';
 import type { EventStore } from './event-store.ts';
@@ -55,6 +56,10 @@ export class VirtualSessions implements VirtualSessionHost {
   /** Of this worker, or of the one, perhaps at another host, that its place names. */
   resume(place: SessionPlace): UpstreamSession | null {
     return place.kind === 'owned' ? this.#book.find(place.bytes) : null;
+  }
+
+  memberChanged(name: string, kind: ListKind | null): void {
+    for (const session of this.#book.all) session.memberChanged(name, kind);
   }
 
   reachable(access: Access): readonly Member[] {

@@ -3,7 +3,7 @@ import type { VirtualSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
 import { BAD_CURSOR, BAD_PARAMS, NAME_UNKNOWN } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
-import type { InFlight, ModernInfo, ReplySink, RequestOptions, Upstream, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
+import type { InFlight, ListKind, ModernInfo, ReplySink, RequestOptions, Upstream, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
 import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
 import type { Aim, VirtualServer } from '../core/virtual.ts';
 import { LIST_SHAPES } from '../mcp/list-page.ts';
@@ -134,6 +134,11 @@ export class VirtualUpstream implements VirtualServer {
     if (access === undefined) throw new Error('a virtual server is asked for nobody');
     if (message.method === LISTEN && options.modern !== undefined) return this.#listen(message, options, access, sink);
     return this.#requests.send(message, this.#reachable(access), access, options, sink);
+  }
+
+  /** A member says that one of its lists is another; null: that any may be. Sessions in which it has none of its own hear of it here. */
+  memberChanged(name: string, kind: ListKind | null): void {
+    if (this.member(name) !== null) this.#sessions.memberChanged(name, kind);
   }
 
   /** Null where none of its members keeps sessions. */

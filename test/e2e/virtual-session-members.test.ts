@@ -1,12 +1,14 @@
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
   type Gateway,
   http,
   keyEntry,
   makeKey,
-  rpc,
   rpcRequest,
+  sleep,
   startGateway,
+  stdioUpstream,
   toolCall,
   toolText,
   type UpstreamAnswer,
@@ -16,6 +18,7 @@ import {
 import { type SessionUpstream, startSessionUpstream } from './session-upstream.ts';
 import { listen, openSession, type OpenSession } from './sessions.ts';
 
+const CHANGING = join(import.meta.dirname, 'fixtures', 'changing-stdio.ts');
 const key = makeKey();
 const NAMES = ['a', 'b'] as const;
 const servers = new Map<string, SessionUpstream>();
@@ -190,7 +193,33 @@ describe('the members of a session at a virtual server', () => {
     await waitUntil(async () => (await session.post(toolCall('late__echo'))).status === 200, { what: 'the late one', timeoutMs: 20_000 });
     expect((await session.post(rpcRequest('tools/list'))).body).toContain('late__echo');
     expect(back.sessionsOf('patient')).toHaveLength(1);
-    const none = await rpc(place.mcp, toolCall('late__none', {}), { key: key.key });
-    expect(none.status).toBe(200);
+  });
+
+  it('row 235: that all clients share tell of changed lists, too', async () => {
+    const place = await begin({
+      servers: [
+        { name: 'a', url: server('a').url, allow_private_networks: true },
+        { name: 'changing', command: process.execPath, args: ['--disable-warning=ExperimentalWarning', CHANGING] },
+        { name: 'quiet', ...stdioUpstream() },
+      ],
+      virtual: [{ name: 'quiet-ones', servers: ['a', 'quiet'] }],
+    });
+    const session = await open('sharer', place.mcp);
+    expect(session.answer.json['result']?.['capabilities']).toMatchObject({ tools: { listChanged: true } });
+    const other = await open('other', `${place.mcp}/quiet-ones`);
+    const streams = [await listen(place.mcp, key.key, session.id), await listen(`${place.mcp}/quiet-ones`, key.key, other.id)] as const;
+    // Each worker has a child of its own, whose news are those of the sessions there.
+    const isTold = async (): Promise<boolean> => {
+      await session.post(toolCall('changing__change'));
+      return streams[0].text().includes('notifications/tools/list_changed');
+    };
+    await waitUntil(isTold, { what: 'the news' });
+    await session.post(toolCall('quiet__raw', { text: '{"jsonrpc":"2.0","method":"notifications/prompts/list_changed"}\n' }));
+    await sleep(200);
+    for (const stream of streams) {
+      expect(stream.text()).not.toContain('prompts');
+      stream.leave();
+    }
+    expect(streams[1].messages()).toEqual([]);
   });
 });
