@@ -344,9 +344,9 @@ export class PoolChildren implements PoolCareHost {
     return isModernOnly ? 'modern' : (successor ?? era);
   }
 
-  /** Somebody listens to it, or would have nobody to listen to in this worker. */
+  /** Somebody listens to it, or would have nobody to listen to in this worker. Children that all share are listened to for their tasks only. */
   #isHeard(child: PoolChild): boolean {
-    if (child.listening > 0) return true;
+    if (child.listening > 0 && (this.#deps.hub === null || child.hasTasks)) return true;
     return child.era === 'modern' && this.#deps.hub?.isWanted === true && this.#of('modern').filter((one) => !one.isRetiring).length === 1;
   }
 }

@@ -163,6 +163,27 @@ describe.each(PROCESSES)('what a process of one host has, by way of the other (%
   });
 });
 
+describe('a host that ends in order', () => {
+  it('does not wait for who listens to its tasks by way of another, whose subscription goes on', async () => {
+    const own = await hosts();
+    const [near, far] = [own.near.gateway, own.far.gateway];
+    const [there, here] = [await begin(far, 'tasks-pool'), await begin(near, 'tasks-pool')];
+    const _meta = modernMeta({ [`${PREFIX}clientCapabilities`]: ABLE });
+    const message = { jsonrpc: '2.0', id: 1, method: 'subscriptions/listen', params: { notifications: { taskIds: [there, here] }, _meta } };
+    const headers = modernHeaders('subscriptions/listen');
+    const stream = await rpcStream(`${near.url}/mcp/tasks-pool`, message, { key: alice.key, headers });
+    await stream.awaitEvents(1);
+    const startMs = performance.now();
+    expect(await far.stop()).toMatchObject({ code: 0 });
+    expect(performance.now() - startMs).toBeLessThan(6000);
+    await ask({ at: near, server: 'tasks-pool', method: 'tasks/cancel', params: { taskId: here } });
+    const [, told] = await stream.awaitEvents(2);
+    expect(told?.['params']).toMatchObject({ taskId: here, status: 'cancelled' });
+    stream.leave();
+    await near.stop();
+  });
+});
+
 describe('a host that is lost', () => {
   it('takes tasks along; questions of its processes are answered to others, where their servers understand the state', async () => {
     const own = await hosts();

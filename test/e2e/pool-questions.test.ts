@@ -1,7 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { keyEntry, makeKey, rpc, startGateway, tempDir, toolText, waitUntil, type Gateway, type HttpAnswer } from './harness.ts';
-import { modernHeaders, modernRequest } from './modern.ts';
+import { modernHeaders, modernMeta, modernRequest } from './modern.ts';
 
 const FIXTURE = join(import.meta.dirname, 'fixtures', 'eras-stdio.ts');
 const alice = makeKey();
@@ -10,17 +11,24 @@ const INVALID = [400, -32_602];
 const inputResponses = { name: { action: 'accept', content: {} } };
 
 let gateway: Gateway;
+/** What its processes got. */
+let file: string;
 
 interface Call {
+  readonly at?: Gateway;
   readonly key?: string;
   readonly path?: string;
   readonly tool?: string;
+  readonly args?: object;
   readonly more?: object;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly meta?: Readonly<Record<string, unknown>>;
+  readonly signal?: AbortSignal;
 }
 
 beforeAll(async () => {
-  const args = ['--disable-warning=ExperimentalWarning', FIXTURE, 'both', join(await tempDir(), 'seen')];
-  const program = { command: process.execPath, args };
+  file = join(await tempDir(), 'seen');
+  const program = { command: process.execPath, args: ['--disable-warning=ExperimentalWarning', FIXTURE, 'both', file] };
   gateway = await startGateway({
     config: {
       server: { workers: 3 },
@@ -40,9 +48,22 @@ beforeAll(async () => {
 });
 
 /** Each comes by a connection of its own, and so to any worker. */
-async function call({ key = alice.key, path = '/mcp/pool', tool = 'ask', more = {} }: Call = {}): Promise<HttpAnswer> {
-  const message = modernRequest('tools/call', { name: tool, arguments: {}, ...more });
-  return await rpc(gateway.url + path, message, { key, headers: modernHeaders('tools/call', tool) });
+async function call(options: Call = {}): Promise<HttpAnswer> {
+  const {
+    at = gateway,
+    key = alice.key,
+    path = '/mcp/pool',
+    tool = 'ask',
+    args = {},
+    more = {},
+    headers = {},
+    meta = {},
+    signal,
+  } = options;
+  const params = { name: tool, arguments: args, ...more, _meta: modernMeta(meta) };
+  const message = { jsonrpc: '2.0', id: 1, method: 'tools/call', params };
+  const about = { key, headers: { ...modernHeaders('tools/call', tool), ...headers } };
+  return await rpc(at.url + path, message, { ...about, ...(signal !== undefined && { signal }) });
 }
 
 /** The state of a question. */
@@ -91,6 +112,60 @@ describe('what a process of many asked', () => {
     );
     expect(answer).toMatchObject({ isSame: false, requestState: ownState(state) });
     expect(answer['pid']).not.toBe(pid);
+  });
+});
+
+describe('the call that brings the answers', () => {
+  it('has progress come to its client, from whatever worker', async () => {
+    for (let turn = 0; turn < 8; turn += 1) {
+      const args = { ms: 10 };
+      const { events } = await call({ args, more: brings(await asked({ args })), meta: { progressToken: `t-${turn}` } });
+      expect(events.map(({ id, params }) => id ?? params?.['progressToken'])).toEqual([`t-${turn}`, 1]);
+    }
+  });
+
+  it('is taken back by a client that leaves: its process is told, and free again', async () => {
+    const cancellations = async (): Promise<number> => (await readFile(file, 'utf8')).split('"notifications/cancelled"').length - 1;
+    const calls = async (): Promise<number> => (await readFile(file, 'utf8')).split('"ms":60000').length - 1;
+    for (let turn = 1; turn <= 8; turn += 1) {
+      const args = { ms: 60_000 };
+      const quit = new AbortController();
+      const state = await asked({ args });
+      const left = call({ args, more: brings(state), signal: quit.signal });
+      await waitUntil(async () => (await calls()) === 2 * turn, { what: 'the call at its process' });
+      quit.abort();
+      await expect(left).rejects.toThrow('abort');
+      await waitUntil(async () => (await cancellations()) === turn, { what: 'its process to be told' });
+    }
+    // Each works on one call at a time.
+    const answers = await Promise.all(Array.from({ length: 8 }, async () => await call({ tool: 'whoami' })));
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+  });
+
+  it('has to agree with its headers, as every call', async () => {
+    for (let turn = 0; turn < 6; turn += 1) {
+      const args = { region: 'eu' };
+      const state = await asked({ args, headers: { 'mcp-param-region': 'eu' } });
+      const wrong = await call({ args, more: brings(state), headers: { 'mcp-param-region': 'us' } });
+      expect(refused(wrong)).toEqual([400, -32_020]);
+      const right = await call({ args, more: brings(state), headers: { 'mcp-param-region': 'eu' } });
+      expect(said(right)).toMatchObject({ isSame: true });
+    }
+  });
+
+  it.each([0, 1])('is served with server.workers = %i', async (workers) => {
+    const upstream = {
+      name: 'pool',
+      command: process.execPath,
+      args: ['--disable-warning=ExperimentalWarning', FIXTURE, 'both', file],
+      pool: { min: 3, max: 3, queue_secs: 20 },
+    };
+    const auth = { api_keys: [keyEntry('alice', alice)] };
+    const own = await startGateway({ config: { server: { workers }, auth, rate_limit: { enabled: false }, upstream } });
+    const run = async (): Promise<unknown> => said(await call({ at: own, more: brings(await asked({ at: own })) }))['isSame'];
+    const answers = await Promise.all(Array.from({ length: 12 }, run));
+    expect(answers).toEqual(answers.map(() => true));
+    await own.stop();
   });
 });
 
