@@ -52,6 +52,9 @@ export interface Envelope {
   /** The whole `params._meta` object. */
   readonly metaStart: number;
   readonly metaEnd: number;
+  /** The raw value of `params.requestState`, whatever it is (2026-07-28, Multi Round-Trip Requests). */
+  readonly stateStart: number;
+  readonly stateEnd: number;
   /** Null for a message of a revision with `initialize`. */
   readonly modern: ModernClaim | null;
 }

@@ -24,6 +24,8 @@ const FIELDS: Readonly<Record<FieldName, FieldKind>> = {
   taskId: 'maybe_text',
   metaStart: 'offset',
   metaEnd: 'offset',
+  stateStart: 'offset',
+  stateEnd: 'offset',
 };
 const NAMES = Object.keys(FIELDS) as readonly FieldName[];
 const KINDS: ReadonlySet<unknown> = new Set<Envelope['kind']>(['request', 'notification', 'response']);

@@ -71,6 +71,7 @@ const PARAMS = new KeyNames([
 /** Indexes among the names above. */
 const TASK = 13;
 const TASK_ID = 14;
+const REQUEST_STATE = 17;
 const META = new KeyNames([
   'progressToken',
   'io.modelcontextprotocol/protocolVersion',
@@ -155,6 +156,8 @@ function newDraft(bytes: Buffer): Draft {
       taskId: null,
       metaStart: -1,
       metaEnd: -1,
+      stateStart: -1,
+      stateEnd: -1,
       modern: null,
     },
     claim: null,
@@ -264,6 +267,11 @@ function readParam(draft: Draft, from: number): void {
       return;
     case TASK_ID:
       message.taskId = readString(draft, BAD_PARAMS);
+      return;
+    case REQUEST_STATE:
+      message.stateStart = scanner.pos;
+      scanner.skip();
+      message.stateEnd = scanner.pos;
       return;
     case -1:
       if (PARAMS.isVariant(scanner)) draft.refusal ??= BAD_PARAMS;

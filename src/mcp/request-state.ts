@@ -18,39 +18,17 @@ const INPUT_REQUIRED = 'input_required';
 
 const scanner = new JsonScanner();
 
-interface Span {
-  readonly start: number;
-  readonly end: number;
+/** What a client brings back. Null: nothing. Refused: no string. */
+export function broughtState({ bytes, stateStart, stateEnd }: Envelope): string | Refusal | null {
+  if (stateStart < 0) return null;
+  const state: unknown = JSON.parse(bytes.toString('utf8', stateStart, stateEnd));
+  return typeof state === 'string' ? state : BAD_PARAMS;
 }
 
-/** What a client brings back. */
-export interface BroughtState extends Span {
-  readonly text: string;
-}
-
-/** Null: the request brings none. Refused in another spelling or type, which some reader may take for it. */
-export function broughtState({ bytes, paramsStart, paramsEnd }: Envelope): BroughtState | Refusal | null {
-  if (paramsStart < 0) return null;
-  try {
-    if (!scanner.begin(bytes.subarray(paramsStart, paramsEnd), LIMITS) || !scanner.isObject) return null;
-    for (let more = scanner.enter(); more; more = scanner.next()) {
-      const isState = STATE.match(scanner) === 0;
-      if (!isState && STATE.isVariant(scanner)) return BAD_PARAMS;
-      const { pos: start, isString } = scanner;
-      scanner.skip();
-      if (!isState) continue;
-      const text = isString ? scanner.text(start, scanner.pos) : null;
-      return text === null ? BAD_PARAMS : { text, start: start + paramsStart, end: scanner.pos + paramsStart };
-    }
-    return null;
-  } finally {
-    scanner.end();
-  }
-}
-
-/** The request with another state; `own` null: with none. */
-export function withBroughtState({ bytes, paramsStart, paramsEnd }: Envelope, { start, end }: Span, own: string | null): Envelope | null {
-  if (own !== null) return reread(bytes, start, end, Buffer.from(JSON.stringify(own)));
+/** The request, which brings a state, with another one; `own` null: with none. */
+export function withBroughtState(message: Envelope, own: string | null): Envelope | null {
+  const { bytes, stateStart, stateEnd, paramsStart, paramsEnd } = message;
+  if (own !== null) return reread(bytes, stateStart, stateEnd, Buffer.from(JSON.stringify(own)));
   return reread(bytes, paramsStart, paramsEnd, withoutMembers(bytes.subarray(paramsStart, paramsEnd), STATE));
 }
 
@@ -63,6 +41,11 @@ export function withGivenState(reply: Buffer, made: (own: string | null) => stri
   if (asked.state !== null) return splice(reply, [{ ...asked.state, text }]);
   const { start, end } = asked.result;
   return Buffer.concat([reply.subarray(0, start), withMembers(reply.subarray(start, end), `"requestState":${text}`), reply.subarray(end)]);
+}
+
+interface Span {
+  readonly start: number;
+  readonly end: number;
 }
 
 interface AskingResult {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Envelope } from '../core/envelope.ts';
 import { BAD_PARAMS } from '../core/errors.ts';
-import { isRefusal, type Refusal } from '../core/refusal.ts';
+import type { Refusal } from '../core/refusal.ts';
 import type { StateSeal } from '../core/state-seal.ts';
 import type { InFlight, ReplySink, RequestOptions } from '../core/upstream.ts';
 import { broughtState, withBroughtState, withGivenState } from '../mcp/request-state.ts';
@@ -45,14 +45,14 @@ export class InputStates {
   /** A request that a server may answer with a question (`mayAsk`), or that brings what it asked for. */
   request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
     const brought = broughtState(message);
-    if (brought !== null && isRefusal(brought)) return brought;
+    if (typeof brought === 'object' && brought !== null) return brought;
     const { method, name, uri } = message;
     const call = `${method}\n${name ?? uri ?? ''}`;
     const { principalKey } = options;
     const asking = new AskingSink(sink, options, (own, place) => this.#give(hashesOf(principalKey, call), { own, place }));
     if (brought === null) return this.#toAny(message, options, asking);
-    const given = this.#take(hashesOf(principalKey, call), brought.text);
-    const own = given === null ? null : withBroughtState(message, brought, given.own);
+    const given = this.#take(hashesOf(principalKey, call), brought);
+    const own = given === null ? null : withBroughtState(message, given.own);
     if (given === null || own === null) return BAD_PARAMS;
     asking.onPlace(given.place);
     return PinnedCall.begin(this.#places.find(given.place), own, options, asking, () => this.#toAny(own, options, asking));

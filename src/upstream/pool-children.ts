@@ -153,9 +153,12 @@ export class PoolChildren implements PoolCareHost {
     return key === '' ? null : (this.#of('legacy').find((child) => child.key === key) ?? null);
   }
 
-  /** Ends the child that was idle for longest of those that nobody needs as much, so that its seat becomes free; false when all are in use. */
-  evict(era: ChildEra): boolean {
-    return this.#pool.isolation === 'shared' ? this.#evictShared(era) : this.#evictOwn();
+  /**
+   * Ends the child that was idle for longest of those that nobody needs as much, so that its seat becomes free, unless as many as are `wanted` are about
+   * to end; false when all are in use.
+   */
+  evict(era: ChildEra, wanted: number = Number.POSITIVE_INFINITY): boolean {
+    return this.#pool.isolation === 'shared' ? this.#evictShared(era) : this.#evictOwn(wanted);
   }
 
   /** A seat that was asked for is there. */
@@ -204,8 +207,10 @@ export class PoolChildren implements PoolCareHost {
     return era === 'legacy' || this.#era.mayStart;
   }
 
-  #evictOwn(): boolean {
-    const idle = this.#children.filter((child) => !this.#isKept(child) && this.#mayYield(child));
+  /** Who has one started waits for it, if only to listen. */
+  #evictOwn(wanted: number): boolean {
+    if (this.#ending.size >= wanted) return true;
+    const idle = this.#children.filter((child) => child.upstream.state !== 'starting' && !this.#isKept(child) && this.#mayYield(child));
     idle.sort((one, other) => one.lastUsedMs - other.lastUsedMs);
     const [oldest] = idle;
     if (oldest !== undefined) this.retire(oldest);

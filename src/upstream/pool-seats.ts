@@ -88,8 +88,8 @@ export interface KeyedSeatsOptions {
   readonly isFirst: boolean;
   /** A seat that `take` did not have is there now. */
   onSeat(number: number, key: string): void;
-  /** Seats are wanted and there are none: end a child that nobody needs, here or elsewhere. */
-  onShortage(): void;
+  /** So many seats are wanted and there are none: end a child that nobody needs, here or elsewhere. */
+  onShortage(wanted: number): void;
 }
 
 /** Children of keys: whichever worker needs one takes a seat of those that all workers share. */
@@ -117,8 +117,8 @@ export class KeyedSeats implements Seats {
     if (entry === 'entered') return this.#number();
     const ticket = places.whenFree(this.#placeKey, max, 'patient', (isEntered) => this.#onPlace(key, isEntered));
     this.#tickets.set(key, ticket);
-    this.#pressing ??= this.#options.clock.every(PRESS_MS, () => this.#options.onShortage());
-    if (entry === 'full') this.#options.onShortage();
+    this.#pressing ??= this.#options.clock.every(PRESS_MS, () => this.#options.onShortage(this.#tickets.size));
+    if (entry === 'full') this.#options.onShortage(this.#tickets.size);
     return null;
   }
 

@@ -71,7 +71,7 @@ export class PooledUpstream implements Upstream, RelayHost {
     this.hub = isShared ? new PoolNews(hubOptions) : null;
     this.#seats = seatsFor(settings.name, pool, deps, {
       onSeat: (number, key) => this.#children.seated(number, key),
-      onShortage: () => this.#onShortage(),
+      onShortage: (wanted) => this.#onShortage(wanted),
     });
     const listChanged = (server: string, kind: ListKind | null): void => {
       deps.events.listChanged(server, kind);
@@ -339,8 +339,8 @@ export class PooledUpstream implements Upstream, RelayHost {
     this.#queue.serve((call) => this.#dispatch(call), this.detail ?? 'no child');
   }
 
-  #onShortage(): void {
-    if (!this.#children.evict('legacy')) this.#desk?.want(this.name, 'legacy');
+  #onShortage(wanted: number): void {
+    if (!this.#children.evict('legacy', wanted)) this.#desk?.want(this.name, 'legacy');
   }
 
   /** Among the calls that came to this worker, or those of the principal's own child. */

@@ -249,6 +249,8 @@ describe('parseMessage', () => {
   it('keeps where `_meta` stands, and the name of a task', () => {
     const { metaStart, metaEnd, bytes, taskId } = accepted(call('{"name":"a","taskId":"t-1","_meta": {"a":[1]} }'));
     expect([bytes.toString('utf8', metaStart, metaEnd), taskId]).toEqual(['{"a":[1]}', 't-1']);
+    const brought = accepted(call('{"requestState" : ["x"] ,"name":"a"}'));
+    expect(brought.bytes.toString('utf8', brought.stateStart, brought.stateEnd)).toBe('["x"]');
   });
 
   it('takes other keys of the protocol namespace for what they are: legacy', () => {
