@@ -44,6 +44,8 @@ export class PoolChild {
   #keptSinceMs: number | null = null;
   /** It takes no more calls, and ends with the last one. */
   isRetiring = false;
+  /** It finds out whether the server takes a handshake by now. */
+  isTrial = false;
   /** It gives its seat to one of the other kind; null when it gives way to nobody. */
   successor: ChildEra | null = null;
   /** Of its whole process group, when last looked at; null before. */

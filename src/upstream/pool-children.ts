@@ -3,6 +3,7 @@ import type { PoolSettings, StdioSettings, UpstreamSettings } from '../core/conf
 import type { ChildEra, PeerEra } from '../core/mesh.ts';
 import type { UpstreamEvents, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
 import type { UpstreamDeps } from './deps.ts';
+import { HandshakeTrial } from './handshake-trial.ts';
 import { ModernChild } from './modern-child.ts';
 import { PoolCare, type PoolCareHost } from './pool-care.ts';
 import { PoolChild } from './pool-child.ts';
@@ -22,6 +23,8 @@ export interface PoolChildrenDeps extends UpstreamDeps {
   readonly hub: PoolNews | null;
   /** This worker finds out which revisions the server speaks. */
   readonly isFirst: boolean;
+  /** This worker tries a handshake again that the server did not take. */
+  readonly triesAgain: boolean;
   /** Something changed that calls may wait for: a child has room, or a seat is free. */
   onRoom(): void;
   /** How they are, all together. */
@@ -42,6 +45,7 @@ export class PoolChildren implements PoolCareHost {
   readonly #deps: PoolChildrenDeps;
   readonly #clock: Clock;
   readonly #era: PoolEra;
+  readonly #trial: HandshakeTrial;
   readonly #children: PoolChild[] = [];
   readonly #ending = new Set<Promise<void>>();
   #info: UpstreamInfo | null = null;
@@ -58,6 +62,7 @@ export class PoolChildren implements PoolCareHost {
     this.#deps = deps;
     this.#clock = deps.clock;
     this.#era = new PoolEra(deps.clock);
+    this.#trial = new HandshakeTrial(deps.clock, () => this.#tryHandshake());
     this.#care = new PoolCare(pool, deps.clock, this);
   }
 
@@ -73,7 +78,8 @@ export class PoolChildren implements PoolCareHost {
 
   /** Of those with a handshake. `ready` as well when all that were started have ended well; `starting` when nothing is known. */
   get state(): UpstreamState {
-    const older = this.#of('legacy');
+    // Nobody waits for one that only tries.
+    const older = this.#of('legacy').filter((child) => !child.isTrial || child.isReady);
     if (this.#heard === 'good' || older.some((child) => child.isReady)) return 'ready';
     if (older.some(({ upstream }) => upstream.state === 'down')) return 'down';
     return this.#heard === 'bad' && older.length === 0 ? 'down' : 'starting';
@@ -103,9 +109,14 @@ export class PoolChildren implements PoolCareHost {
     this.#tryProbe();
   }
 
-  /** The server takes no handshake and speaks the newer revision: those that wait for one to be taken give way. */
+  /** The server takes no handshake and speaks the newer revision: those that wait for one to be taken give way, and one tries again after a while. */
   settle(): void {
-    for (const child of this.#of('legacy')) if (child.upstream.state === 'down' && child.isIdle) this.#yield(child, 'modern');
+    for (const child of this.#of('legacy')) {
+      if (child.upstream.state !== 'down' || !child.isIdle) continue;
+      if (child.isTrial) this.retire(child);
+      else this.#yield(child, 'modern');
+    }
+    if (this.#deps.triesAgain && !this.#isClosed) this.#trial.plan();
   }
 
   /** Somebody wants to be told of changes: one that could tell is there. */
@@ -169,6 +180,7 @@ export class PoolChildren implements PoolCareHost {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#trial.end();
     this.#care.stop();
     await Promise.all([...this.#children.map(({ upstream }) => upstream.close()), ...this.#ending]);
   }
@@ -243,9 +255,20 @@ export class PoolChildren implements PoolCareHost {
     return number === null ? null : this.#start(number, key, era);
   }
 
-  #start(number: number, key: string, era: ChildEra): PoolChild {
+  /** By a seat that nobody needs: no child that works gives way for it. */
+  #tryHandshake(): void {
+    if (this.#isClosed || this.#info !== null || this.#of('legacy').length > 0) return;
+    const seat = seatKey('', 'legacy');
+    const number = this.#deps.seats.take(seat);
+    if (number !== null) return void this.#start(number, '', 'legacy', true);
+    this.#deps.seats.forget(seat);
+    this.#trial.plan();
+  }
+
+  #start(number: number, key: string, era: ChildEra, isTrial = false): PoolChild {
     const upstream = era === 'legacy' ? this.#legacyChild() : this.#modernChild();
     const child = new PoolChild(number, key, era, upstream, this.#clock.nowMs());
+    child.isTrial = isTrial;
     this.#children.push(child);
     this.#care.start();
     if (era === 'modern') this.#era.asking();
@@ -277,6 +300,7 @@ export class PoolChildren implements PoolCareHost {
     if (state === 'ready') {
       this.#heard = 'good';
       this.#info = info;
+      this.#trial.end();
     } else if (state === 'down') {
       this.#heard = this.#of('legacy').some((child) => child.isReady) ? 'good' : 'bad';
       this.#detail = detail;

@@ -84,6 +84,8 @@ export class PooledUpstream implements Upstream, RelayHost {
       seats: this.#seats,
       hub: this.hub,
       isFirst: this.#isFirst,
+      // Where the seat is that is needed last.
+      triesAgain: isShared ? (index + pool.max - 1) % workers === worker : this.#isFirst,
       onRoom: () => this.#onRoom(),
       onState: () => this.#view.onLocal(),
     });
