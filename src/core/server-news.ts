@@ -8,6 +8,8 @@ export interface NewsInterest {
   readonly lists: readonly ListKind[];
   /** At most `MAX_NEWS_URIS`, each of at most `MAX_NEWS_URI_CHARS`. */
   readonly uris: readonly string[];
+  /** Resources that were named as well, of which `uris` has no room; absent for none. */
+  readonly beyond?: number;
 }
 
 /**

@@ -43,10 +43,12 @@ function interestOf(filter: unknown): NewsInterest {
   if (typeof filter !== 'object' || filter === null) return NOTHING;
   const members = filter as Readonly<Record<string, unknown>>;
   const named = members['resourceSubscriptions'];
-  const uris = (Array.isArray(named) ? (named as unknown[]) : []).filter((uri) => typeof uri === 'string');
+  const all = (Array.isArray(named) ? (named as unknown[]) : []).filter((uri) => typeof uri === 'string');
+  const uris = all.filter((uri) => uri.length <= MAX_NEWS_URI_CHARS).slice(0, MAX_NEWS_URIS);
   return {
     lists: MEMBERS.flatMap(([member, kind]) => (members[member] === true ? [kind] : [])),
-    uris: uris.filter((uri) => uri.length <= MAX_NEWS_URI_CHARS).slice(0, MAX_NEWS_URIS),
+    uris,
+    ...(all.length > uris.length && { beyond: all.length - uris.length }),
   };
 }
 
@@ -91,6 +93,12 @@ export function legacyChange(change: ServerChange): Buffer {
 export function acknowledgedFor(interest: NewsInterest, idToken: string): Buffer {
   const params = `${filterFor(interest)},"_meta":{"io.modelcontextprotocol/subscriptionId":${idToken}}`;
   return Buffer.from(`{"jsonrpc":"2.0","method":"${ACKNOWLEDGED}","params":{${params}}}`);
+}
+
+/** Resources that `joined` has no room for. */
+export function unheard(interests: readonly NewsInterest[]): number {
+  const beyond = interests.reduce((sum, one) => sum + (one.beyond ?? 0), 0);
+  return beyond + Math.max(new Set(interests.flatMap(({ uris }) => uris)).size - MAX_NEWS_URIS, 0);
 }
 
 /** All of it together, no more than a worker tells of. */

@@ -9,6 +9,8 @@ const LABELS = { hits: 'hit', misses: 'miss', joined: 'joined', stale: 'stale', 
 export class ListCounts {
   /** Of this worker; set after building. */
   figures: () => readonly ListFigures[] = () => [];
+  /** Of this worker; set after building. */
+  unheard: () => readonly { readonly server: string; readonly unheard: number }[] = () => [];
   readonly families: readonly Collected[];
 
   constructor() {
@@ -28,6 +30,15 @@ export class ListCounts {
       this.#family('gauge', 'mcp_guard_list_cache_bytes', 'Bytes of the pages of lists that are kept.', (of) => [
         { labels: { server: of.server }, value: of.bytes },
       ]),
+      new ReadFamily(
+        {
+          name: 'mcp_guard_subscribed_resources_unheard',
+          help: 'Resources that clients subscribed to, and whose changes are not told between workers because they are too many.',
+          type: 'gauge',
+          aggregator: 'sum',
+        },
+        () => this.unheard().map(({ server, unheard }) => ({ labels: { server }, value: unheard })),
+      ),
     ];
   }
 

@@ -224,6 +224,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
   metrics.sessions.partings = registry.partings;
   metrics.places.queued = () => registry.queued();
   metrics.lists.figures = () => registry.lists();
+  metrics.lists.unheard = () => registry.unheard();
   metrics.children.figures = () => registry.children();
   metrics.children.relayed = () => registry.relayed();
   metrics.peers.figures = () => deps.peerPort?.figures ?? null;

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../core/clock.ts';
 import { type NewsInterest, type ServerChange, wants } from '../core/server-news.ts';
-import { ACKNOWLEDGED, changeFor, changeOf, filterFor, joined, readAcknowledged } from '../mcp/listen-filter.ts';
+import { ACKNOWLEDGED, changeFor, changeOf, filterFor, joined, readAcknowledged, unheard } from '../mcp/listen-filter.ts';
 import type { UpstreamMessage } from '../mcp/upstream-message.ts';
 import type { NewsClient, NewsHub } from './news-desk.ts';
 import type { PendingEntry } from './pending.ts';
@@ -40,6 +40,11 @@ export class ModernNews implements NewsClient {
     this.#options = options;
     this.isShared = options.isShared;
     options.desk.join(options.server, this);
+  }
+
+  /** Resources that clients here named and the other workers are not asked for, and that they named and the server here is not. */
+  get unheard(): number {
+    return unheard([...this.#clients.values()]) + unheard(this.#options.desk.wantedElsewhere(this.#options.server));
   }
 
   /** There will be no channel any more. */

@@ -23,6 +23,8 @@ export interface NewsHub {
 export interface NewsClient {
   /** All workers reach the same one: what it tells one it tells all. */
   readonly isShared: boolean;
+  /** Resources whose changes are not told between workers, for there are too many; absent where none are taken that are too many. */
+  readonly unheard?: number;
   /** Another worker's server said so. */
   onChange(change: ServerChange): void;
   /** What all other workers together want to be told is another now. */
@@ -56,6 +58,11 @@ export class NewsDesk implements NewsHub {
 
   join(server: string, client: NewsClient): void {
     this.#clients.set(server, client);
+  }
+
+  /** Of each server, the resources whose changes are not told between workers. */
+  figures(): { readonly server: string; readonly unheard: number }[] {
+    return Array.from(this.#clients, ([server, { unheard = 0 }]) => ({ server, unheard }));
   }
 
   /** A server lasts as long as its worker. */

@@ -37,6 +37,8 @@ export interface Registry {
   relayed(): readonly { readonly server: string; readonly relayed: number }[];
   /** What another worker says of a server. */
   receiveNews(news: ServerNews): void;
+  /** Resources that clients subscribed to, and whose changes are not told between workers, of each server that is told of so. */
+  unheard(): readonly { readonly server: string; readonly unheard: number }[];
   /** Another worker has begun. */
   shareNews(): void;
   /** Ends of sessions with any of them. */
@@ -125,6 +127,7 @@ export function buildRegistry(
     batches,
     leavePeers: () => peers?.lent.leave() ?? Promise.resolve(),
     receiveNews: (one) => newsDesk?.receive(one),
+    unheard: () => newsDesk?.figures() ?? [],
     shareNews: () => newsDesk?.share(),
     close: async () => {
       // First: their members are told of it.

@@ -1,7 +1,19 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { keyEntry, makeKey, rpc, rpcStream, sleep, startGateway, tempDir, waitUntil, type Gateway, type HttpAnswer } from './harness.ts';
+import {
+  keyEntry,
+  makeKey,
+  rpc,
+  rpcStream,
+  scrape,
+  sleep,
+  startGateway,
+  tempDir,
+  waitUntil,
+  type Gateway,
+  type HttpAnswer,
+} from './harness.ts';
 import { modernHeaders, modernRequest } from './modern.ts';
 import type { RpcStream } from './rpc-stream.ts';
 
@@ -29,10 +41,10 @@ beforeAll(async () => {
   const args = ['--disable-warning=ExperimentalWarning', FIXTURE, file];
   gateway = await startGateway({
     config: {
-      server: { workers: 2 },
+      server: { workers: 2, admin: { port: 0 } },
       auth: { api_keys: [keyEntry('one', key), keyEntry('two', other)] },
       rate_limit: { enabled: false },
-      upstream: { command: process.execPath, args, tool_cache_ttl_secs: 600 },
+      upstream: { name: 'telling', command: process.execPath, args, tool_cache_ttl_secs: 600 },
     },
   });
 });
@@ -142,5 +154,17 @@ describe('what a server of revision 2026-07-28 tells that each worker has a chil
     await sleep(300);
     expect(counts()[0]).toBeLessThan(60);
     for (const { stream } of listeners) stream.leave();
+  });
+});
+
+describe('resources that are too many to be told of between workers', () => {
+  it('are counted, and no more when nobody asks for them', async () => {
+    const many = Array.from({ length: 1100 }, (_, index) => `test://many/${index}`);
+    const listener = await listen({ resourceSubscriptions: many });
+    const unheard = async (): Promise<number> => await scrape(gateway, 'mcp_guard_subscribed_resources_unheard{server="telling"}');
+    await waitUntil(async () => (await unheard()) === 76, { what: 'those beyond 1,024' });
+    listener.stream.leave();
+    await waitUntil(async () => (await unheard()) === 0, { what: 'none' });
+    expect(await unheard()).toBe(0);
   });
 });
