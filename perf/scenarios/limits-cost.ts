@@ -12,13 +12,12 @@ const WORKERS = 2;
 const CALLERS = 100;
 /** A tenth of the burst, divided among the workers, are leases of 50 tokens: each is fetched after 25 calls. */
 const LEASED = { requests_per_second: 1_000, burst_size: 1_000, max_in_flight: 64 };
-/** A tenth of the burst is less than a token for each worker: every call is asked for. */
+/** A tenth of the burst is less than a token for each worker: exact. Workers hold two tokens each, which are called back when the other lacks them. */
 const EXACT = { ...LEASED, burst_size: 10 };
 
 export const scenario: Scenario = {
   name: 'limits-cost',
-  shows:
-    '`tools/call` by 100 callers of two workers: without limits, with limits leased by the primary, by Redis, and asked for each call.',
+  shows: '`tools/call` by 100 callers of two workers: without limits, with limits leased by the primary, by Redis, and too small for that.',
   async run(bench) {
     const upstream = httpUpstream((await startUpstream(bench)).url);
     const redis = await startRedis(bench);

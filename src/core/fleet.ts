@@ -30,6 +30,8 @@ export interface AuthorityStatus {
   /** Since the start: asks, those that were granted nothing, and tokens granted. */
   readonly asks: number;
   readonly denials: number;
+  /** Tokens that were called back from holders, per key and holder. */
+  readonly recalls: number;
   readonly tokens: number;
 }
 

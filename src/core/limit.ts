@@ -113,23 +113,32 @@ export interface LeaseAsk {
   readonly atLeast: number;
   /** Tokens of earlier leases still unspent at the holder: what it had besides is spent. */
   readonly have: number;
+  /** Of those wanted, what no request waits for: all of them, and it is asked ahead of need. */
+  readonly ahead: number;
 }
 
 export interface LeaseAnswer {
   /** 0 … want. */
   readonly granted: number;
-  /** Milliseconds until asking again makes sense; 0 when something was granted. */
+  /** Milliseconds until asking again makes sense; with a grant, or when it was asked ahead of need: for more than requests need. */
   readonly waitMs: number;
   /** Whole tokens left after the grant, for headers. */
   readonly left: number;
   readonly mode: LimitMode;
 }
 
+/** Calls back what a holder has of a key and does not need. False: it cannot be reached. */
+export type SendRecall = (holder: number, key: string, recall: number) => boolean;
+
 /** Gives leases. Answers in order of time, synchronously if it can; each ask is answered exactly once, unless closed. */
 export interface LimitAuthority {
   ask(holder: number, ask: LeaseAsk, answer: (answer: LeaseAnswer) => void): void;
   /** The holder gives back `tokens` it did not spend, and now has `have`. */
   giveBack(holder: number, key: string, tokens: number, have: number): void;
+  /** The holder has answered a recall: what it gave back, it gave back before. */
+  recalled?(holder: number, key: string, recall: number): void;
+  /** From here on tokens can be called back. What is sent to a holder must not overtake what it was granted. Absent where holders cannot be reached. */
+  startRecalls?(send: SendRecall): void;
   /** The holder is gone: what it held counts as spent. */
   lost(holder: number): void;
   /**

@@ -18,6 +18,12 @@ export class Holdings {
     return this.#held[holder]?.[slot] ?? 0;
   }
 
+  /** Who else has some. */
+  othersOf(holder: number, slot: number): number[] {
+    if (this.sum(slot) === this.of(holder, slot)) return [];
+    return [...this.#held.keys()].filter((other) => other !== holder && this.of(other, slot) > 0);
+  }
+
   add(holder: number, slot: number, tokens: number): void {
     const held = this.#held[holder] as Int32Array;
     held[slot] = (held[slot] as number) + tokens;

@@ -3,7 +3,15 @@ import type { Charge, LimitMode } from '../core/limit.ts';
 import type { Breaker } from './breaker.ts';
 import { LeaseLine } from './lease-line.ts';
 import { levelOf, takeLease } from './lease-memory.ts';
-import type { LeaseAnswers, LeasePort, LeaseReturn, SlotAnswer, SlotAsk } from './lease-port.ts';
+import {
+  type LeaseAnswers,
+  type LeasePort,
+  type LeaseRecall,
+  type LeaseReturn,
+  MAX_HELD,
+  type SlotAnswer,
+  type SlotAsk,
+} from './lease-port.ts';
 import { ASKING, BUSY, DIRTY, QUEUED } from './lease-table.ts';
 import type { LeaseTable } from './lease-table.ts';
 import { WaitClock } from './wait-clock.ts';
@@ -86,6 +94,36 @@ export class LeaseDesk {
     this.#flushWithin(isUrgent ? URGENT_MS : AHEAD_MS, nowMs);
   }
 
+  /** What was taken of a small limit is told soon, with an ask for as much unless leases of it are deferred. */
+  askAheadSoon(slot: number, nowMs: number, isEmpty: boolean): void {
+    const flags = this.#table.flags[slot] as number;
+    if ((flags & QUEUED) !== 0 && !isEmpty) return;
+    if ((flags & ASKING) !== 0 || nowMs < (this.#table.deniedUntilMs[slot] as number) || !this.line.isUp) return this.markDirty(slot);
+    if ((flags & QUEUED) === 0) this.#enqueue(slot);
+    this.#flushWithin(isEmpty ? URGENT_MS : REPORT_SOON_MS, nowMs);
+  }
+
+  /** As `LeaseClient.recalled`. What requests wait for, for another limit too, stays. */
+  recalled(recalls: readonly LeaseRecall[]): void {
+    const table = this.#table;
+    const nowMs = this.#clock.nowMs();
+    for (const { key, recall } of recalls) {
+      const slot = table.find(key);
+      if (slot === undefined) {
+        this.#returns.push({ key, tokens: 0, have: MAX_HELD, recall });
+        continue;
+      }
+      const level = levelOf(table.memory, slot);
+      const have = Math.min(level, this.#waiters.need(slot));
+      takeLease(table.memory, slot, level - have);
+      table.told[slot] = have;
+      table.spentMs[slot] = nowMs;
+      table.left[slot] = (table.left[slot] as number) + level - have;
+      this.#returns.push({ key, tokens: level - have, have, recall });
+    }
+    this.#schedule();
+  }
+
   /** To be reported soon. */
   markDirty(slot: number): void {
     const { flags } = this.#table;
@@ -140,7 +178,7 @@ export class LeaseDesk {
     if (!table.isInUse(slot) || ((table.flags[slot] as number) & BUSY) !== 0 || this.#waiters.has(slot)) return false;
     if ((table.told[slot] as number) > 0) {
       if (!this.line.isUp) return false;
-      this.#returns.push({ key: table.keys[slot] as string, tokens: levelOf(table.memory, slot), have: 0 });
+      this.#returns.push({ key: table.keys[slot] as string, tokens: levelOf(table.memory, slot), have: 0, recall: 0 });
       this.#schedule();
     }
     table.close(slot);
@@ -242,11 +280,13 @@ export class LeaseDesk {
     flags[slot] = (flags[slot] as number) | ASKING;
     told[slot] = have;
     this.#table.spentMs[slot] = this.#clock.nowMs();
-    askedLeast[slot] = atLeast;
+    const ahead = first > have ? Math.max(0, want - Math.max(atLeast, this.#waiters.need(slot) - have)) : want;
+    // That there is no lease of a small limit says nothing of what a request needs.
+    askedLeast[slot] = ahead === want && this.#table.isSmall[slot] === 1 ? (this.#table.burst[slot] as number) + 1 : atLeast;
     this.asks += 1;
     const spec = specs[slot] as SlotAsk['spec'];
     const generation = this.#table.generation(slot);
-    return { slot, generation, key: keys[slot] as string, limit: limits[slot] as SlotAsk['limit'], spec, want, atLeast, have };
+    return { slot, generation, key: keys[slot] as string, limit: limits[slot] as SlotAsk['limit'], spec, want, atLeast, have, ahead };
   }
 
   /** False: the slot has another owner by now, or asked for nothing. */
@@ -258,8 +298,12 @@ export class LeaseDesk {
     table.left[slot] = left;
     table.answeredMs[slot] = nowMs;
     table.setMode(slot, mode);
-    table.deniedUntilMs[slot] = granted > 0 ? 0 : nowMs + waitMs;
-    table.deniedNeed[slot] = table.askedLeast[slot] as number;
+    if (granted > 0) {
+      table.deferAhead(slot, waitMs > 0 ? nowMs + waitMs : 0);
+    } else {
+      table.deniedUntilMs[slot] = nowMs + waitMs;
+      table.deniedNeed[slot] = table.askedLeast[slot] as number;
+    }
     this.mode = mode;
     return true;
   }
@@ -330,7 +374,7 @@ export class LeaseDesk {
     told[slot] = have;
     this.#table.spentMs[slot] = this.#clock.nowMs();
     left[slot] = (left[slot] as number) + tokens;
-    this.#returns.push({ key: keys[slot] as string, tokens, have });
+    this.#returns.push({ key: keys[slot] as string, tokens, have, recall: 0 });
     this.#schedule();
   }
 }

@@ -9,11 +9,12 @@ import type { LimitSpec } from '../core/principal.ts';
  *
  * What the carriers must keep, because the bound hangs on it:
  * - Batches of one connection reach the authority in order, entries in the order `returns`, `asks`. Nothing is sent twice.
+ * - A recall reaches the limiter after the answers that were sent before it.
  * - Once a new connection of a holder is accepted, nothing from its former one is processed any more.
  * - What cannot be sent is dropped together with its connection: `disconnected()` follows, later, never inside `send`.
  * - Every batch is answered, the empty one too, at once (`LimitAuthority.stampFor`); asks that take longer follow later.
  *   What answers several batches at once may be one answer.
- * - For each batch the primary calls, in this order: `lost(holder)` if `isReset`; `heard(holder, stamp)`; `giveBack` for
+ * - For each batch the primary calls, in this order: `lost(holder)` if `isReset`; `heard(holder, stamp)`; `giveBack`, and `recalled` if they answer a recall, for
  *   the returns; `ask` for the asks. When a worker's process is gone, and only then, it calls `lost(holder)` by itself.
  */
 export interface LeasePort {
@@ -33,6 +34,8 @@ export interface LeaseClient {
   connected(): void;
   /** Answers have arrived; their grants were applied. */
   answered(answers: LeaseAnswers): void;
+  /** The authority calls tokens back: what nobody waits for is returned, and each recall is answered. */
+  recalled(recalls: readonly LeaseRecall[]): void;
   /** The connection is gone: what was not answered never will be. The limiter gives up what it holds, and says so. */
   disconnected(): void;
 }
@@ -54,9 +57,21 @@ export interface LeaseReturn {
   readonly key: string;
   /** ≥ 0. */
   readonly tokens: number;
-  /** What is left at the worker, ≥ 0. */
+  /** What is left at the worker, ≥ 0; `MAX_HELD`: as much as the authority believes. */
   readonly have: number;
+  /** The recall that this answers; 0: none. */
+  readonly recall: number;
 }
+
+/** To a worker: gives back what it has of a key and does not need. */
+export interface LeaseRecall {
+  readonly key: string;
+  /** 1 … 2^32 − 1. */
+  readonly recall: number;
+}
+
+/** More than any holder has. */
+export const MAX_HELD: number = 2 ** 30;
 
 /** A `LeaseAsk` with the place that its answer belongs to. */
 export interface SlotAsk {
@@ -69,6 +84,7 @@ export interface SlotAsk {
   readonly want: number;
   readonly atLeast: number;
   readonly have: number;
+  readonly ahead: number;
 }
 
 /** To a worker: one of several answers to a batch. */

@@ -5,7 +5,21 @@ import { MAX_LEVEL } from './lease-memory.ts';
 /** Of a burst, what all holders together may keep of a key that is in use: it bounds what idle ones can strand. */
 const LEASE_FRACTION = 0.1;
 
+/** Of the burst of a small limit, what all holders together may keep: the rest is there for whoever asks. */
+const SMALL_LEASE_FRACTION = 0.5;
+/** What a lease of a small limit is worth at most in time: so soon it is earned again if its holder dies. */
+const SMALL_LEASE_SECS = 0.05;
+
 /** Whole tokens that each of `holders` keeps of a limit; 0: too small for leases, each decision is asked for. */
 export function leaseSize(spec: LimitSpec, holders: number): number {
   return Math.min(MAX_LEVEL >> 1, Math.floor((wholeBurst(spec) * LEASE_FRACTION) / holders));
+}
+
+/**
+ * Whole tokens that each of `holders` keeps of a limit that is too small for leases, if they are called back whenever somebody lacks
+ * them; 0: it is slow as well, and asked for each time.
+ */
+export function smallLeaseSize(spec: LimitSpec, holders: number): number {
+  if (leaseSize(spec, holders) > 0) return 0;
+  return Math.floor(Math.min((wholeBurst(spec) * SMALL_LEASE_FRACTION) / holders, spec.perSecond * SMALL_LEASE_SECS));
 }

@@ -3,7 +3,7 @@ import type { LimitSpec } from '../core/principal.ts';
 import { wholeBurst } from './bucket.ts';
 import { BYTES_PER_LEASE, generationOf, leaseMemory, levelOf, resetLease } from './lease-memory.ts';
 import type { LeaseMemory } from './lease-memory.ts';
-import { leaseSize } from './lease-size.ts';
+import { leaseSize, smallLeaseSize } from './lease-size.ts';
 
 /** What a slot is in the middle of. Only one with none of these may change its owner. */
 export const QUEUED: number = 1;
@@ -13,6 +13,8 @@ export const DIRTY: number = 4;
 export const BUSY: number = QUEUED | ASKING;
 
 const MODES: readonly LimitMode[] = ['remote', 'local', 'closed', 'open'];
+/** A key of so many UTF-16 units travels as it is. */
+const MAX_PLAIN_KEY = 170;
 /** Slots looked at to find one that can be evicted. */
 const EVICTION_SCAN = 64;
 
@@ -30,6 +32,8 @@ export class LeaseTable {
   /** Whole burst, and what is kept of it here. */
   readonly burst: Int32Array;
   readonly quota: Int32Array;
+  /** 1: what is kept here is called back when others lack it. */
+  readonly isSmall: Uint8Array;
   /** What the authority believes that this worker holds, as of its last message; never less than the level. */
   readonly told: Int32Array;
   /** What was taken up to then was reported as spent, or was not of the authority's tokens: it cannot be given back. */
@@ -54,16 +58,20 @@ export class LeaseTable {
   readonly #free: number[] = [];
   readonly #capacity: number;
   readonly #workers: number;
+  readonly #hasRecalls: boolean;
   #used = 0;
   #hand = 0;
 
-  constructor(capacity: number, workers: number) {
+  /** `hasRecalls`: the authority calls back what others lack, so that there may be leases of small limits. */
+  constructor(capacity: number, workers: number, hasRecalls: boolean) {
     if (!Number.isInteger(capacity) || capacity < 1) throw new RangeError('capacity must be a positive integer');
     this.#capacity = capacity;
     this.#workers = workers;
+    this.#hasRecalls = hasRecalls;
     this.buffer = new SharedArrayBuffer(capacity * BYTES_PER_LEASE);
     this.memory = leaseMemory(this.buffer);
     this.flags = new Uint8Array(capacity);
+    this.isSmall = new Uint8Array(capacity);
     this.#modes = new Uint8Array(capacity);
     this.burst = new Int32Array(capacity);
     this.quota = new Int32Array(capacity);
@@ -116,7 +124,22 @@ export class LeaseTable {
   shape(slot: number, spec: LimitSpec): void {
     this.specs[slot] = spec;
     this.burst[slot] = wholeBurst(spec);
-    this.quota[slot] = leaseSize(spec, this.#workers);
+    const size = leaseSize(spec, this.#workers);
+    const small = size === 0 && this.#hasRecalls && isRecallable(this.keys[slot] as string) ? smallLeaseSize(spec, this.#workers) : 0;
+    this.quota[slot] = Math.max(size, small);
+    this.isSmall[slot] = small > 0 ? 1 : 0;
+  }
+
+  /** Until then the authority gives nothing that no request waits for. */
+  deferAhead(slot: number, untilMs: number): void {
+    this.deniedUntilMs[slot] = untilMs;
+    this.deniedNeed[slot] = (this.burst[slot] as number) + 1;
+  }
+
+  /** Milliseconds for which takes will be refused without asking; 0: none. */
+  deniedForMs(slot: number, nowMs: number): number {
+    if ((this.deniedNeed[slot] as number) > (this.burst[slot] as number)) return 0;
+    return Math.max(0, Math.ceil((this.deniedUntilMs[slot] as number) - nowMs));
   }
 
   /** The owner of the slot is forgotten; nothing of what it held can be spent any more. */
@@ -181,4 +204,9 @@ export class LeaseTable {
     }
     return -1;
   }
+}
+
+/** Whether the key comes back from the authority as it was sent (`lease-batches.ts`): others cannot be called back. */
+function isRecallable(key: string): boolean {
+  return key.length <= MAX_PLAIN_KEY && key.isWellFormed();
 }

@@ -5,7 +5,7 @@ import { Breaker } from './breaker.ts';
 import { wholeBurst, wholeSecs } from './bucket.ts';
 import { LeaseDesk } from './lease-desk.ts';
 import { applyGrant, levelOf, takeLease } from './lease-memory.ts';
-import type { LeaseAnswers, LeaseClient, LeasePort } from './lease-port.ts';
+import type { LeaseAnswers, LeaseClient, LeasePort, LeaseRecall } from './lease-port.ts';
 import { LeaseTable } from './lease-table.ts';
 import type { LocalShare } from './local-share.ts';
 import { Waiters } from './waiters.ts';
@@ -22,6 +22,8 @@ export interface LeasedOptions {
   readonly port: LeasePort;
   readonly clock: Clock;
   readonly breaker?: Breaker;
+  /** The authority calls back tokens that others lack: small limits that are fast have leases, too. */
+  readonly hasRecalls?: boolean;
 }
 
 /** How one charge went. The first three are admissions; `failed`: refused by the fail mode. */
@@ -46,8 +48,8 @@ export class LeasedLimiter implements Limiter, LeaseClient {
   #hasFailed = false;
 
   constructor(options: LeasedOptions) {
-    const { capacity, idleTtlMs, workers, share, port, clock, breaker = new Breaker() } = options;
-    this.#table = new LeaseTable(capacity, workers);
+    const { capacity, idleTtlMs, workers, share, port, clock, breaker = new Breaker(), hasRecalls = false } = options;
+    this.#table = new LeaseTable(capacity, workers, hasRecalls);
     this.#share = share;
     this.#clock = clock;
     this.#desk = new LeaseDesk(this.#table, this.#waiters, port, clock, breaker, idleTtlMs);
@@ -100,6 +102,10 @@ export class LeasedLimiter implements Limiter, LeaseClient {
     if (this.#desk.line.mayWait) this.#hasFailed = false;
   }
 
+  recalled(recalls: readonly LeaseRecall[]): void {
+    this.#desk.recalled(recalls);
+  }
+
   connected(): void {
     this.#desk.line.greet();
   }
@@ -142,6 +148,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
     if (nowMs >= this.#desk.line.shareFromMs) this.#clipShare(slot, left + tokens, nowMs);
     const quota = table.quota[slot] as number;
     if (quota === 0) this.#desk.markDirty(slot);
+    else if (table.isSmall[slot] === 1) this.#desk.askAheadSoon(slot, nowMs, left === 0);
     else if (left * 2 < quota) this.#desk.askAhead(slot, nowMs, left * 4 < quota);
     return 'leased';
   }
@@ -265,7 +272,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
   }
 
   #viewOf(slot: number, nowMs: number): BucketView {
-    const { keys, limits, specs, burst, refused, deniedUntilMs, memory } = this.#table;
+    const { keys, limits, specs, burst, refused, memory } = this.#table;
     const spec = specs[slot] as LimitSpec;
     return {
       key: keys[slot] as string,
@@ -275,7 +282,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
       leased: levelOf(memory, slot),
       remaining: this.#table.remaining(slot, nowMs),
       refused: refused[slot] as number,
-      deniedForMs: Math.max(0, Math.ceil((deniedUntilMs[slot] as number) - nowMs)),
+      deniedForMs: this.#table.deniedForMs(slot, nowMs),
       mode: this.#desk.line.mayWait ? this.#table.modeOf(slot) : spec.failMode,
     };
   }

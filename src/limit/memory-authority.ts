@@ -1,5 +1,5 @@
 import type { Clock } from '../core/clock.ts';
-import type { LeaseAnswer, LeaseAsk, LimitAuthority } from '../core/limit.ts';
+import type { LeaseAnswer, LeaseAsk, LimitAuthority, SendRecall } from '../core/limit.ts';
 import type { LimitSpec } from '../core/principal.ts';
 import {
   BYTES_PER_SLOT,
@@ -19,6 +19,7 @@ import {
 import type { BucketMemory } from './bucket.ts';
 import { Holdings, wholeTokens } from './holdings.ts';
 import { leaseSize } from './lease-size.ts';
+import { Recalls, type WaitingAsk } from './recalls.ts';
 import { SlotList } from './slot-list.ts';
 import { VouchedTime } from './vouched-time.ts';
 
@@ -40,16 +41,21 @@ export interface AuthorityStats {
   readonly asks: number;
   /** Asks that were granted nothing. */
   readonly denials: number;
+  /** Holders that were asked to give back what they have of a key. */
+  readonly recalls: number;
   /** Tokens granted; some of them may have come back. */
   readonly tokens: number;
 }
 
+const NOBODY: readonly number[] = [];
 /** Most buckets with nothing held that are looked at to find the one to evict. */
 const EVICTION_SCAN = 16;
 /** A sweep looks at this many slots, or an eighth of those ever used, whichever is more. */
 const SWEEP_SLOTS = 8_192;
 /** A lease smaller than wanted is worth this wait at most: who asks for one token must not wait for a lease of many. */
 const MAX_LEASE_WAIT_MS = 100;
+/** So long after a small limit ran short nothing of it is given out that no request waits for: it is decided by what is here alone. */
+const SHORT_MS = 100;
 /** Asked again after this long when there is no room; cannot happen with a capacity as `authorityCapacity` says. */
 const NO_ROOM_WAIT_MS = 1_000;
 
@@ -72,8 +78,9 @@ export class MemoryAuthority implements LimitAuthority {
   readonly #keys: string[] = [];
   readonly #specs: LimitSpec[] = [];
   readonly #free: number[] = [];
-  /** When a slot had too little last, vouched time. */
+  /** When a slot had too little for a request last, vouched time. */
   readonly #deniedMs: Float64Array;
+  #recalls: Recalls | null = null;
   #used = 0;
   #sweepHand = 0;
   /** Vouched time; before it an unknown key may be an evicted one with a debt. */
@@ -98,7 +105,7 @@ export class MemoryAuthority implements LimitAuthority {
   }
 
   get stats(): AuthorityStats {
-    return { asks: this.#asks, denials: this.#denials, tokens: this.#tokens };
+    return { asks: this.#asks, denials: this.#denials, tokens: this.#tokens, recalls: this.#recalls?.sent ?? 0 };
   }
 
   ask(holder: number, ask: LeaseAsk, answer: (answer: LeaseAnswer) => void): void {
@@ -109,7 +116,22 @@ export class MemoryAuthority implements LimitAuthority {
       this.#denials += 1;
       return answer({ granted: 0, waitMs: NO_ROOM_WAIT_MS, left: 0, mode: 'remote' });
     }
-    answer(this.#grant(holder, slot, ask, nowMs));
+    const recalls = leaseSize(ask.spec, this.#options.holders) === 0 ? this.#recalls : null;
+    if (recalls === null) return answer(this.#grant(holder, slot, ask, nowMs));
+    if (ask.ahead >= ask.want) return answer(this.#grantAhead(holder, slot, ask, nowMs));
+    const waiting = { holder, ask, answer };
+    if (recalls.join(waiting)) return;
+    if (recalls.isOwed(holder, ask.key)) return answer(this.#nothingYet(holder, slot, 1, nowMs));
+    const others = this.#isShort(slot, ask, nowMs) ? this.#holdings.othersOf(holder, slot) : NOBODY;
+    if (others.length === 0 || !recalls.begin(others, waiting)) answer(this.#grantNeeded(holder, slot, ask, nowMs));
+  }
+
+  startRecalls(send: SendRecall): void {
+    this.#recalls = new Recalls(this.#options.clock, send, (waiting) => this.#decide(waiting));
+  }
+
+  recalled(holder: number, key: string, recall: number): void {
+    this.#recalls?.answered(holder, key, recall);
   }
 
   giveBack(holder: number, key: string, tokens: number, have: number): void {
@@ -132,6 +154,7 @@ export class MemoryAuthority implements LimitAuthority {
       this.#noteHeld(slot);
     }
     this.#time.lost(holder, this.#options.clock.nowMs());
+    this.#recalls?.lost(holder);
   }
 
   heard(holder: number, stamp: number): void {
@@ -158,6 +181,7 @@ export class MemoryAuthority implements LimitAuthority {
   }
 
   close(): Promise<void> {
+    this.#recalls?.close();
     return Promise.resolve();
   }
 
@@ -174,6 +198,58 @@ export class MemoryAuthority implements LimitAuthority {
     if (granted === 0) this.#noteDenial(slot, nowMs);
     this.#tokens += granted;
     return { granted, waitMs: granted > 0 ? 0 : this.#waitMs(slot, ask, nowMs), left: there - granted, mode: 'remote' };
+  }
+
+  /** An ask that had others asked to give back. */
+  #decide({ holder, ask, answer }: WaitingAsk): void {
+    const nowMs = this.#nowMs();
+    const slot = this.#slotOf(ask.key, ask.spec, nowMs);
+    answer(slot < 0 ? { granted: 0, waitMs: NO_ROOM_WAIT_MS, left: 0, mode: 'remote' } : this.#grantNeeded(holder, slot, ask, nowMs));
+  }
+
+  /** Whether a small limit has less than requests wait for. From then on it is called short. */
+  #isShort(slot: number, ask: LeaseAsk, nowMs: number): boolean {
+    if (this.#level(slot, nowMs) >= Math.max(1, wholeTokens(ask.atLeast))) return false;
+    this.#deniedMs[slot] = nowMs;
+    return true;
+  }
+
+  /** Of a small limit, what requests wait for; ahead of need, only while it is not short. */
+  #grantNeeded(holder: number, slot: number, ask: LeaseAsk, nowMs: number): LeaseAnswer {
+    const deferMs = this.#shortForMs(slot, nowMs);
+    const want = deferMs > 0 ? ask.want - ask.ahead : ask.want;
+    const answer = this.#grant(holder, slot, { ...ask, want }, nowMs);
+    return { ...answer, left: answer.left + this.#heldByOthers(holder, slot), waitMs: answer.granted > 0 ? deferMs : answer.waitMs };
+  }
+
+  /** Of a small limit, nothing that no request waits for while it is short, or while the holder is asked to give back. */
+  #grantAhead(holder: number, slot: number, ask: LeaseAsk, nowMs: number): LeaseAnswer {
+    const isOwed = this.#recalls?.isOwed(holder, ask.key) === true;
+    const deferMs = Math.max(this.#shortForMs(slot, nowMs), isOwed ? SHORT_MS : 0);
+    this.#settle(slot, nowMs);
+    this.#holdings.report(holder, slot, ask.have);
+    this.#noteHeld(slot);
+    if (deferMs > 0) return this.#nothingYet(holder, slot, deferMs, nowMs);
+    if (this.#level(slot, nowMs) < 1) return this.#nothingYet(holder, slot, Math.max(1, this.#msUntil(slot, 1, nowMs)), nowMs);
+    const answer = this.#grant(holder, slot, { ...ask, atLeast: 1 }, nowMs);
+    return { ...answer, left: answer.left + this.#heldByOthers(holder, slot) };
+  }
+
+  #nothingYet(holder: number, slot: number, waitMs: number, nowMs: number): LeaseAnswer {
+    return { granted: 0, waitMs, left: this.#level(slot, nowMs) + this.#heldByOthers(holder, slot), mode: 'remote' };
+  }
+
+  #heldByOthers(holder: number, slot: number): number {
+    return this.#holdings.sum(slot) - this.#holdings.of(holder, slot);
+  }
+
+  /** Whole tokens that are here. */
+  #level(slot: number, nowMs: number): number {
+    return tokensOf(this.#memory, slot, this.#exchange(slot, nowMs, 0));
+  }
+
+  #shortForMs(slot: number, nowMs: number): number {
+    return Math.max(0, SHORT_MS - (nowMs - (this.#deniedMs[slot] as number)));
   }
 
   #noteDenial(slot: number, nowMs: number): void {

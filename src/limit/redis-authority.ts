@@ -155,7 +155,7 @@ export class RedisAuthority implements LimitAuthority {
 
   stats(): RedisAuthorityStats {
     const { asks, denials, tokens, ...rest } = this.#counts;
-    return { kind: 'redis', mode: this.#mode, size: this.size, asks, denials, tokens, ...rest, waiting: this.#waiting.size };
+    return { kind: 'redis', mode: this.#mode, size: this.size, asks, denials, tokens, recalls: 0, ...rest, waiting: this.#waiting.size };
   }
 
   /** Gives back what this host holds, as far as Redis takes it at once. The store is the caller's to close, afterwards. */

@@ -32,6 +32,7 @@ export function authorityFamilies(figures: () => AuthorityFigures | null): Colle
     family('gauge', 'keys', 'Budgets that the authority keeps.', ({ authority }) => authority.size),
     family('counter', 'asks_total', 'Asks for tokens that the authority decided.', ({ authority }) => authority.asks),
     family('counter', 'denials_total', 'Asks that were granted nothing.', ({ authority }) => authority.denials),
+    family('counter', 'recalls_total', 'Workers that were asked to give back what others lacked.', ({ authority }) => authority.recalls),
     family('counter', 'tokens_total', 'Tokens that were granted.', ({ authority }) => authority.tokens),
     family('gauge', 'connections', 'Workers that are connected to the authority.', ({ connected }) => connected),
     family('counter', 'connection_faults_total', 'Connections to the authority that were cut.', ({ faults }) => faults),

@@ -10,13 +10,13 @@ import { type LeaseBatch, type LeaseReturn, MAX_BATCH_ENTRIES, type SlotAsk } fr
  * | part   | bytes                                                                                                              |
  * |--------|--------------------------------------------------------------------------------------------------------------------|
  * | head   | stamp f64, sent f64, is reset u8, returns u16, asks u16                                                            |
- * | return | tokens u32, have u32, key                                                                                          |
- * | ask    | slot u32, generation u16, limit u8, fail mode u8, rate f64, burst f64, want u32, at least u32, have u32, key       |
+ * | return | tokens u32, have u32, recall u32, key                                                                              |
+ * | ask    | slot u32, generation u16, limit u8, fail mode u8, rate f64, burst f64, want, at least, have, ahead u32, key        |
  * | key    | length u16, UTF-8                                                                                                  |
  */
 const HEAD_BYTES = 21;
-const RETURN_BYTES = 8;
-const ASK_BYTES = 36;
+const RETURN_BYTES = 12;
+const ASK_BYTES = 40;
 const KEY_HEAD_BYTES = 2;
 /** A longer key travels as its digest: the same bucket in every worker, and nobody else's. */
 const MAX_KEY_BYTES = 512;
@@ -51,6 +51,7 @@ export function writeBatch(batch: LeaseBatch, before: number): Uint8Array<ArrayB
 function writeReturn(bytes: Buffer, at: number, entry: LeaseReturn): number {
   bytes.writeUInt32LE(entry.tokens, at);
   bytes.writeUInt32LE(entry.have, at + 4);
+  bytes.writeUInt32LE(entry.recall, at + 8);
   return writeKey(bytes, at + RETURN_BYTES, entry.key);
 }
 
@@ -64,6 +65,7 @@ function writeAsk(bytes: Buffer, at: number, ask: SlotAsk): number {
   bytes.writeUInt32LE(ask.want, at + 24);
   bytes.writeUInt32LE(ask.atLeast, at + 28);
   bytes.writeUInt32LE(ask.have, at + 32);
+  bytes.writeUInt32LE(ask.ahead, at + 36);
   return writeKey(bytes, at + ASK_BYTES, ask.key);
 }
 
@@ -105,8 +107,9 @@ function readReturn(cursor: Cursor): LeaseReturn | null {
   if (cursor.left < RETURN_BYTES) return null;
   const tokens = cursor.long();
   const have = cursor.long();
+  const recall = cursor.long();
   const key = cursor.key();
-  return key === null || tokens > MAX_TOKENS || have > MAX_TOKENS ? null : { key, tokens, have };
+  return key === null || tokens > MAX_TOKENS || have > MAX_TOKENS ? null : { key, tokens, have, recall };
 }
 
 function readAsk(cursor: Cursor): SlotAsk | null {
@@ -120,10 +123,11 @@ function readAsk(cursor: Cursor): SlotAsk | null {
   const want = cursor.long();
   const atLeast = cursor.long();
   const have = cursor.long();
+  const ahead = cursor.long();
   const key = cursor.key();
   if (key === null || limit === undefined || failMode === undefined || !isPositive(perSecond) || !isPositive(burst)) return null;
-  if (want < 1 || want > MAX_TOKENS || atLeast > want || have > MAX_TOKENS) return null;
-  return { slot, generation, key, limit, spec: { perSecond, burst, failMode }, want, atLeast, have };
+  if (want < 1 || want > MAX_TOKENS || atLeast > want || have > MAX_TOKENS || ahead > want) return null;
+  return { slot, generation, key, limit, spec: { perSecond, burst, failMode }, want, atLeast, have, ahead };
 }
 
 function isTime(value: number): boolean {

@@ -1,13 +1,15 @@
 import type { Socket } from 'node:net';
 import type { LimitAuthority } from '../core/limit.ts';
-import type { SlotAnswer, SlotAsk } from '../limit/lease-port.ts';
-import { FrameReader, HEADER_BYTES } from './frames.ts';
-import { writeAnswers } from './lease-answers.ts';
+import type { LeaseRecall, SlotAnswer, SlotAsk } from '../limit/lease-port.ts';
+import { FrameReader, framed, HEADER_BYTES } from './frames.ts';
+import { writeAnswers, writeRecalls } from './lease-answers.ts';
 import { readBatch } from './lease-batches.ts';
 
 /** Answers that may wait for a worker to read them; one that lets more wait is stuck. */
 const MAX_BACKLOG_BYTES = 1_048_576;
 const ANSWERS_PER_FRAME = 1024;
+/** With keys of at most 512 bytes they fit into a frame. */
+const RECALLS_PER_FRAME = 1024;
 
 /** What comes of the first frame: the worker's slot, or null when it is nobody's token. */
 export type Identify = (token: Uint8Array) => number | null;
@@ -29,6 +31,7 @@ export class LeaseConnection {
   readonly #reader = new FrameReader();
   #slot: number | null = null;
   #answers: SlotAnswer[] = [];
+  #recalls: LeaseRecall[] = [];
   /** Of the last batch. */
   #sentMs = 0;
   /** A batch waits for its answer, if only for the stamp. */
@@ -50,6 +53,14 @@ export class LeaseConnection {
     return this.#slot;
   }
 
+  /** Calls back tokens, after everything that was granted before. False: nobody is there, or too much waits already. */
+  recall(key: string, recall: number): boolean {
+    if (this.#socket.destroyed || this.#slot === null || this.#recalls.length >= RECALLS_PER_FRAME) return false;
+    this.#recalls.push({ key, recall });
+    this.#transmitSoon();
+    return true;
+  }
+
   /** Nothing of it is heard from here on, not even what has arrived already. */
   destroy(): void {
     this.#socket.destroy();
@@ -62,7 +73,7 @@ export class LeaseConnection {
     });
     this.#isReading = false;
     if (!isFine) return this.#fail('garbled');
-    if (this.#isOwed || this.#answers.length > 0) this.#transmit();
+    if (this.#isOwed || this.#answers.length + this.#recalls.length > 0) this.#transmit();
   }
 
   #take(frame: Uint8Array): void {
@@ -73,7 +84,10 @@ export class LeaseConnection {
     const authority = this.#authority;
     if (batch.isReset) authority.lost(slot);
     authority.heard(slot, batch.stamp);
-    for (const { key, tokens, have } of batch.returns) authority.giveBack(slot, key, tokens, have);
+    for (const { key, tokens, have, recall } of batch.returns) {
+      authority.giveBack(slot, key, tokens, have);
+      if (recall > 0) authority.recalled?.(slot, key, recall);
+    }
     for (const ask of batch.asks) this.#ask(slot, ask);
     this.#isOwed = true;
     this.#sentMs = batch.sentMs;
@@ -93,17 +107,23 @@ export class LeaseConnection {
   /** What the authority has ready leaves with the end of the read, what it answers later with that turn. */
   #answer(message: SlotAnswer): void {
     this.#answers.push(message);
+    this.#transmitSoon();
+  }
+
+  #transmitSoon(): void {
     if (this.#isReading || this.#isScheduled) return;
     this.#isScheduled = true;
     setImmediate(() => {
       this.#isScheduled = false;
-      if (this.#answers.length > 0) this.#transmit();
+      if (this.#answers.length + this.#recalls.length > 0) this.#transmit();
     });
   }
 
   #transmit(): void {
     const answers = this.#answers;
+    const recalls = this.#recalls;
     this.#answers = [];
+    this.#recalls = [];
     this.#isOwed = false;
     if (this.#socket.destroyed || this.#slot === null) return;
     const stamp = this.#authority.stampFor(this.#slot);
@@ -114,6 +134,7 @@ export class LeaseConnection {
       this.#socket.write(bytes);
       at += ANSWERS_PER_FRAME;
     } while (at < answers.length);
+    if (recalls.length > 0) this.#socket.write(framed(writeRecalls(recalls, 0)));
     if (this.#socket.writableLength > MAX_BACKLOG_BYTES) this.#fail('stuck');
   }
 

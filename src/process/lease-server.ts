@@ -42,6 +42,7 @@ export class LeaseServer {
   /** @throws StartError when there is no place for the socket */
   static async open(authority: LimitAuthority, workers: number, log: Log): Promise<LeaseServer> {
     const server = new LeaseServer(authority, log);
+    authority.startRecalls?.((holder, key, recall) => server.recall(holder, key, recall));
     server.#socket = await listenPrivately(workers * CONNECTIONS_PER_WORKER, (socket) => server.#accept(socket));
     return server;
   }
@@ -63,6 +64,11 @@ export class LeaseServer {
     this.#connections.get(slot)?.destroy();
     this.#connections.delete(slot);
     this.#authority.lost(slot);
+  }
+
+  /** As `SendRecall`. */
+  recall(slot: number, key: string, recall: number): boolean {
+    return this.#connections.get(slot)?.recall(key, recall) === true;
   }
 
   close(): void {

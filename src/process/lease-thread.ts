@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { LeaseAccess } from '../core/messages.ts';
 import type { LeaseBatch, LeaseClient, LeasePort } from '../limit/lease-port.ts';
 import { HEADER_BYTES } from './frames.ts';
-import { readAnswers } from './lease-answers.ts';
+import { readAnswers, readRecalls } from './lease-answers.ts';
 import { writeBatch } from './lease-batches.ts';
 import { CONNECTION_BYTES, type FromSyncThread, type SyncThreadData, type ToSyncThread } from './sync-thread.ts';
 
@@ -133,16 +133,22 @@ export class LeaseThread implements LeasePort {
 
   #receive(message: FromSyncThread): void {
     if (typeof message !== 'number') {
-      const answers = readAnswers(message);
-      if (answers === null) return;
-      this.#client?.answered(answers);
-      this.#onReady();
+      this.#receiveFrame(message);
     } else if (message === 0) {
       this.#disconnected();
     } else {
       this.#connection = message;
       this.#client?.connected();
     }
+  }
+
+  #receiveFrame(frame: Uint8Array): void {
+    const recalls = readRecalls(frame);
+    if (recalls !== null) return this.#client?.recalled(recalls);
+    const answers = readAnswers(frame);
+    if (answers === null) return;
+    this.#client?.answered(answers);
+    this.#onReady();
   }
 
   #disconnected(): void {

@@ -47,8 +47,8 @@ export class LimitDesk {
 
   figures(): AuthorityFigures {
     // Named one by one: an authority may count more than operators are shown.
-    const { kind, mode, size, asks, denials, tokens } = this.#built.status();
-    return { authority: { kind, mode, size, asks, denials, tokens }, ...this.#server.stats };
+    const { kind, mode, size, asks, denials, recalls, tokens } = this.#built.status();
+    return { authority: { kind, mode, size, asks, denials, recalls, tokens }, ...this.#server.stats };
   }
 
   async close(): Promise<void> {

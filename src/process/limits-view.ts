@@ -35,5 +35,5 @@ function merged(known: FleetBucket | undefined, worker: number, view: BucketView
 /** Without an authority there is one worker, and nothing is asked. */
 function ownStatus(answers: readonly WorkerLimits[]): AuthorityStatus {
   const size = answers.reduce((sum, answer) => sum + answer.size, 0);
-  return { kind: 'worker', mode: 'remote', size, asks: 0, denials: 0, tokens: 0 };
+  return { kind: 'worker', mode: 'remote', size, asks: 0, denials: 0, recalls: 0, tokens: 0 };
 }

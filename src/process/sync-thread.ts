@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { LeaseAccess } from '../core/messages.ts';
 import { applyGrant, leaseMemory } from '../limit/lease-memory.ts';
-import { applyGrants } from './lease-answers.ts';
+import { applyGrants, readRecalls } from './lease-answers.ts';
 import { LeaseWire } from './lease-wire.ts';
 
 /** What the thread is started with. */
@@ -16,7 +16,7 @@ export interface SyncThreadData {
 /** Event loop → sync thread: the number of the connection it is meant for (u32), then a whole frame. Null ends the thread. */
 export type ToSyncThread = Uint8Array | null;
 
-/** Sync thread → event loop: a frame of answers; or the number of a new connection, 0 when it is lost. */
+/** Sync thread → event loop: a frame of answers or recalls; or the number of a new connection, 0 when it is lost. */
 export type FromSyncThread = Uint8Array | number;
 
 /** Bytes before the frame in a message to the thread. */
@@ -38,6 +38,10 @@ export function runSyncThread(port: MessagePort, data: SyncThreadData): void {
       tell(connection);
     },
     answers: (frame) => {
+      if (readRecalls(frame) !== null) {
+        tell(frame.slice());
+        return true;
+      }
       if (!applyGrants(frame, (slot, generation, tokens) => void applyGrant(memory, slot, generation, tokens))) return false;
       tell(frame.slice());
       return true;

@@ -416,7 +416,7 @@ describe('the view of all limits', () => {
     expect(seen).toContainEqual(['api_key:calm', 'principal', 17, 0]);
     expect(seen).toContainEqual(['api_key:hasty', 'principal', 18, 0]);
     expect(seen).toContainEqual(['address:127.0.0.1', 'address', expect.any(Number), 0]);
-    expect(json['authority']).toEqual({ kind: 'worker', mode: 'remote', size: 4, asks: 0, denials: 0, tokens: 0 });
+    expect(json['authority']).toEqual({ kind: 'worker', mode: 'remote', size: 4, asks: 0, denials: 0, recalls: 0, tokens: 0 });
     for (const { key, hash } of stage.keys.values()) expect(body.includes(key) || body.includes(hash)).toBe(false);
     await stage.gateway.stop();
   });

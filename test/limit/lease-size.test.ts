@@ -1,6 +1,23 @@
 import { describe, expect, it } from 'vitest';
-import { leaseSize } from '../../src/limit/lease-size.ts';
+import { leaseSize, smallLeaseSize } from '../../src/limit/lease-size.ts';
 import { specOf } from './limit-support.ts';
+
+describe('smallLeaseSize', () => {
+  it.each([
+    [1_000, 10, 2, 2],
+    [1_000, 10, 4, 1],
+    [1_000, 10, 8, 0],
+    [20, 10, 2, 1],
+    [19, 10, 2, 0],
+    [1_000, 39, 4, 4],
+    [1_000, 40, 4, 0],
+  ])(
+    'of %d/s with a burst of %d among %d workers is %d: half of the burst at most, and what comes back in 50 ms',
+    (rate, burst, workers, size) => {
+      expect(smallLeaseSize(specOf(rate, burst), workers)).toBe(size);
+    },
+  );
+});
 
 describe('leaseSize', () => {
   it.each([

@@ -76,7 +76,7 @@ describe('LeasedLimiter', () => {
     bench.limiter.close();
     bench.release();
     expect(bench.limiter.stats().asks).toBe(asks);
-    expect(bench.sent.flatMap((batch) => batch.returns)).toEqual([{ key: 'a', tokens: 4, have: 0 }]);
+    expect(bench.sent.flatMap((batch) => batch.returns)).toEqual([{ key: 'a', tokens: 4, have: 0, recall: 0 }]);
   });
 
   it('keeps a tenth of the burst at all workers together, and shows all of it as remaining', async () => {
@@ -290,17 +290,17 @@ describe('LeasedLimiter', () => {
     bench.limiter.sweep(bench.clock.nowMs());
     bench.turn();
     expect(bench.limiter.size).toBe(1);
-    expect(bench.sent.flatMap((batch) => batch.returns)).toEqual([{ key: 'a', tokens: 10, have: 0 }]);
+    expect(bench.sent.flatMap((batch) => batch.returns)).toEqual([{ key: 'a', tokens: 10, have: 0, recall: 0 }]);
     bench.limiter.close();
     bench.release();
-    expect(bench.sent.flatMap((batch) => batch.returns).at(-1)).toEqual({ key: 'b', tokens: 9, have: 0 });
+    expect(bench.sent.flatMap((batch) => batch.returns).at(-1)).toEqual({ key: 'b', tokens: 9, have: 0, recall: 0 });
   });
 
   it('tells what it spent of small limits, so that they fill up again', async () => {
     const bench = new Bench();
     expect(await bench.flood(10, 'a', exact)).toBe(10);
     bench.pass(200);
-    expect(bench.sent.flatMap((batch) => batch.returns)).toEqual([{ key: 'a', tokens: 0, have: 0 }]);
+    expect(bench.sent.flatMap((batch) => batch.returns)).toEqual([{ key: 'a', tokens: 0, have: 0, recall: 0 }]);
     bench.pass(400);
     expect(await bench.flood(12, 'a', exact)).toBe(10);
   });
@@ -311,7 +311,7 @@ describe('LeasedLimiter', () => {
     bench.limiter.whenKnown([chargeOf('a', exact)], () => undefined);
     bench.turn();
     bench.pass(110);
-    expect(bench.sent.flatMap((batch) => batch.returns)).toEqual([{ key: 'a', tokens: 1, have: 0 }]);
+    expect(bench.sent.flatMap((batch) => batch.returns)).toEqual([{ key: 'a', tokens: 1, have: 0, recall: 0 }]);
     expect(await bench.flood(12, 'a', exact)).toBe(10);
   });
 

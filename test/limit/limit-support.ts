@@ -21,7 +21,7 @@ export function chargeOf(key: string, spec: LimitSpec, tokens: number = 1, limit
 
 /** One worker of several, with a real authority at the other end of a line that a test holds or cuts. */
 export class Bench implements LeasePort {
-  readonly clock: FakeClock = new FakeClock();
+  readonly clock: FakeClock;
   readonly authority: MemoryAuthority;
   readonly limiter: LeasedLimiter;
   readonly out: LimitOutcome = newOutcome();
@@ -34,12 +34,31 @@ export class Bench implements LeasePort {
   #flushes: (() => void)[] = [];
   #held: LeaseBatch[] = [];
 
-  constructor(options: { workers?: number; capacity?: number; idleTtlMs?: number; holder?: number; authority?: MemoryAuthority } = {}) {
-    const { workers = 4, capacity = 64, idleTtlMs = 1_000, holder = 0 } = options;
+  constructor(
+    options: {
+      workers?: number;
+      capacity?: number;
+      idleTtlMs?: number;
+      holder?: number;
+      authority?: MemoryAuthority;
+      hasRecalls?: boolean;
+      clock?: FakeClock;
+    } = {},
+  ) {
+    const { workers = 4, capacity = 64, idleTtlMs = 1_000, holder = 0, hasRecalls = false, clock = new FakeClock() } = options;
     this.#holder = holder;
+    this.clock = clock;
     this.authority =
       options.authority ?? new MemoryAuthority({ holders: workers, capacity: capacity * workers + 1, idleTtlMs, clock: this.clock });
-    this.limiter = new LeasedLimiter({ capacity, idleTtlMs, workers, share: new LocalShare(workers), port: this, clock: this.clock });
+    this.limiter = new LeasedLimiter({
+      capacity,
+      idleTtlMs,
+      workers,
+      share: new LocalShare(workers),
+      port: this,
+      clock: this.clock,
+      hasRecalls,
+    });
     this.turn();
   }
 
@@ -70,6 +89,12 @@ export class Bench implements LeasePort {
     const held = this.#held;
     this.#held = [];
     for (const batch of held) this.#deliver(batch);
+  }
+
+  /** As `SendRecall`: answered with the next turn. */
+  recall(key: string, recall: number): boolean {
+    this.#client?.recalled([{ key, recall }]);
+    return true;
   }
 
   /** The connection is gone, with all that is on the way. */
@@ -125,13 +150,26 @@ export class Bench implements LeasePort {
     const { authority } = this;
     if (batch.isReset) authority.lost(this.#holder);
     authority.heard(this.#holder, batch.stamp);
-    for (const { key, tokens, have } of batch.returns) authority.giveBack(this.#holder, key, tokens, have);
+    for (const { key, tokens, have, recall } of batch.returns) {
+      authority.giveBack(this.#holder, key, tokens, have);
+      if (recall > 0) authority.recalled?.(this.#holder, key, recall);
+    }
+    let isOver = false;
     const answers: SlotAnswer[] = [];
     for (const ask of batch.asks) {
-      authority.ask(this.#holder, ask, (answer) => answers.push({ ...answer, slot: ask.slot, generation: ask.generation }));
+      authority.ask(this.#holder, ask, (given) => {
+        const answer = { ...given, slot: ask.slot, generation: ask.generation };
+        if (isOver) this.#answer([answer], batch.sentMs);
+        else answers.push(answer);
+      });
     }
+    isOver = true;
+    this.#answer(answers, batch.sentMs);
+  }
+
+  #answer(answers: readonly SlotAnswer[], sentMs: number): void {
     const memory = leaseMemory((this.#client as LeaseClient).buffer);
     for (const { slot, generation, granted } of answers) applyGrant(memory, slot, generation, granted);
-    this.#client?.answered({ stamp: authority.stampFor(this.#holder), sentMs: batch.sentMs, answers });
+    this.#client?.answered({ stamp: this.authority.stampFor(this.#holder), sentMs, answers });
   }
 }

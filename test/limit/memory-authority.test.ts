@@ -23,7 +23,7 @@ function open(options: Partial<AuthorityOptions> = {}): Table {
     clock,
     ask(holder, key, spec, want, atLeast = 1, have = 0) {
       const answers: LeaseAnswer[] = [];
-      authority.ask(holder, { key, limit: 'principal', spec, want, atLeast, have }, (answer) => answers.push(answer));
+      authority.ask(holder, { key, limit: 'principal', spec, want, atLeast, have, ahead: 0 }, (answer) => answers.push(answer));
       expect(answers).toHaveLength(1);
       return answers[0] as LeaseAnswer;
     },
@@ -242,7 +242,7 @@ describe('MemoryAuthority', () => {
     const { ask, authority } = open();
     ask(0, 'a', specOf(10, 20), 15);
     ask(0, 'a', specOf(10, 20), 15, 10);
-    expect(authority.stats).toEqual({ asks: 2, denials: 1, tokens: 15 });
+    expect(authority.stats).toEqual({ asks: 2, denials: 1, recalls: 0, tokens: 15 });
   });
 
   it('a share of it has its part of rate and burst, and can start empty', () => {

@@ -1,9 +1,10 @@
-import type { LeaseAnswer, LeaseAsk, LimitAuthority } from '../../src/core/limit.ts';
+import type { LeaseAnswer, LeaseAsk, LimitAuthority, SendRecall } from '../../src/core/limit.ts';
 import type { LimitSpec } from '../../src/core/principal.ts';
 import { applyGrant, generationOf } from '../../src/limit/lease-memory.ts';
 import { LocalShare } from '../../src/limit/local-share.ts';
 import { MemoryAuthority } from '../../src/limit/memory-authority.ts';
 import type { AuthorityOptions } from '../../src/limit/memory-authority.ts';
+import { contended } from './random-plan.ts';
 import type { Parts } from './sim-plan.ts';
 
 /** An authority of which single messages are falsified. */
@@ -32,6 +33,14 @@ class Falsified implements LimitAuthority {
   giveBack(holder: number, key: string, tokens: number, have: number): void {
     this.held.set(`${holder} ${key}`, have);
     this.inner.giveBack(holder, key, tokens, have);
+  }
+
+  recalled(holder: number, key: string, recall: number): void {
+    this.inner.recalled(holder, key, recall);
+  }
+
+  startRecalls(send: SendRecall): void {
+    this.inner.startRecalls(send);
   }
 
   lost(holder: number): void {
@@ -105,6 +114,23 @@ class FullAfterOutage extends Falsified {
   }
 }
 
+/** Takes an ask for another one's answer to a recall, and grants before that has come. */
+class GrantsWhileOwed extends Falsified {
+  readonly #owed = new Map<string, number>();
+
+  override startRecalls(send: SendRecall): void {
+    super.startRecalls((holder, key, recall) => {
+      this.#owed.set(`${holder} ${key}`, recall);
+      return send(holder, key, recall);
+    });
+  }
+
+  override ask(holder: number, ask: LeaseAsk, answer: (answer: LeaseAnswer) => void): void {
+    this.recalled(holder, ask.key, this.#owed.get(`${holder} ${ask.key}`) ?? 0);
+    super.ask(holder, ask, answer);
+  }
+}
+
 /** A worker's own share begins full instead of empty. */
 class FullShare extends LocalShare {
   readonly #parts: number;
@@ -133,6 +159,11 @@ export const MUTANTS: Readonly<Record<string, Parts>> = {
     grant: (memory, slot, _generation, granted) => applyGrant(memory, slot, generationOf(memory, slot), granted),
     isLateApplied: true,
   },
+  'a holder is granted tokens before it has answered a recall': {
+    authority: (options) => new GrantsWhileOwed(options),
+    plan: contended,
+  },
+  'a recall overtakes what was granted': { isRecallEarly: true },
   'what a lost connection had sent is heard after its successor': { isOldHeard: true },
   'what was refilled since it was taken is given back all the same': { isGivenBackInFull: true },
   'a grant is applied twice': {

@@ -19,7 +19,8 @@ export function randomPlan(seed: number): Plan {
   const draw = drawFrom(randomOf(seed ^ 0x5bd1e995));
   const character = draw.between(0, 1);
   if (character < 0.7) return mixed(seed, draw);
-  return character < 0.85 ? longOutage(seed, draw) : flapping(seed, draw);
+  if (character < 0.8) return longOutage(seed, draw);
+  return character < 0.9 ? flapping(seed, draw) : contended(seed, draw);
 }
 
 function specOf({ between, oneOf }: Draw): LimitSpec {
@@ -69,6 +70,15 @@ function longOutage(seed: number, { between, oneOf }: Draw): Plan {
   const demand = oneOf(5, 50, 300);
   const givenBack = { part: 0.1, withinMs: 5 };
   return { givenBack, seed, workers, specs, durationMs: 4_000, demand, burst: oneOf(0, burst * 2), delayMs: oneOf(0.5, 5), faults };
+}
+
+/** A small and fast limit that is asked for everywhere at once, so that tokens are called back all the time, while messages take long. */
+export function contended(seed: number, { between, oneOf }: Draw = drawFrom(randomOf(seed ^ 0x5bd1e995))): Plan {
+  const workers = oneOf(2, 2, 3);
+  const specs: LimitSpec[] = [{ perSecond: between(60, 300), burst: Math.ceil(between(5, 16)), failMode: 'local' }];
+  const demand = oneOf(100, 300, 600);
+  const givenBack = { part: 0.1, withinMs: 5 };
+  return { givenBack, seed, workers, specs, durationMs: 2_000, demand, burst: oneOf(0, 8), delayMs: oneOf(5, 8, 30), faults: [] };
 }
 
 /** Connections are lost over and over while much is on the way. */

@@ -100,7 +100,7 @@ describe('a host that leases from Redis', () => {
     const host = await openHost(settings());
     const slow = { ...LARGE, perSecond: 0.01 };
     const answers: number[] = [];
-    const ask = { key: 'k', limit: 'principal', spec: slow, want: 12, atLeast: 12, have: 0 } as const;
+    const ask = { key: 'k', limit: 'principal', spec: slow, want: 12, atLeast: 12, have: 0, ahead: 0 } as const;
     host.authority.ask(0, ask, ({ granted }) => void answers.push(granted));
     host.authority.lost(0);
     await waitUntil(() => host.authority.size === 0, { what: 'forgetting' });
@@ -222,7 +222,9 @@ describe('a closed authority', () => {
     await host.authority.close();
     await waitUntil(async () => (await heldInRedis('k')) === 1, { what: 'the return' });
     const answers: LeaseAnswer[] = [];
-    host.authority.ask(0, { key: 'k', limit: 'principal', spec: slow, want: 1, atLeast: 1, have: 0 }, (answer) => answers.push(answer));
+    host.authority.ask(0, { key: 'k', limit: 'principal', spec: slow, want: 1, atLeast: 1, have: 0, ahead: 0 }, (answer) =>
+      answers.push(answer),
+    );
     host.authority.sweep(systemClock.nowMs());
     await sleep(50);
     expect(answers).toEqual([]);

@@ -68,7 +68,7 @@ export interface AskOptions {
 /** One ask, and what became of it. */
 export async function asked(host: Host, options: AskOptions): Promise<Answered> {
   const { key = 'k', spec, holder = 0, atLeast = 1, want = atLeast, have = 0 } = options;
-  const ask: LeaseAsk = { key, limit: 'principal', spec, want, atLeast, have };
+  const ask: LeaseAsk = { key, limit: 'principal', spec, want, atLeast, have, ahead: 0 };
   const startMs = performance.now();
   return await new Promise((resolve) => {
     let isSync = true;

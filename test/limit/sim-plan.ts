@@ -46,6 +46,10 @@ export interface Parts {
   readonly isLateApplied?: boolean;
   /** What is given back is said to have been taken just now. */
   readonly isGivenBackInFull?: boolean;
+  /** Recalls overtake grants. */
+  readonly isRecallEarly?: boolean;
+  /** Schedules that show it, where few of all do. */
+  plan?(seed: number): Plan;
 }
 
 export interface Run {

@@ -40,6 +40,7 @@ export class Simulation {
     this.primary = new SimThread(this.clock, 0);
     const options = { holders: plan.workers, capacity: 64, idleTtlMs: 300, clock: this.primary };
     this.authority = parts.authority?.(options) ?? new MemoryAuthority(options);
+    this.authority.startRecalls?.((holder, key, recall) => this.#workers[holder]?.link.recall(key, recall) === true);
     this.#charges = plan.specs.map((spec, i) => ({ limit: 'principal', key: `k${i}`, spec, tokens: 1 }));
     this.#taken = plan.specs.map(() => []);
     for (let slot = 0; slot < plan.workers; slot++) this.#workers.push(this.#start(slot));
@@ -183,6 +184,7 @@ class SimWorker {
       port: this.link,
       clock: this.thread,
       breaker: new Breaker({ random: simulation.random }),
+      hasRecalls: true,
     });
     this.thread.every(150, () => this.limiter.sweep(this.thread.nowMs()));
   }
@@ -292,6 +294,20 @@ class SimLink implements LeasePort {
     });
   }
 
+  /** In the primary. Not before what was granted. */
+  recall(key: string, recall: number): boolean {
+    if (!this.#isConnected) return false;
+    const connection = this.#connection;
+    const isEarly = this.#simulation.parts.isRecallEarly === true;
+    const atMs = Math.max(isEarly ? 0 : this.#downMs, this.#simulation.clock.nowMs + this.#simulation.delay());
+    if (!isEarly) this.#downMs = atMs;
+    this.#thread.at(atMs, () => {
+      if (connection !== this.#connection) return;
+      this.#toLoop(() => this.#client?.recalled([{ key, recall }]));
+    });
+    return true;
+  }
+
   cut(forMs: number): void {
     if (!this.#isConnected) return;
     this.#isConnected = false;
@@ -311,11 +327,20 @@ class SimLink implements LeasePort {
     const { authority } = this.#simulation;
     if (batch.isReset) authority.lost(this.#holder);
     authority.heard(this.#holder, batch.stamp);
-    for (const { key, tokens, have } of batch.returns) authority.giveBack(this.#holder, key, tokens, have);
+    for (const { key, tokens, have, recall } of batch.returns) {
+      authority.giveBack(this.#holder, key, tokens, have);
+      if (recall > 0) authority.recalled?.(this.#holder, key, recall);
+    }
+    let isOver = false;
     const answers: SlotAnswer[] = [];
     for (const ask of batch.asks) {
-      authority.ask(this.#holder, ask, (answer) => answers.push({ ...answer, slot: ask.slot, generation: ask.generation }));
+      authority.ask(this.#holder, ask, (given) => {
+        const answer = { ...given, slot: ask.slot, generation: ask.generation };
+        if (!isOver) answers.push(answer);
+        else this.#answer({ stamp: authority.stampFor(this.#holder), sentMs: batch.sentMs, answers: [answer] }, connection);
+      });
     }
+    isOver = true;
     if (this.#simulation.random() < 0.3) answers.reverse();
     const isSplit = answers.length > 1 && this.#simulation.random() < 0.3;
     for (const part of isSplit ? [answers.slice(0, 1), answers.slice(1)] : [answers]) {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { LimitMode } from '../../src/core/limit.ts';
 import type { LeaseAnswers } from '../../src/limit/lease-port.ts';
-import { applyGrants, readAnswers, writeAnswers } from '../../src/process/lease-answers.ts';
+import { applyGrants, readAnswers, readRecalls, writeAnswers, writeRecalls } from '../../src/process/lease-answers.ts';
 
 const u32 = fc.nat({ max: 2 ** 30 });
 const answers: fc.Arbitrary<LeaseAnswers> = fc.record({
@@ -47,7 +47,7 @@ describe('answers to asks as bytes', () => {
       0,
     );
     for (let length = 0; length < bytes.length; length++) {
-      if (length === 16) continue;
+      if (length === 17) continue;
       const grants: number[][] = [];
       expect(applyGrants(bytes.subarray(0, length), (...grant) => grants.push(grant))).toBe(false);
       expect(grants).toEqual([]);
@@ -58,7 +58,7 @@ describe('answers to asks as bytes', () => {
   it('are refused with an unknown mode or a wait that is no number', () => {
     const fine = { slot: 1, generation: 1, granted: 0, left: 0, waitMs: 5, mode: 'remote' as const };
     const bytes = writeAnswers({ stamp: 1, sentMs: 2, answers: [fine] }, 0);
-    bytes[16 + 22] = 9;
+    bytes[17 + 22] = 9;
     expect(readAnswers(bytes)).toBeNull();
     expect(readAnswers(writeAnswers({ stamp: 1, sentMs: 2, answers: [{ ...fine, waitMs: Number.NaN }] }, 0))).toBeNull();
   });
@@ -69,5 +69,27 @@ describe('answers to asks as bytes', () => {
         writeAnswers({ stamp: 1, sentMs: 2, answers: [{ slot: 0, generation: 0, granted: 0, left: value, waitMs: 0, mode: 'remote' }] }, 0),
       )?.answers[0]?.left;
     expect([left(-3), left(2.9), left(1e12)]).toEqual([0, 2, 0xffffffff]);
+  });
+});
+
+describe('recalls as bytes', () => {
+  const recalls = fc.array(
+    fc.record({ key: fc.string({ maxLength: 120, unit: 'grapheme' }), recall: fc.integer({ min: 1, max: 2 ** 32 - 1 }) }),
+  );
+
+  it('arrive as they were sent, and are taken for no answers, nor answers for them', () => {
+    fc.assert(
+      fc.property(recalls, answers, (sent, others) => {
+        expect(readRecalls(writeRecalls(sent, 4).subarray(4))).toEqual(sent);
+        expect(readAnswers(writeRecalls(sent, 0))).toBeNull();
+        expect(applyGrants(writeRecalls(sent, 0), () => expect.fail('a grant'))).toBe(false);
+        expect(readRecalls(writeAnswers(others, 0))).toBeNull();
+      }),
+    );
+  });
+
+  it('are refused when they are cut off', () => {
+    const bytes = writeRecalls([{ key: 'api_key:alice', recall: 7 }], 0);
+    for (let length = 2; length < bytes.length; length++) expect(readRecalls(bytes.subarray(0, length))).toBeNull();
   });
 });

@@ -20,12 +20,12 @@ const ask: fc.Arbitrary<SlotAsk> = fc
     least: fc.double({ min: 0, max: 1, noNaN: true }),
     have: count,
   })
-  .map(({ least, ...rest }) => ({ ...rest, atLeast: Math.floor(rest.want * least) }));
+  .map(({ least, ...rest }) => ({ ...rest, atLeast: Math.floor(rest.want * least), ahead: Math.floor(rest.want * (1 - least)) }));
 const batch: fc.Arbitrary<LeaseBatch> = fc.record({
   stamp: fc.double({ min: 0, max: 1e12, noNaN: true }),
   sentMs: fc.double({ min: 0, max: 1e12, noNaN: true }),
   isReset: fc.boolean(),
-  returns: fc.array(fc.record({ key, tokens: count, have: count }), { maxLength: 5 }),
+  returns: fc.array(fc.record({ key, tokens: count, have: count, recall: fc.nat({ max: 2 ** 32 - 1 }) }), { maxLength: 5 }),
   asks: fc.array(ask, { maxLength: 5 }),
 });
 
@@ -38,6 +38,7 @@ const ASK: SlotAsk = {
   want: 5,
   atLeast: 1,
   have: 2,
+  ahead: 4,
 };
 
 function batchOf(...asks: SlotAsk[]): LeaseBatch {
@@ -64,7 +65,7 @@ describe('batches of leases as bytes', () => {
   });
 
   it('are refused when any byte is missing or too many', () => {
-    const bytes = writeBatch({ ...batchOf(ASK, ASK), returns: [{ key: 'tool:x', tokens: 1, have: 0 }] }, 0);
+    const bytes = writeBatch({ ...batchOf(ASK, ASK), returns: [{ key: 'tool:x', tokens: 1, have: 0, recall: 0 }] }, 0);
     for (let length = 0; length < bytes.length; length++) expect(readBatch(bytes.subarray(0, length))).toBeNull();
     expect(readBatch(Buffer.concat([bytes, Buffer.alloc(1)]))).toBeNull();
   });
@@ -104,7 +105,7 @@ describe('batches of leases as bytes', () => {
     expect(first).toMatch(/^sha256:[\w+/]{43}=$/);
     expect(readBack(batchOf({ ...ASK, key: long }))?.asks[0]?.key).toBe(first);
     expect(readBack(batchOf({ ...ASK, key: `${long}y` }))?.asks[0]?.key).not.toBe(first);
-    expect(readBack({ ...batchOf(), returns: [{ key: long, tokens: 1, have: 0 }] })?.returns[0]?.key).toBe(first);
+    expect(readBack({ ...batchOf(), returns: [{ key: long, tokens: 1, have: 0, recall: 0 }] })?.returns[0]?.key).toBe(first);
   });
 
   it('fit into a frame with as many entries as there may be, and no more are written', () => {

@@ -1,7 +1,7 @@
 import { createConnection, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { LeaseAnswer, LeaseAsk, LimitAuthority } from '../../src/core/limit.ts';
+import type { LeaseAnswer, LeaseAsk, LimitAuthority, SendRecall } from '../../src/core/limit.ts';
 import type { LeaseAccess } from '../../src/core/messages.ts';
 import type { LeaseAnswers, LeaseBatch, SlotAsk } from '../../src/limit/lease-port.ts';
 import { FrameReader, framed } from '../../src/process/frames.ts';
@@ -19,6 +19,7 @@ const ASK: SlotAsk = {
   want: 5,
   atLeast: 1,
   have: 2,
+  ahead: 4,
 };
 
 /** Writes down what it is asked, in order; answers when told to. */
@@ -26,6 +27,7 @@ class RecordingAuthority implements LimitAuthority {
   readonly calls: string[] = [];
   readonly open: ((answer: LeaseAnswer) => void)[] = [];
   isPrompt = true;
+  recall: SendRecall = () => false;
   size = 0;
 
   ask(holder: number, ask: LeaseAsk, answer: (answer: LeaseAnswer) => void): void {
@@ -36,6 +38,14 @@ class RecordingAuthority implements LimitAuthority {
 
   giveBack(holder: number, key: string, tokens: number, have: number): void {
     this.calls.push(`give back ${holder} ${key} ${tokens} ${have}`);
+  }
+
+  recalled(holder: number, key: string, recall: number): void {
+    this.calls.push(`recalled ${holder} ${key} ${recall}`);
+  }
+
+  startRecalls(send: SendRecall): void {
+    this.recall = send;
   }
 
   lost(holder: number): void {
@@ -113,7 +123,7 @@ describe('LeaseServer', () => {
     const server = await open();
     const client = connect(server.admit(1));
     client.send({ isReset: true });
-    client.send({ stamp: 9, returns: [{ key: 'k', tokens: 2, have: 1 }], asks: [ASK] });
+    client.send({ stamp: 9, returns: [{ key: 'k', tokens: 2, have: 1, recall: 0 }], asks: [ASK] });
     await client.answered(1);
     await until(() => authority.now.calls.length === 5);
     expect(authority.now.calls).toEqual(['lost 1', 'heard 1 7', 'heard 1 9', 'give back 1 k 2 1', 'ask 1 api_key:alice 5']);

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/core/clock.ts';
 import type { LeaseAccess } from '../../src/core/messages.ts';
 import { applyGrant, BYTES_PER_LEASE, generationOf, leaseMemory, levelOf, resetLease } from '../../src/limit/lease-memory.ts';
-import type { LeaseAnswers, LeaseBatch, LeaseClient, SlotAsk } from '../../src/limit/lease-port.ts';
+import type { LeaseAnswers, LeaseBatch, LeaseClient, LeaseRecall, SlotAsk } from '../../src/limit/lease-port.ts';
 import { MemoryAuthority } from '../../src/limit/memory-authority.ts';
 import { LeaseServer } from '../../src/process/lease-server.ts';
 import { LeaseThread } from '../../src/process/lease-thread.ts';
@@ -17,6 +17,7 @@ class Client implements LeaseClient {
   readonly answers: LeaseAnswers[] = [];
   /** Levels of slot 0 at the time of each answer. */
   readonly levels: number[] = [];
+  readonly recalls: LeaseRecall[] = [];
   lossCount = 0;
   connectionCount = 0;
 
@@ -27,6 +28,10 @@ class Client implements LeaseClient {
   answered(answers: LeaseAnswers): void {
     this.answers.push(answers);
     this.levels.push(levelOf(this.memory, 0));
+  }
+
+  recalled(recalls: readonly LeaseRecall[]): void {
+    this.recalls.push(...recalls);
   }
 
   disconnected(): void {
@@ -59,7 +64,7 @@ function startThread(access: LeaseAccess): { readonly thread: LeaseThread; reado
 }
 
 function askFor(want: number, change: Partial<SlotAsk> = {}): SlotAsk {
-  return { slot: 0, generation: 0, key: 'api_key:alice', limit: 'principal', spec: SPEC, want, atLeast: 1, have: 0, ...change };
+  return { slot: 0, generation: 0, key: 'api_key:alice', limit: 'principal', spec: SPEC, want, atLeast: 1, have: 0, ahead: 0, ...change };
 }
 
 function batchOf(asks: readonly SlotAsk[], change: Partial<LeaseBatch> = {}): LeaseBatch {
@@ -170,13 +175,36 @@ describe('LeaseThread', () => {
     expect(authority.stats.asks).toBe(0);
   });
 
+  it('brings recalls after what was granted before, and their answers', async () => {
+    const { server, authority } = await openStation();
+    const fast = { perSecond: 1000, burst: 10, failMode: 'local' } as const;
+    const ahead = { spec: fast, atLeast: 2, ahead: 2 };
+    const one = startThread(server.admit(0));
+    const other = startThread(server.admit(1));
+    await until(() => one.thread.stats.isConnected && other.thread.stats.isConnected);
+    one.thread.send(batchOf([askFor(2, ahead)]));
+    await until(() => one.client.answers.length === 1);
+    expect(one.client.levels).toEqual([2]);
+    other.thread.send(batchOf([askFor(10, { spec: fast, atLeast: 10 })]));
+    await until(() => one.client.recalls.length === 1);
+    const [{ key, recall } = { key: '', recall: 0 }] = one.client.recalls;
+    expect(key).toBe('api_key:alice');
+    one.thread.send(batchOf([], { returns: [{ key, tokens: 2, have: 0, recall }] }));
+    await until(() => other.client.answers.some(({ answers }) => answers.length === 1));
+    // On a machine that is busy the first ask may have been given up.
+    other.thread.send(batchOf([askFor(10, { spec: fast, atLeast: 10 })]));
+    await until(() => other.client.answers.some(({ answers }) => answers.some(({ granted }) => granted === 10)));
+    expect(one.client.recalls).toHaveLength(1);
+    expect(authority.stats.tokens).toBeGreaterThanOrEqual(12);
+  });
+
   it('lets the last batch leave before it ends', async () => {
     const { server, authority } = await openStation();
     const one = startThread(server.admit(0));
     await until(() => one.thread.stats.isConnected);
     one.thread.send(batchOf([askFor(10)]));
     await until(() => one.client.answers.length === 1);
-    one.thread.send(batchOf([], { returns: [{ key: 'api_key:alice', tokens: 10, have: 0 }] }));
+    one.thread.send(batchOf([], { returns: [{ key: 'api_key:alice', tokens: 10, have: 0, recall: 0 }] }));
     await one.thread.close();
     await until(() => server.stats.connected === 0);
     const other = startThread(server.admit(1));

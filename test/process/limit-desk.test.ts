@@ -47,7 +47,7 @@ describe('LimitDesk', () => {
   it('makes the primary the authority of several workers', async () => {
     const desk = await open(configOf(4));
     expect(desk?.figures()).toEqual({
-      authority: { kind: 'primary', mode: 'remote', size: 0, asks: 0, denials: 0, tokens: 0 },
+      authority: { kind: 'primary', mode: 'remote', size: 0, asks: 0, denials: 0, recalls: 0, tokens: 0 },
       connected: 0,
       faults: 0,
     });
@@ -59,7 +59,7 @@ describe('LimitDesk', () => {
   it('serves with a store even a single worker, and starts while the store is away', async () => {
     const desk = await open(configOf(0, { redis: REDIS }));
     await sleep(50);
-    expect(desk?.figures().authority).toEqual({ kind: 'redis', mode: 'remote', size: 0, asks: 0, denials: 0, tokens: 0 });
+    expect(desk?.figures().authority).toEqual({ kind: 'redis', mode: 'remote', size: 0, asks: 0, denials: 0, recalls: 0, tokens: 0 });
   });
 
   it('ends the start when the store cannot even be tried, and leaves nothing running', async () => {

@@ -17,7 +17,7 @@ function view(key: string, change: Partial<BucketView> = {}): BucketView {
   };
 }
 
-const AUTHORITY = { kind: 'primary', mode: 'remote', size: 3, asks: 10, denials: 2, tokens: 40 } as const;
+const AUTHORITY = { kind: 'primary', mode: 'remote', size: 3, asks: 10, denials: 2, recalls: 0, tokens: 40 } as const;
 
 describe('mergeLimits', () => {
   it('adds up what workers refused and names what each has leased', () => {
@@ -65,6 +65,14 @@ describe('mergeLimits', () => {
   it('names the authority, or the worker that has none', () => {
     const answers = [{ worker: 0, buckets: [], size: 12 }];
     expect(mergeLimits(answers, AUTHORITY).authority).toEqual(AUTHORITY);
-    expect(mergeLimits(answers, null).authority).toEqual({ kind: 'worker', mode: 'remote', size: 12, asks: 0, denials: 0, tokens: 0 });
+    expect(mergeLimits(answers, null).authority).toEqual({
+      kind: 'worker',
+      mode: 'remote',
+      size: 12,
+      asks: 0,
+      denials: 0,
+      recalls: 0,
+      tokens: 0,
+    });
   });
 });
