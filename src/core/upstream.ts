@@ -179,6 +179,8 @@ export interface Upstream {
   readonly info: UpstreamInfo | null;
   /** Null unless it is known to speak revision 2026-07-28. */
   readonly modern: ModernInfo | null;
+  /** What it is shown as in that revision though it knows older ones only, whose requests are translated for it; null or absent where they are not. */
+  readonly bridged?: ModernInfo | null;
   readonly inFlight: number;
   readonly circuit: CircuitState;
   /** Seconds after which what is refused now is worth another try, ≥ 1. */

@@ -25,7 +25,7 @@ export interface VirtualServer extends Upstream {
   /** Whether the caller may reach any member. */
   isReachable(access: Access): boolean;
   /** What the members that the caller may reach say of themselves; `info` is null before any of them was reached,
-   * `modern` unless all of them speak revision 2026-07-28. */
+   * `modern` unless all of them speak revision 2026-07-28, of themselves or by the bridge. */
   viewFor(access: Access): Pick<Upstream, 'info' | 'modern' | 'detail'>;
   /** The member of this name; null for none. */
   member(name: string): Upstream | null;

@@ -123,6 +123,10 @@ export class EraUpstream implements Upstream, ModernSideHost {
     return this.#modern.info;
   }
 
+  get bridged(): ModernInfo | null {
+    return this.#modern.info === null ? (this.#downwards?.info ?? null) : null;
+  }
+
   get inFlight(): number {
     return this.#legacy.inFlight + this.#modern.inFlight;
   }

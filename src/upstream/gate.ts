@@ -85,6 +85,10 @@ export class GatedUpstream implements Upstream, CallGate {
     return this.#inner.modern;
   }
 
+  get bridged(): ModernInfo | null {
+    return this.#inner.bridged ?? null;
+  }
+
   get pids(): readonly number[] {
     return this.#inner.pids;
   }

@@ -61,6 +61,10 @@ export class UpstreamLayer implements Upstream {
     return this.inner.modern;
   }
 
+  get bridged(): ModernInfo | null {
+    return this.inner.bridged ?? null;
+  }
+
   get pids(): readonly number[] {
     return this.inner.pids;
   }

@@ -3,7 +3,7 @@ import type { Envelope } from '../core/envelope.ts';
 import { BAD_PARAMS, UPSTREAM_DOWN } from '../core/errors.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
 import type { ClientHello } from '../core/upstream-session.ts';
-import type { InFlight, ListKind, ReplySink, RequestOptions, Upstream, UpstreamInfo } from '../core/upstream.ts';
+import type { InFlight, ListKind, ModernInfo, ReplySink, RequestOptions, Upstream, UpstreamInfo } from '../core/upstream.ts';
 import { asLegacyRequest } from '../mcp/era-requests.ts';
 import { readModernHello } from '../mcp/hello.ts';
 import { mayAsk, readInputAnswers } from '../mcp/input-required.ts';
@@ -40,6 +40,7 @@ export class ModernOnLegacy implements AskingHost {
   readonly #parked: ParkedCalls | null;
   readonly #listens = new Set<ListenOnLegacy>();
   #next = 0;
+  #shown: { readonly of: UpstreamInfo; readonly info: ModernInfo } | null = null;
 
   /** `asking`: null where nobody is asked. */
   constructor(legacy: Upstream, clock: Clock, asking: AskingParts | null) {
@@ -55,6 +56,14 @@ export class ModernOnLegacy implements AskingHost {
     if (message.method === DISCOVER) return new LocalReply(sink, rpcResult(idToken, discoverResult(info, this.#hasSessions)));
     if (message.method === LISTEN) return this.#listen(message, options, sink, info);
     return mayAsk(message.method) ? this.#call(message, options, sink, info) : this.#share(message, options, sink, info);
+  }
+
+  /** What the server is shown as; null before it was reached. The same as long as that says the same of itself. */
+  get info(): ModernInfo | null {
+    const { info } = this.#legacy;
+    if (info === null) return null;
+    if (this.#shown?.of !== info) this.#shown = { of: info, info: shownAs(info, this.#hasSessions) };
+    return this.#shown.info;
   }
 
   /** The connection that all share says so; null: any list. */
@@ -167,14 +176,23 @@ class ModernSink extends PassingSink {
   }
 }
 
+function shownAs(info: UpstreamInfo, hasSessions: boolean): ModernInfo {
+  const legacy = { ...info, capabilitiesJson: JSON.stringify(capabilitiesOf(info, hasSessions)) };
+  return { discover: discoverResult(info, hasSessions), hasTasks: false, life: '', legacy };
+}
+
 /** Options that a client can make use of: what it can be told of. */
-function discoverResult(info: UpstreamInfo, hasSessions: boolean): string {
+function capabilitiesOf(info: UpstreamInfo, hasSessions: boolean): object {
   const declared = JSON.parse(info.capabilitiesJson) as Readonly<Record<string, Readonly<Record<string, unknown>> | null>>;
   const names = RELAYED_CAPABILITIES.filter((name) => info.capabilities.has(name));
   const options = hasSessions ? ['listChanged', 'subscribe'] : ['listChanged'];
   const optionsOf = (name: string): [string, true][] =>
     options.filter((option) => declared[name]?.[option] === true).map((option) => [option, true]);
-  const capabilities = Object.fromEntries(names.map((name) => [name, Object.fromEntries(optionsOf(name))]));
+  return Object.fromEntries(names.map((name) => [name, Object.fromEntries(optionsOf(name))]));
+}
+
+function discoverResult(info: UpstreamInfo, hasSessions: boolean): string {
+  const capabilities = capabilitiesOf(info, hasSessions);
   const head = JSON.stringify({ resultType: 'complete', supportedVersions: [MODERN_REVISION], capabilities }).slice(1, -1);
   const instructions = info.instructions === null ? '' : `,"instructions":${JSON.stringify(info.instructions)}`;
   return `{${head}${instructions},"ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":${info.serverInfo}}}`;

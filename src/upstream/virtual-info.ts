@@ -1,4 +1,4 @@
-import type { ModernInfo, UpstreamInfo } from '../core/upstream.ts';
+import type { ModernInfo, Upstream, UpstreamInfo } from '../core/upstream.ts';
 import { RELAYED_CAPABILITIES } from '../mcp/methods.ts';
 import { LATEST_LEGACY_REVISION, MODERN_REVISION } from '../mcp/revisions.ts';
 import { TASKS_EXTENSION } from '../mcp/task-messages.ts';
@@ -15,9 +15,17 @@ export function mergedInfo(name: string, version: string, members: readonly Memb
   return infos.length === 0 ? null : merged(name, version, infos);
 }
 
-/** The same in revision 2026-07-28; null unless all members speak it. */
+/** What a member is in revision 2026-07-28: as it speaks it itself, or as it is bridged. */
+export function modernOf({ modern, bridged = null }: Upstream): ModernInfo | null {
+  return modern ?? bridged;
+}
+
+/** The same in revision 2026-07-28; null unless all members speak it, of themselves or by the bridge. */
 export function mergedModern(name: string, version: string, members: readonly Member[]): ModernInfo | null {
-  const infos = members.flatMap(({ upstream }): NamedInfo[] => (upstream.modern === null ? [] : [[upstream.name, upstream.modern.legacy]]));
+  const infos = members.flatMap(({ upstream }): NamedInfo[] => {
+    const modern = modernOf(upstream);
+    return modern === null ? [] : [[upstream.name, modern.legacy]];
+  });
   if (infos.length === 0 || infos.length < members.length) return null;
   const legacy = merged(name, version, infos);
   const capabilities = RELAYED_CAPABILITIES.filter((capability) => legacy.capabilities.has(capability)).map((capability) => [

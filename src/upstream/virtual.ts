@@ -17,7 +17,7 @@ import { MAX_NAME_CHARS } from './merged-page.ts';
 import type { OwnedPlacesDeps } from './owned-places.ts';
 import { CANCELLED } from './rewrite.ts';
 import { VirtualCalls } from './virtual-calls.ts';
-import { mergedInfo, mergedModern } from './virtual-info.ts';
+import { mergedInfo, mergedModern, modernOf } from './virtual-info.ts';
 import { MemberRequests, type MemberRequestsDeps, resourceUnknown, startOf } from './virtual-requests.ts';
 import { VirtualSessions } from './virtual-sessions.ts';
 
@@ -84,9 +84,9 @@ export class VirtualUpstream implements VirtualServer {
     return mergedInfo(this.name, this.#deps.version, this.#members);
   }
 
-  /** It speaks revision 2026-07-28 when all its members do. Asked for with every such request, so worked out when a member changes. */
+  /** It speaks revision 2026-07-28 when all its members do, of themselves or by the bridge. Asked for with every such request, so worked out when a member changes. */
   get modern(): ModernInfo | null {
-    const current = this.#members.map(({ upstream }) => upstream.modern);
+    const current = this.#members.map(({ upstream }) => modernOf(upstream));
     if (current.some((one, index) => one !== this.#modernOf[index])) {
       this.#modernOf = current;
       this.#modern = mergedModern(this.name, this.#deps.version, this.#members);

@@ -97,6 +97,47 @@ describe('a server of older revisions that asks within a call, and a client of r
     expect(JSON.parse(toolText(last))).toEqual({ answers: [{ name: 'Ada' }, { name: 'Bob' }] });
   });
 
+  it('row 235: also as a member of a virtual server, which speaks the revision when its members do or are bridged', async () => {
+    const bridged = { allow_private_networks: true, modern_clients: 'bridge' };
+    const place = await inFront(
+      {
+        servers: [
+          { name: 'old', url, ...bridged },
+          { name: 'new', url: await sdkServerOverHttp('modern'), allow_private_networks: true },
+          { name: 'unbridged', url: await sdkServerOverHttp('sessions'), allow_private_networks: true },
+        ],
+        virtual: [
+          { name: 'both', servers: ['old', 'new'] },
+          { name: 'mixed', servers: ['old', 'unbridged'] },
+        ],
+      },
+      3,
+    );
+    const { client, errors } = await connectFull(`${place.mcp}/both`, { pin: MODERN }, alice.key);
+    const { tools } = await client.listTools();
+    expect(new Set(tools.map(({ name }) => name.split('__')[0]))).toContain('old');
+    expect(client.getServerCapabilities()).toMatchObject({ tools: { listChanged: true } });
+    const result = await client.callTool({ name: 'old__quiz', arguments: { rounds: 2 } });
+    expect(JSON.parse(textOf(result.content))).toMatchObject({ answers: [{ name: 'my name' }, { name: 'my name' }] });
+    expect(await client.callTool({ name: 'new__add', arguments: { a: 1, b: 2 } })).toMatchObject({ structuredContent: { sum: 3 } });
+    expect(errors).toEqual([]);
+    // A call that waits for answers is none of another caller's, and of no other tool's.
+    const meta = modernMeta({ [`${PREFIX}clientCapabilities`]: ABLE });
+    const ask = async (name: string, who: TestKey, more: object = {}): Promise<HttpAnswer> =>
+      await rpc(
+        `${place.mcp}/both`,
+        { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name, arguments: { isShort: true }, ...more, _meta: meta } },
+        { key: who.key, headers: modernHeaders('tools/call', name) },
+      );
+    const question = asked(await ask('old__quiz', alice));
+    expect(refused(await ask('old__quiz', mallory, answers(question, 'Mallory')))).toEqual([400, -32_602]);
+    expect(refused(await ask('old__add', alice, answers(question, 'Ada')))).toEqual([400, -32_602]);
+    expect(JSON.parse(toolText(await ask('old__quiz', alice, answers(question, 'Ada'))))).toEqual({ answers: [{ name: 'Ada' }] });
+    const list = { jsonrpc: '2.0', id: 1, method: 'tools/list', params: { _meta: modernMeta() } };
+    const mixed = await rpc(`${place.mcp}/mixed`, list, { key: alice.key, headers: modernHeaders('tools/list') });
+    expect(refused(mixed)).toEqual([400, -32_601]);
+  });
+
   it('is asked again for what it left out, and not for what it cannot do', async () => {
     const args = { rounds: 1, isShort: true };
     const question = asked(await call(quiz(args)));
