@@ -41,6 +41,8 @@ export interface ChannelSessionHost {
   admit(session: ChannelSession, principalKey: string): Promise<boolean>;
   /** Nothing is behind the session any more. */
   ended(session: ChannelSession): void;
+  /** What was behind it is being ended. */
+  stopping(session: ChannelSession, over: Promise<void>): void;
 }
 
 /**
@@ -146,7 +148,10 @@ export class ChannelSession implements UpstreamSession {
   async stop(reason: string): Promise<void> {
     const channel = this.#channel;
     this.#end(UPSTREAM_DOWN, reason);
-    await channel?.stop(this.#host.deps.stopGraceMs ?? DEFAULT_GRACE_MS);
+    if (channel === null) return;
+    const over = channel.stop(this.#host.deps.stopGraceMs ?? DEFAULT_GRACE_MS);
+    this.#host.stopping(this, over);
+    await over;
   }
 
   #begin(message: Envelope, principalKey: string, sink: ReplySink): InFlight | Refusal {

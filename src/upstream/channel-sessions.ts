@@ -60,6 +60,8 @@ export class ChannelSessions implements ChannelSessionHost, SessionHolder {
   readonly #seats: SessionSeats;
   /** By the place's bytes in hexadecimal. */
   readonly #held = new Map<string, Held>();
+  /** What ended sessions had behind them, for the moment that it takes to end. */
+  readonly #stopping = new Map<string, Promise<void>>();
   #sweeper: Timer | null = null;
   #isClosed = false;
 
@@ -141,6 +143,16 @@ export class ChannelSessions implements ChannelSessionHost, SessionHolder {
     if (this.#held.size > 0) return;
     this.#sweeper?.cancel();
     this.#sweeper = null;
+  }
+
+  stopping(session: ChannelSession, over: Promise<void>): void {
+    const name = session.placeBytes.toString('hex');
+    this.#stopping.set(name, over);
+    void over.finally(() => this.#stopping.delete(name));
+  }
+
+  ending(place: Buffer): Promise<void> | null {
+    return this.#stopping.get(place.toString('hex')) ?? null;
   }
 
   async close(): Promise<void> {

@@ -19,6 +19,8 @@ export interface SessionHolder {
   unusedMs(caller: string | null): number;
   /** Ends that one. */
   yieldOne(caller: string | null): void;
+  /** When what was behind the session with this place is gone, if it is just being ended. */
+  ending?(place: Buffer): Promise<void> | null;
 }
 
 /** Everything was decided where the client's request came; here nobody is asked who it is. */
@@ -77,6 +79,9 @@ export class LentSessions {
     if (!('place' in order)) return this.#flow(lent, order);
     const sink = new LentSink(this.#port, slot, order.call, () => this.#over(lent, order.call));
     const session = this.#isRefused(order) ? null : this.#found(order.server, order.place);
+    // The news that it is over may come before the order of who waits for that.
+    const ending = session === null && order.what === 'close' ? this.#ending(order.server, order.place) : null;
+    if (ending !== null) return void ending.then(() => sink.over());
     if (session === null) return answered(order.call, () => sink.onFail(SESSION_UNKNOWN, 'its worker has no such session'));
     if (lent.size >= MAX_LENT) return answered(order.call, () => sink.onFail(UPSTREAM_BUSY, 'too much is under way for one worker'));
     this.#serve(lent, session, order, sink);
@@ -128,6 +133,14 @@ export class LentSessions {
     for (const holder of this.#holdersOf(server)) {
       const session = holder[this.#find](place);
       if (session !== null) return session;
+    }
+    return null;
+  }
+
+  #ending(server: string, place: Buffer): Promise<void> | null {
+    for (const holder of this.#holdersOf(server)) {
+      const ending = holder.ending?.(place) ?? null;
+      if (ending !== null) return ending;
     }
     return null;
   }

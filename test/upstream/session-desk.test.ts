@@ -179,6 +179,15 @@ describe('a session that another worker holds', () => {
     await new Promise<void>((resolve) => remote.close(resolve));
   });
 
+  it('tells who ends it when it is done also when its worker has just heard of the end', async () => {
+    const { remote, session } = await lent();
+    const { pid } = session;
+    expect(pid).toBeGreaterThan(0);
+    session.close();
+    await new Promise<void>((resolve) => remote.close(resolve));
+    expect(() => process.kill(pid as number, 0)).toThrow('ESRCH');
+  });
+
   it('is unknown when its worker is gone, and what was under way fails', async () => {
     const { remote, owner, user } = await lent();
     const heard = new Heard();
