@@ -219,10 +219,11 @@ export class PoolChildren implements PoolCareHost {
     return era === 'legacy' || this.#era.mayStart;
   }
 
-  /** Who has one started waits for it, if only to listen. */
+  /** Who has one started waits for it, if only to listen; nobody for one that only tries. */
   #evictOwn(wanted: number): boolean {
     if (this.#ending.size >= wanted) return true;
-    const idle = this.#children.filter((child) => child.upstream.state !== 'starting' && !this.#isKept(child) && this.#mayYield(child));
+    const isBegun = ({ isTrial, upstream }: PoolChild): boolean => isTrial || upstream.state !== 'starting';
+    const idle = this.#children.filter((child) => isBegun(child) && !this.#isKept(child) && this.#mayYield(child));
     idle.sort((one, other) => one.lastUsedMs - other.lastUsedMs);
     const [oldest] = idle;
     if (oldest !== undefined) this.retire(oldest);
@@ -257,12 +258,17 @@ export class PoolChildren implements PoolCareHost {
 
   /** By a seat that nobody needs: no child that works gives way for it. */
   #tryHandshake(): void {
-    if (this.#isClosed || this.#info !== null || this.#of('legacy').length > 0) return;
-    const seat = seatKey('', 'legacy');
-    const number = this.#deps.seats.take(seat);
-    if (number !== null) return void this.#start(number, '', 'legacy', true);
-    this.#deps.seats.forget(seat);
-    this.#trial.plan();
+    if (!this.#isTrialWanted) return;
+    this.#deps.seats.spare((number) => {
+      if (number === null && !this.#isClosed) this.#trial.plan();
+      if (number === null) return;
+      if (this.#isTrialWanted) this.#start(number, '', 'legacy', true);
+      else this.#deps.seats.leave(number);
+    });
+  }
+
+  get #isTrialWanted(): boolean {
+    return !this.#isClosed && this.#info === null && this.#of('legacy').length === 0;
   }
 
   #start(number: number, key: string, era: ChildEra, isTrial = false): PoolChild {

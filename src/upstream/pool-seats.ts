@@ -12,6 +12,8 @@ export interface Seats {
   first(): readonly number[];
   /** Number of a new child for this key; null when there may be none now. */
   take(key: string): number | null;
+  /** For a child that nobody waits for, for which none is ended: told once, perhaps later, with null when all seats are taken. */
+  spare(done: (number: number | null) => void): void;
   /** The child with this number has ended. */
   leave(number: number): void;
   /** Nobody waits for a child of this key any more. */
@@ -70,6 +72,10 @@ export class SharedSeats implements Seats {
     return number;
   }
 
+  spare(done: (number: number | null) => void): void {
+    done(this.take());
+  }
+
   leave(number: number): void {
     this.#free.add(number);
   }
@@ -120,6 +126,14 @@ export class KeyedSeats implements Seats {
     this.#pressing ??= this.#options.clock.every(PRESS_MS, () => this.#options.onShortage(this.#tickets.size));
     if (entry === 'full') this.#options.onShortage(this.#tickets.size);
     return null;
+  }
+
+  spare(done: (number: number | null) => void): void {
+    const { places, max } = this.#options;
+    const told = (isEntered: boolean): void => done(isEntered ? this.#number() : null);
+    const entry = places.enter(this.#placeKey, max);
+    if (entry === 'unknown') places.whenFree(this.#placeKey, max, 'brief', told);
+    else told(entry === 'entered');
   }
 
   leave(number: number): void {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { PoolSettings } from '../../src/core/config.ts';
 import type { Upstream } from '../../src/core/upstream.ts';
@@ -115,6 +116,15 @@ describe('a pool whose server takes no handshake, but speaks the revision that n
     const one = await place({ max: 1 });
     const [before] = one.upstream.pids;
     one.clock.advance(30 * MINUTE_MS);
+    expect([one.handshakes(), one.upstream.pids]).toEqual([0, [before]]);
+  });
+
+  it('ends none of a caller of its own either', async () => {
+    const one = await place({ isolation: 'principal', max: 1 });
+    expect(await eraOf(one.upstream)).toBe('modern');
+    const [before] = one.upstream.pids;
+    one.clock.advance(30 * MINUTE_MS);
+    await setTimeout(300);
     expect([one.handshakes(), one.upstream.pids]).toEqual([0, [before]]);
   });
 });

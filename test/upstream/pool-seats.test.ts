@@ -58,4 +58,39 @@ describe('seats of keys', () => {
     expect([given, seats.take('c')]).toEqual([[], 0]);
     seats.close();
   });
+
+  it('that nobody waits for are given only where one is free, and nobody is asked to end a child for it', () => {
+    const { seats, given, shortages } = seatsWith(1);
+    const spare: (number | null)[] = [];
+    seats.spare((number) => spare.push(number));
+    seats.spare((number) => spare.push(number));
+    expect([spare, given, shortages()]).toEqual([[0, null], [], 0]);
+    seats.leave(0);
+    expect(seats.take('a')).toBe(0);
+    seats.close();
+  });
+
+  it('are also given to nobody in particular when other workers have to be asked first', () => {
+    let tell = (_isEntered: boolean): void => undefined;
+    const places = new PlaceTable();
+    places.enter = () => 'unknown';
+    places.whenFree = (_key, _max, _patience, done) => {
+      tell = done;
+      return { cancel: () => undefined };
+    };
+    const seats = new KeyedSeats({
+      server: 'fs',
+      max: 1,
+      places,
+      clock: systemClock,
+      isFirst: false,
+      onSeat: () => undefined,
+      onShortage: () => undefined,
+    });
+    const spare: (number | null)[] = [];
+    seats.spare((number) => spare.push(number));
+    expect(spare).toEqual([]);
+    tell(true);
+    expect(spare).toEqual([0]);
+  });
 });
