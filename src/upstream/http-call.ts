@@ -102,6 +102,9 @@ export class HttpCall implements HttpReceiver, Carrier {
   /** Goes on with the stream that broke; `send` is the GET behind `position`, with this call as its receiver. */
   fetchRest(send: () => HttpControl): void {
     this.#rest?.fetch(this.#options.clock, () => {
+      // Of a conflict whose answer has not ended: what would end that must not end this.
+      this.#linger?.cancel();
+      if (!this.#hasEnded) this.#control?.abort();
       this.#mode = 'head';
       this.#hasEnded = false;
       this.#control = send();

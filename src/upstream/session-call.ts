@@ -101,6 +101,9 @@ export class SessionCall implements HttpReceiver, Carrier {
    */
   fetchRest(send: () => HttpControl): void {
     this.#rest.fetch(this.#options.clock, () => {
+      // Of a conflict whose answer has not ended: what would end that must not end this.
+      this.#linger?.cancel();
+      if (!this.#hasEnded) this.#control?.abort();
       this.#mode = 'head';
       this.#hasEnded = false;
       this.#control = send();

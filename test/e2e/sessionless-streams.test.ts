@@ -21,6 +21,8 @@ const answerOf = (name: string, ids: ReadonlyMap<string, unknown>): UpstreamAnsw
   body: reply(ids.get(name), name),
 });
 
+let conflicts = 0;
+
 const SCRIPTS: Readonly<Record<string, Script>> = {
   closed: { post: () => put('closed'), get: (ids) => answerOf('closed', ids) },
   broken: {
@@ -30,6 +32,12 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
   refused: { post: () => put('refused'), get: () => ({ status: 405, body: '' }) },
   unknown: { post: () => put('unknown'), get: () => ({ status: 404, body: '' }) },
   json: { post: () => put('json'), get: (ids) => ({ body: { jsonrpc: '2.0', id: ids.get('json'), result: {} } }) },
+  // It has not noticed that the other connection is gone, and does not end that answer.
+  conflict: {
+    post: () => put('conflict'),
+    get: (ids) =>
+      conflicts++ === 0 ? { status: 409, events: ['wait'], isKeptOpen: true } : { ...answerOf('conflict', ids), delayMs: 1500 },
+  },
   silent: { post: () => ({ headers: STREAM, body: ': no position\n\n' }), get: () => ({ status: 400, body: '' }) },
   // The rest of this stream holds what belongs to another call.
   foreign: {
@@ -87,6 +95,11 @@ describe('a server over HTTP without sessions that closes the stream of a call b
     expect(methods.at(-1)).toBe('id of broken');
     expect(methods.filter((method) => method === 'notifications/message').length).toBeGreaterThanOrEqual(1);
     expect(posts('broken')).toBe(1);
+  });
+
+  it('is asked again after a conflict, of which no more is read meanwhile', async () => {
+    const answer = await call('conflict');
+    expect([answer.events, posts('conflict')]).toMatchObject([[{ id: 'id of conflict', result: { content: [{ text: 'conflict' }] } }], 1]);
   });
 
   it('is not sent the call again, whatever it says to that', async () => {
