@@ -13,6 +13,8 @@ export interface BatchOwner {
 export interface BatchStream {
   /** Its client has come back by another connection, which has everything from there on. */
   readonly isTakenUp: boolean;
+  /** Called when it does: nothing waits any more for the connection that the batch came by. */
+  onTakenUp: (() => void) | null;
   /** Keeps a message and tells who reads; its position, undefined once the session is over. */
   say(bytes: Buffer, isResponse: boolean): StreamMark | undefined;
   /** Every message of the batch has been answered. Idempotent. */

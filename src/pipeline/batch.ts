@@ -92,9 +92,11 @@ class Batch implements ElementOutlet {
 
   begin(elements: readonly ElementExchange[]): void {
     const { exchange } = this.#context;
-    exchange.onDrain = () => {
+    const resume = (): void => {
       for (const element of elements) element.onDrain?.();
     };
+    exchange.onDrain = resume;
+    if (this.#kept !== null) this.#kept.onTakenUp = resume;
     exchange.onGone = () => {
       // With a position the client comes back for the rest; nothing waits for it meanwhile.
       for (const element of elements) {

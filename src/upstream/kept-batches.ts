@@ -82,6 +82,7 @@ export class KeptBatches implements BatchStreams {
 class KeptBatch implements BatchStream, UpstreamSession {
   readonly agreement = null;
   readonly place = null;
+  onTakenUp: (() => void) | null = null;
   readonly #stream: KeptStream;
   readonly #onGone: () => void;
 
@@ -110,7 +111,9 @@ class KeptBatch implements BatchStream, UpstreamSession {
 
   listen(position: string, _options: RequestOptions, sink: StreamSink): Listening | Refusal {
     if (!POSITION.test(position) || this.#stream.isLostAt(Number(position))) return EVENT_UNKNOWN;
-    return this.#stream.read(sink, Number(position));
+    const listening = this.#stream.read(sink, Number(position));
+    this.onTakenUp?.();
+    return listening;
   }
 
   request(): Refusal {

@@ -1,11 +1,25 @@
+import { request } from 'node:http';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { keyEntry, makeKey, rpcRequest, scrape, startGateway, stdioUpstream, toolCall, waitUntil, type Gateway } from './harness.ts';
+import {
+  keyEntry,
+  makeKey,
+  rpcRequest,
+  scrape,
+  startGateway,
+  startHttpUpstream,
+  stdioUpstream,
+  toolCall,
+  waitUntil,
+  type Gateway,
+} from './harness.ts';
+import type { UpstreamAnswer } from './http-upstream.ts';
 import { everythingOverHttp, everythingOverStdio } from './peer-servers.ts';
 import { rpcStream, type RpcStream } from './rpc-stream.ts';
 import { listen, openSession, type OpenSession, type StandingStream } from './sessions.ts';
 import { startStreamUpstream } from './stream-upstream.ts';
 import { newSecret, startHosts } from './two-hosts.ts';
 import type { JsonValue } from './http.ts';
+import { sleep } from './wait.ts';
 import { childrenOf } from './worker-processes.ts';
 
 const alice = makeKey();
@@ -271,6 +285,54 @@ describe('a batch in which an HTTP server closes the stream of a call before its
     expect(all.map(({ message }) => String(message['id'])).toSorted()).toEqual(['c', 'p', 'ping']);
     expect(await rest(place, session, all[0]?.id ?? '')).toEqual(all.slice(1).map(({ message }) => message));
     expect(stream.text()).not.toContain('upstream-event');
+  });
+});
+
+describe('a batch whose first connection nobody reads any more', () => {
+  it('is gone on with by the next at once, though the server was held back for that one', async () => {
+    const STEPS = 150;
+    const flood = (id: unknown): UpstreamAnswer => {
+      const step = (progress: number): object => ({ progressToken: id, progress, message: 'x'.repeat(100_000) });
+      const said = Array.from({ length: STEPS }, (_, index) => ({
+        jsonrpc: '2.0',
+        method: 'notifications/progress',
+        params: step(index + 1),
+      }));
+      return { events: [...said, { jsonrpc: '2.0', id, result: { content: [] } }] };
+    };
+    const begun = { protocolVersion: REVISION, capabilities: { tools: {} }, serverInfo: { name: 'flood', version: '1' } };
+    const upstream = await startHttpUpstream({
+      answer: ({ message: { id, method } }) => {
+        if (method === 'tools/call') return flood(id);
+        return method === 'initialize' ? { headers: { 'mcp-session-id': 's' }, body: { jsonrpc: '2.0', id, result: begun } } : undefined;
+      },
+    });
+    const place = await start({ transport: 'http', url: upstream.url, allow_private_networks: true }, { workers: 1 });
+    const session = await open(place);
+    const body = JSON.stringify([toolCall('flood', {}, 'f', { progressToken: 'f' })]);
+    const headers = { ...session.headers, authorization: `Bearer ${alice.key}`, 'content-type': 'application/json' };
+    const sent = request(place.mcp, {
+      method: 'POST',
+      agent: false,
+      headers: { ...headers, accept: 'application/json, text/event-stream' },
+    });
+    const first = await new Promise<string>((resolve, reject) => {
+      sent.on('error', reject);
+      sent.on('response', (response) => {
+        response.on('error', () => undefined);
+        response.once('data', (piece: Buffer) => {
+          response.pause();
+          resolve(piece.toString());
+        });
+      });
+      sent.end(body);
+    });
+    const id = /^id: (.+)$/m.exec(first)?.[1] ?? '';
+    await sleep(1500);
+    const begunMs = Date.now();
+    const came = await rest(place, session, id);
+    expect([came.at(-1)?.['id'], Date.now() - begunMs < 6000]).toEqual(['f', true]);
+    sent.destroy();
   });
 });
 
