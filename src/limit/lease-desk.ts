@@ -130,7 +130,7 @@ export class LeaseDesk {
     if (((flags[slot] as number) & DIRTY) !== 0) return;
     flags[slot] = (flags[slot] as number) | DIRTY;
     this.#dirty.push(slot);
-    if (this.#reportTimer === null) this.#reportTimer = this.#clock.after(REPORT_SOON_MS, () => this.#reportSoon());
+    this.#wakeReport();
   }
 
   /** As `Limiter.whenKnown`. */
@@ -337,6 +337,10 @@ export class LeaseDesk {
     if (nextMs < Number.POSITIVE_INFINITY) this.#waitClock.wakeAt(nextMs);
   }
 
+  #wakeReport(): void {
+    if (this.#reportTimer === null) this.#reportTimer = this.#clock.after(REPORT_SOON_MS, () => this.#reportSoon());
+  }
+
   #reportSoon(): void {
     this.#reportTimer = null;
     if (this.line.isUp) this.#report(false);
@@ -349,9 +353,15 @@ export class LeaseDesk {
     this.#dirty = [];
     for (const slot of dirty) {
       if (((this.#table.flags[slot] as number) & DIRTY) === 0) continue;
-      if (((this.#table.flags[slot] as number) & BUSY) !== 0 || this.#waiters.has(slot)) this.#dirty.push(slot);
+      if (((this.#table.flags[slot] as number) & BUSY) !== 0 || this.#waiters.has(slot)) this.#keepDirty(slot);
       else this.#reportSlot(slot, isTick);
     }
+  }
+
+  /** An ask is under way, which may not count what was spent since: that is told soon after. */
+  #keepDirty(slot: number): void {
+    this.#dirty.push(slot);
+    this.#wakeReport();
   }
 
   /** What cannot be returned is lost: beyond its lease a worker may have no more than its own share, which it earns now. */

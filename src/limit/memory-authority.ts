@@ -116,7 +116,9 @@ export class MemoryAuthority implements LimitAuthority {
       this.#denials += 1;
       return answer({ granted: 0, waitMs: NO_ROOM_WAIT_MS, left: 0, mode: 'remote' });
     }
-    const recalls = leaseSize(ask.spec, this.#options.holders) === 0 ? this.#recalls : null;
+    // A limit that has grown meanwhile is small until its holder has answered: what it says would not count a grant on the way.
+    const isSmall = leaseSize(ask.spec, this.#options.holders) === 0 || this.#recalls?.isOwed(holder, ask.key) === true;
+    const recalls = isSmall ? this.#recalls : null;
     if (recalls === null) return answer(this.#grant(holder, slot, ask, nowMs));
     if (ask.ahead >= ask.want) return answer(this.#grantAhead(holder, slot, ask, nowMs));
     const waiting = { holder, ask, answer };

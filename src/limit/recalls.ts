@@ -9,12 +9,12 @@ export interface WaitingAsk {
 }
 
 interface Recall {
-  readonly id: number;
-  /** Holders that have not answered yet. */
-  readonly owing: Set<number>;
+  /** What holders have not answered yet, by its number. */
+  readonly owing: Map<number, number>;
+  /** Those among them that asks still wait for. */
+  readonly awaited: Set<number>;
   waiting: WaitingAsk[];
-  /** Whoever owes still, is not waited for any more. */
-  isOver: boolean;
+  /** Null: nobody is waited for any more. */
   timer: Timer | null;
 }
 
@@ -22,8 +22,8 @@ interface Recall {
 const RECALL_WITHIN_MS = 20;
 /** Keys of which tokens are called back at once; beyond them asks are decided by what is there. */
 const MAX_RECALLS = 8_192;
-/** Asks that wait for one key: each worker has one under way, and what it asked before a lost connection. */
-const MAX_WAITING = 64;
+/** Asks that wait for one key: each of at most 256 workers has one under way. */
+const MAX_WAITING = 512;
 
 /**
  * Tokens that are called back for asks that found too few. From the moment a holder is asked until it has answered it is granted
@@ -59,32 +59,38 @@ export class Recalls {
   join(waiting: WaitingAsk): boolean {
     const recall = this.#recalls.get(waiting.ask.key);
     if (recall === undefined || recall.waiting.length >= MAX_WAITING) return false;
-    if (recall.isOver && !recall.owing.has(waiting.holder)) return false;
+    if (recall.timer === null && !recall.owing.has(waiting.holder)) return false;
     recall.waiting.push(waiting);
     return true;
   }
 
-  /** Calls back what the holders have; the ask waits for that. False: none of them can be asked. */
+  /** Calls back what the holders have; the ask waits for that. Who is busy with an earlier recall is not asked again. False: none of them can be asked. */
   begin(holders: readonly number[], waiting: WaitingAsk): boolean {
     const { key } = waiting.ask;
-    if (this.#recalls.has(key) || this.#recalls.size >= MAX_RECALLS) return false;
+    const known = this.#recalls.get(key);
+    if (known === undefined ? this.#recalls.size >= MAX_RECALLS : known.timer !== null || known.waiting.length >= MAX_WAITING) return false;
     this.#lastId = (this.#lastId % 0xffffffff) + 1;
     const id = this.#lastId;
-    const owing = new Set(holders.filter((holder) => this.#send(holder, key, id)));
-    this.sent += owing.size;
-    if (owing.size === 0) return false;
-    const timer = this.#clock.after(RECALL_WITHIN_MS, () => {
-      recall.timer = null;
+    const asked = holders.filter((holder) => known?.owing.has(holder) !== true && this.#send(holder, key, id));
+    this.sent += asked.length;
+    if (asked.length === 0) return false;
+    const recall: Recall = known ?? { owing: new Map(), awaited: new Set(), waiting: [], timer: null };
+    for (const holder of asked) {
+      recall.owing.set(holder, id);
+      recall.awaited.add(holder);
+    }
+    recall.waiting.push(waiting);
+    recall.timer = this.#clock.after(RECALL_WITHIN_MS, () => {
+      recall.awaited.clear();
       this.#proceed(key, recall);
     });
-    const recall: Recall = { id, owing, waiting: [waiting], isOver: false, timer };
     this.#recalls.set(key, recall);
     return true;
   }
 
   answered(holder: number, key: string, id: number): void {
     const recall = this.#recalls.get(key);
-    if (recall?.id === id && recall.owing.delete(holder)) this.#proceed(key, recall);
+    if (recall?.owing.get(holder) === id) this.#settled(holder, key, recall);
   }
 
   /** It owes nothing any more, and waits for nothing. */
@@ -92,7 +98,7 @@ export class Recalls {
     for (const [key, recall] of this.#recalls) {
       const isWaiting = recall.waiting.some((waiting) => waiting.holder === holder);
       if (isWaiting) recall.waiting = recall.waiting.filter((waiting) => waiting.holder !== holder);
-      if (recall.owing.delete(holder)) this.#proceed(key, recall);
+      if (recall.owing.has(holder)) this.#settled(holder, key, recall);
     }
   }
 
@@ -101,12 +107,18 @@ export class Recalls {
     this.#recalls.clear();
   }
 
+  #settled(holder: number, key: string, recall: Recall): void {
+    recall.owing.delete(holder);
+    recall.awaited.delete(holder);
+    this.#proceed(key, recall);
+  }
+
   /** First come, first served: those whose holder has nothing to answer. */
   #proceed(key: string, recall: Recall): void {
     if (recall.owing.size === 0) this.#recalls.delete(key);
-    recall.isOver ||= recall.owing.size === 0 || recall.timer === null;
-    if (!recall.isOver) return;
+    if (recall.awaited.size > 0) return;
     recall.timer?.cancel();
+    recall.timer = null;
     const { waiting } = recall;
     recall.waiting = waiting.filter(({ holder }) => recall.owing.has(holder));
     for (const one of waiting) if (!recall.owing.has(one.holder)) this.#decide(one);

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import type { LeaseAnswer } from '../../src/core/limit.ts';
 import type { LimitSpec } from '../../src/core/principal.ts';
 import { MemoryAuthority } from '../../src/limit/memory-authority.ts';
 import { FakeClock } from '../upstream/fake-clock.ts';
@@ -133,4 +134,95 @@ describe('a small limit that is slow', () => {
     expect(at(1).limiter.view(clock.nowMs(), 10)[0]?.leased).toBe(0);
     expect(await flood(0, 30, slow)).toBe(9);
   });
+});
+
+describe('a recall that is not answered', () => {
+  const SPEC = specOf(200, 12);
+  let asked: { holder: number; recall: number }[];
+  let three: MemoryAuthority;
+
+  function ask(holder: number, want: number, ahead: number, spec: LimitSpec = SPEC): LeaseAnswer[] {
+    const answers: LeaseAnswer[] = [];
+    three.ask(holder, { key: 'a', limit: 'principal', spec, want, atLeast: want, have: 0, ahead }, (answer) => answers.push(answer));
+    return answers;
+  }
+
+  beforeEach(() => {
+    asked = [];
+    three = new MemoryAuthority({ holders: 3, capacity: 16, idleTtlMs: 1_000, clock });
+    three.startRecalls((holder, _key, recall) => asked.push({ holder, recall }) > 0);
+    ask(1, 2, 2);
+    ask(0, 11, 0);
+    clock.advance(20);
+  });
+
+  it('keeps nobody from what others have given back since', () => {
+    clock.advance(200);
+    expect(ask(2, 2, 2)[0]?.granted).toBe(2);
+    const answers = ask(0, 9, 0);
+    expect(asked.map(({ holder }) => holder)).toEqual([1, 2]);
+    three.giveBack(2, 'a', 2, 0);
+    three.recalled(2, 'a', asked[1]?.recall ?? 0);
+    expect(answers[0]?.granted).toBe(9);
+  });
+
+  it('is answered by its own number only', () => {
+    clock.advance(200);
+    expect(ask(2, 2, 2)[0]?.granted).toBe(2);
+    const answers = ask(0, 9, 0);
+    three.recalled(2, 'a', asked[0]?.recall ?? 0);
+    expect(answers).toHaveLength(0);
+    clock.advance(20);
+    expect(answers[0]?.granted).toBe(0);
+  });
+
+  it('keeps its holder from grants also when the limit has grown to one with leases', () => {
+    const grown = specOf(200, 1_200);
+    expect(ask(1, 5, 0, grown)).toEqual([]);
+    three.giveBack(1, 'a', 0, 0);
+    three.recalled(1, 'a', asked[0]?.recall ?? 0);
+    clock.advance(200);
+    expect(ask(1, 5, 0, grown)[0]?.granted).toBe(5);
+  });
+});
+
+it('waits for a recall with every worker that there may be', () => {
+  const spec = specOf(1_000, 600);
+  const many = new MemoryAuthority({ holders: 256, capacity: 16, idleTtlMs: 1_000, clock });
+  const recalls: number[] = [];
+  many.startRecalls((_holder, _key, recall) => recalls.push(recall) > 0);
+  const granted: number[] = [];
+  function ask(holder: number, want: number, ahead: number): void {
+    const entry = { key: 'a', limit: 'principal', spec, want, atLeast: want, have: 0, ahead } as const;
+    many.ask(holder, entry, (answer) => granted.push(answer.granted));
+  }
+  ask(255, 1, 1);
+  ask(0, 600, 0);
+  for (let holder = 1; holder < 256; holder++) ask(holder, 1, 0);
+  expect(granted).toEqual([1]);
+  many.giveBack(255, 'a', 1, 0);
+  many.recalled(255, 'a', recalls[0] ?? 0);
+  expect(granted).toHaveLength(257);
+});
+
+it('tells soon what was spent while an ask was under way', async () => {
+  expect(await flood(0, 1, SMALL)).toBe(1);
+  expect(at(0).take('a', SMALL)).toBe('taken');
+  at(0).isHeld = true;
+  clock.advance(5);
+  at(0).turn();
+  expect(at(0).take('a', SMALL)).toBe('taken');
+  clock.advance(7);
+  at(0).turn();
+  const before = at(0).sent.length;
+  at(0).isHeld = false;
+  at(0).turn();
+  clock.advance(6);
+  at(0).turn();
+  expect(
+    at(0)
+      .sent.slice(before)
+      .flatMap(({ returns, asks }) => [...returns, ...asks])
+      .map(({ key }) => key),
+  ).toEqual(['a']);
 });
