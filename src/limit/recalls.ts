@@ -20,6 +20,9 @@ interface Recall {
 
 /** How long an ask waits for holders; one that takes longer is busy, and keeps what it has. */
 const RECALL_WITHIN_MS = 20;
+/** A timer that comes later than this says that this event loop stood still: what has arrived meanwhile gets so long to be read. */
+const LATE_MS = 5;
+const CATCH_UP_MS = 5;
 /** Keys of which tokens are called back at once; beyond them asks are decided by what is there. */
 const MAX_RECALLS = 8_192;
 /** Asks that wait for one key: each of at most 256 workers has one under way. */
@@ -80,9 +83,10 @@ export class Recalls {
       recall.awaited.add(holder);
     }
     recall.waiting.push(waiting);
+    const dueMs = this.#clock.nowMs() + RECALL_WITHIN_MS;
     recall.timer = this.#clock.after(RECALL_WITHIN_MS, () => {
-      recall.awaited.clear();
-      this.#proceed(key, recall);
+      if (this.#clock.nowMs() - dueMs <= LATE_MS) return this.#giveUp(key, recall);
+      recall.timer = this.#clock.after(CATCH_UP_MS, () => this.#giveUp(key, recall));
     });
     this.#recalls.set(key, recall);
     return true;
@@ -105,6 +109,11 @@ export class Recalls {
   close(): void {
     for (const { timer } of this.#recalls.values()) timer?.cancel();
     this.#recalls.clear();
+  }
+
+  #giveUp(key: string, recall: Recall): void {
+    recall.awaited.clear();
+    this.#proceed(key, recall);
   }
 
   #settled(holder: number, key: string, recall: Recall): void {

@@ -226,3 +226,29 @@ it('tells soon what was spent while an ask was under way', async () => {
       .map(({ key }) => key),
   ).toEqual(['a']);
 });
+
+/** Time in which the event loop stood still comes on top of what timers see. */
+class StandingClock extends FakeClock {
+  stoodMs = 0;
+
+  override nowMs(): number {
+    return super.nowMs() + this.stoodMs;
+  }
+}
+
+it('reads what holders answered while the event loop stood still, before they are given up; but only once', () => {
+  const standing = new StandingClock();
+  const two = new MemoryAuthority({ holders: 2, capacity: 16, idleTtlMs: 1_000, clock: standing });
+  two.startRecalls(() => true);
+  const granted: number[] = [];
+  two.ask(1, { key: 'a', limit: 'principal', spec: SMALL, want: 2, atLeast: 2, have: 0, ahead: 2 }, () => undefined);
+  two.ask(0, { key: 'a', limit: 'principal', spec: SMALL, want: 10, atLeast: 10, have: 0, ahead: 0 }, (answer) =>
+    granted.push(answer.granted),
+  );
+  standing.stoodMs = 50;
+  standing.advance(20);
+  expect(granted).toEqual([]);
+  standing.stoodMs = 100;
+  standing.advance(5);
+  expect(granted).toEqual([0]);
+});
