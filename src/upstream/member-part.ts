@@ -239,7 +239,10 @@ export class MemberPart {
 
   #fail(refusal: Refusal): void {
     this.#late?.cancel();
+    const session = this.#session;
     this.#session = null;
+    // The member has opened it already. One that it opens later is ended when its answer comes.
+    if (session !== null && session.place !== null) session.close();
     this.#state = 'unsettled';
     this.#refusal = refusal;
     this.#failures += 1;
