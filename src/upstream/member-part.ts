@@ -241,8 +241,8 @@ export class MemberPart {
     this.#late?.cancel();
     const session = this.#session;
     this.#session = null;
-    // The member has opened it already. One that it opens later is ended when its answer comes.
-    if (session !== null && session.place !== null) session.close();
+    // A process that starts for too long would go on beside that of the next try. What a server opens later is ended when its answer comes.
+    session?.close();
     this.#state = 'unsettled';
     this.#refusal = refusal;
     this.#failures += 1;
