@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
   http,
   isAlive,
@@ -39,8 +39,22 @@ async function start(more: object = {}): Promise<Place> {
   return { gateway, recordFile };
 }
 
+/** As many as a caller may have are few more: those of the test before are ended, or they would have to give way. */
+const opened: { readonly gateway: Gateway; readonly id: string }[] = [];
+
+afterEach(async () => {
+  await Promise.all(
+    opened.splice(0).map(({ gateway, id }) =>
+      // Those that a test has ended are unknown, and so are gateways.
+      http('DELETE', gateway.mcp, { ...asAlice, headers: { 'mcp-session-id': id } }).catch(() => undefined),
+    ),
+  );
+});
+
 async function openMany({ gateway }: Place, count: number = MANY): Promise<readonly OpenSession[]> {
-  return await Promise.all(Array.from({ length: count }, () => openSession(gateway.mcp, asAlice)));
+  const sessions = await Promise.all(Array.from({ length: count }, () => openSession(gateway.mcp, asAlice)));
+  opened.push(...sessions.map(({ id }) => ({ gateway, id })));
+  return sessions;
 }
 
 const relayed = (gateway: Gateway): Promise<number> => scrape(gateway, 'mcp_guard_upstream_relayed_total{server="program"}');

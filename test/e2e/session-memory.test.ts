@@ -70,8 +70,8 @@ async function start(upstream: object): Promise<Gateway> {
 }
 
 async function allEnded(gateway: Gateway): Promise<void> {
-  // Those of which the server is not told yet are kept for that.
-  for (const gauge of ['mcp_guard_sessions', 'mcp_guard_session_partings_waiting'])
+  // Those of which the server is not told yet are kept for that, and that they ended is remembered until their age says so.
+  for (const gauge of ['mcp_guard_sessions', 'mcp_guard_session_partings_waiting', 'mcp_guard_sessions_ended_known'])
     await waitUntil(async () => (await scrape(gateway, gauge)) === 0, { what: `an end of all sessions (${gauge})`, timeoutMs: 60_000 });
 }
 
