@@ -9,6 +9,8 @@ const config: ViteUserConfig = defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // Whole machines stand still at times, and half an hour of tests must not be lost to that. What needed it says so: `(retry x1)`.
+    retry: process.env['CI'] === 'true' ? 1 : 0,
     expect: { requireAssertions: true },
     projects: [
       { extends: true, test: { name: 'rooms', include: ['test/**/*.test.ts'], exclude: WHOLE, sequence: { groupOrder: 0 } } },

@@ -1,3 +1,5 @@
+import type { Envelope } from '../core/envelope.ts';
+
 /** Which field of `params` the header `Mcp-Name` repeats (2026-07-28, Transports, standard request headers). */
 export type NameSource = 'name' | 'uri' | 'taskId';
 
@@ -47,4 +49,10 @@ export function fitsHeader(method: string): boolean {
 /** What `Mcp-Name` repeats for this method; undefined for methods without that header. */
 export function nameSource(method: string): NameSource | undefined {
   return NAME_SOURCES.get(method);
+}
+
+/** What a request is about, by its method: another parameter of that name is the caller's own. */
+export function subjectOf(message: Envelope): string {
+  const source = nameSource(message.method);
+  return source === undefined ? '' : (message[source] ?? '');
 }

@@ -134,7 +134,7 @@ export function listenOnlyTo(message: Envelope, taskIds: readonly string[]): Env
 }
 
 interface Acknowledgement {
-  readonly params?: { notifications?: { taskIds?: unknown } };
+  readonly params?: { notifications?: { taskIds?: unknown } | null } | null;
 }
 
 /** The tasks that a server has agreed to tell of, by its own ids. */
@@ -147,7 +147,9 @@ export function acknowledgedTasks(bytes: Buffer): readonly string[] {
 export function acknowledgedWith(bytes: Buffer, taskIds: readonly string[]): Buffer {
   const message = JSON.parse(bytes.toString()) as Acknowledgement;
   const filter = message.params?.notifications;
-  if (filter === undefined || (taskIds.length === 0 && filter.taskIds === undefined)) return bytes;
+  // What else a server may have put there is the client's to refuse.
+  if (typeof filter !== 'object' || filter === null || Array.isArray(filter)) return bytes;
+  if (taskIds.length === 0 && filter.taskIds === undefined) return bytes;
   if (taskIds.length > 0) filter.taskIds = taskIds;
   else delete filter.taskIds;
   return Buffer.from(JSON.stringify(message));

@@ -4,6 +4,7 @@ import { BAD_PARAMS } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { StateSeal } from '../core/state-seal.ts';
 import type { InFlight, ReplySink, RequestOptions } from '../core/upstream.ts';
+import { subjectOf } from '../mcp/modern-methods.ts';
 import { broughtState, withBroughtState, withGivenState } from '../mcp/request-state.ts';
 import type { ChildPlaces } from './child-places.ts';
 import type { ModernSide } from './modern-side.ts';
@@ -46,8 +47,8 @@ export class InputStates {
   request(message: Envelope, options: RequestOptions, sink: ReplySink): InFlight | Refusal {
     const brought = broughtState(message);
     if (typeof brought === 'object' && brought !== null) return brought;
-    const { method, name, uri } = message;
-    const call = `${method}\n${name ?? uri ?? ''}`;
+    const { method } = message;
+    const call = `${method}\n${subjectOf(message)}`;
     const { principalKey } = options;
     const asking = new AskingSink(sink, options, (own, place) => this.#give(hashesOf(principalKey, call), { own, place }));
     if (brought === null) return this.#toAny(message, options, asking);

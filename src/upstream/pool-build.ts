@@ -48,7 +48,8 @@ function inBothEras(
     first: 'legacy',
     isBridged: settings.isBridged,
     isWatched: false,
-    longestMs: longestCallMs(settings) + STUCK_MS,
+    // Who has to go to one child waits for it like all others.
+    longestMs: longestCallMs(settings) + (settings.stdio?.pool?.queueMs ?? 0) + STUCK_MS,
     legacy: (own) => {
       pools.push(build(own));
       return made();

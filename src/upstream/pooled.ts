@@ -233,7 +233,8 @@ export class PooledUpstream implements Upstream, RelayHost {
   }
 
   onWant(era: ChildEra): void {
-    this.#children.evict(era);
+    // Somebody lacks one seat, and asks again while he does.
+    this.#children.evict(era, 1);
   }
 
   /** Whoever asks is told how it is in any case. */
@@ -268,7 +269,7 @@ export class PooledUpstream implements Upstream, RelayHost {
   /** The one child that can serve it is at work, perhaps; no other is a substitute. */
   #dispatchTo(life: string, call: PoolCall): Dispatch {
     const child = this.#children.withLife(life);
-    if (child === null || (child.isRetiring && !call.isAside)) return SESSION_UNKNOWN;
+    if (child === null || child.isRetiring) return SESSION_UNKNOWN;
     return call.isAside || child.hasRoom(this.#pool.childCalls) ? this.#hand(call, child) : 'wait';
   }
 

@@ -118,7 +118,11 @@ export class TaskListen implements ReplySink, InFlight {
       return true;
     }
     const shown = method === TASK_STATUS ? named(bytes, this.#names) : bytes;
-    return shown === null || this.#sink.onMessage(shown);
+    if (shown === null) return true;
+    // The server has acknowledged, the processes of tasks have not.
+    if (this.#acknowledgement === null) return this.#sink.onMessage(shown);
+    if (this.#early.length < MAX_EARLY) this.#early.push(shown);
+    return true;
   }
 
   onReply(bytes: Buffer, isError: boolean, code: number): void {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Envelope } from '../../src/core/envelope.ts';
 import { BAD_PARAMS } from '../../src/core/errors.ts';
+import { subjectOf } from '../../src/mcp/modern-methods.ts';
 import { isFailure, parseMessage } from '../../src/mcp/parse.ts';
 import { broughtState, withBroughtState, withGivenState } from '../../src/mcp/request-state.ts';
 
@@ -13,6 +14,20 @@ function request(params: string): Envelope {
 }
 
 const given = (reply: string): string => withGivenState(Buffer.from(reply), (own) => `<${own}>`).toString();
+
+describe('what a state is bound to', () => {
+  it('is what the method is about, whatever else a caller names', () => {
+    const about = (method: string, params: string): string => {
+      const message = parseMessage(Buffer.from(`{"jsonrpc":"2.0","id":1,"method":"${method}","params":${params}}`), LIMITS);
+      if (isFailure(message)) throw new Error(message.refusal.code);
+      return subjectOf(message);
+    };
+    expect(about('tools/call', '{"name":"a","uri":"file:///x"}')).toBe('a');
+    expect(about('prompts/get', '{"name":"a"}')).toBe('a');
+    expect(about('resources/read', '{"uri":"file:///x","name":"a"}')).toBe('file:///x');
+    expect(about('tools/list', '{"name":"a"}')).toBe('');
+  });
+});
 
 describe('the state that a request brings', () => {
   it('is read as it is meant, and nothing but a string is one', () => {
