@@ -177,7 +177,10 @@ function describeGateway(started: Started): Gateway {
       }
     },
     async auditLines(name = 'mcp-guard-audit.jsonl') {
-      const text = await readFile(join(dir, name), 'utf8').catch(() => '');
+      const isRunning = running.has(child);
+      const read = await readFile(join(dir, name), 'utf8').catch(() => '');
+      // While it runs the last line may be half written; afterwards each is whole.
+      const text = isRunning ? read.slice(0, read.lastIndexOf('\n') + 1) : read;
       return text
         .split('\n')
         .filter((line) => line !== '')

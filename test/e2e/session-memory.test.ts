@@ -6,6 +6,7 @@ import { WebSocketServer } from 'ws';
 import { type Gateway, scrape, startGateway, toolCall, waitUntil } from './harness.ts';
 import { MEASURABLE, type Memory, memoryOf } from './memory.ts';
 import { initialize, openSession } from './sessions.ts';
+import { sleep } from './wait.ts';
 
 const IDLE_TTL_SECS = 5;
 const LANES = 4;
@@ -93,6 +94,16 @@ async function openAndCall(gateway: Gateway, sessions: number): Promise<void> {
   await allEnded(gateway);
 }
 
+/** What is still in use after a while: one collection may come in the middle of something. */
+async function memoryLeft(gateway: Gateway, before: Memory): Promise<Memory> {
+  let left = await memoryOf(gateway);
+  for (let tries = 1; tries < 5 && left.heapBytes > before.heapBytes * 1.1; tries++) {
+    await sleep(2000);
+    left = await memoryOf(gateway);
+  }
+  return left;
+}
+
 function expectAsMuch(after: Memory, before: Memory): void {
   expect(after.heapBytes).toBeLessThanOrEqual(before.heapBytes * 1.1);
   expect(after.residentBytes).toBeLessThanOrEqual(before.residentBytes * 1.3);
@@ -106,7 +117,7 @@ it('a client that never ends sessions: 100,000 opened and left idle leave no mor
   await open(gateway, 5000);
   const before = await memoryOf(gateway);
   await open(gateway, 100_000);
-  expectAsMuch(await memoryOf(gateway), before);
+  expectAsMuch(await memoryLeft(gateway, before), before);
   expect(await scrape(gateway, 'mcp_guard_sessions_known')).toBe(0);
 });
 
@@ -117,6 +128,6 @@ it('a client that never ends sessions with channels of their own, and what is ke
   await openAndCall(gateway, 200);
   const before = await memoryOf(gateway);
   await openAndCall(gateway, 1500);
-  expectAsMuch(await memoryOf(gateway), before);
+  expectAsMuch(await memoryLeft(gateway, before), before);
   expect(await scrape(gateway, 'mcp_guard_session_event_bytes')).toBe(0);
 });
