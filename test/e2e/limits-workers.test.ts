@@ -26,6 +26,7 @@ const LIMITS: Readonly<Record<string, Record<string, unknown>>> = {
   admin: { roles: ['admin'], rate_limit: 100_000, burst: 100_000 },
   small: { rate_limit: SLOW, burst: 10 },
   neighbour: { rate_limit: SLOW, burst: 10 },
+  fast: { rate_limit: 20, burst: 10 },
   big: { rate_limit: SLOW, burst: 1000 },
   shown: { rate_limit: SLOW, burst: 400 },
   killed: { rate_limit: SLOW, burst: 400 },
@@ -104,6 +105,16 @@ describe('limits over four workers', () => {
   let temp: () => string[];
   beforeAll(async () => {
     ({ gateway, temp } = await startWithTemp(configOf(upstream, WORKERS)));
+  });
+
+  it('of a small limit that is fast admit all of a burst at once, wherever its tokens lie, and no more', async () => {
+    expect(admitted(await flood(gateway, 'fast', 8, 2))).toBe(8);
+    await sleep(700);
+    const fromMs = performance.now();
+    const burst = admitted(await flood(gateway, 'fast', 30, 30));
+    const refilled = ((performance.now() - fromMs) / 1000) * 20;
+    expect(burst).toBeGreaterThanOrEqual(10);
+    expect(burst).toBeLessThanOrEqual(10 + Math.ceil(refilled));
   });
 
   it('admit a small burst exactly, whichever workers are asked', async () => {
