@@ -45,7 +45,7 @@ export class PoolCare {
   wear(child: PoolChild): void {
     const { recycleCalls } = this.#pool;
     if (recycleCalls === 0 || child.calls < recycleCalls) return;
-    child.isWorn = true;
+    child.wear();
     if (child.mayEnd(this.#clock.nowMs(), TASK_GRACE_MS)) child.isRetiring = true;
   }
 
@@ -62,7 +62,9 @@ export class PoolCare {
     const nowMs = this.#clock.nowMs();
     for (const child of list) {
       if (child.isRetiring) continue;
-      if (child.isWorn ? child.mayEnd(nowMs, TASK_GRACE_MS) : this.#isIdle(child, nowMs)) this.#host.retire(child);
+      // Asked of one without tasks, the wait that an earlier shortage began is over.
+      const mayEnd = (child.isWorn || !child.hasTasks) && child.mayEnd(nowMs, TASK_GRACE_MS);
+      if (child.isWorn ? mayEnd : this.#isIdle(child, nowMs)) this.#host.retire(child);
     }
     this.#looks += 1;
     if (this.#looks % LOOKS_PER_MEASURE === 0) void this.#measure();
@@ -82,7 +84,7 @@ export class PoolCare {
       child.residentBytes = pid === undefined ? null : (bytes.get(pid) ?? null);
       const size = child.residentBytes ?? 0;
       if (recycleBytes === 0 || size <= recycleBytes || child.isRetiring) continue;
-      child.isWorn = true;
+      child.wear();
       if (size > MUCH_TOO_LARGE * recycleBytes) child.forgo();
       if (child.mayEnd(this.#clock.nowMs(), TASK_GRACE_MS)) this.#host.retire(child);
     }

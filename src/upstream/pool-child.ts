@@ -65,8 +65,17 @@ export class PoolChild {
 
   /** Whether it may end, as far as its tasks are concerned: they are waited for so long since this was asked first. */
   mayEnd(nowMs: number, graceMs: number): boolean {
-    this.#keptSinceMs = this.hasTasks ? (this.#keptSinceMs ?? nowMs) : null;
-    return this.#keptSinceMs === null || nowMs - this.#keptSinceMs >= graceMs;
+    // Of a worn one the clock goes on: further tasks do not put its end off.
+    if (this.hasTasks) this.#keptSinceMs ??= nowMs;
+    else if (!this.isWorn) this.#keptSinceMs = null;
+    return !this.hasTasks || (this.#keptSinceMs !== null && nowMs - this.#keptSinceMs >= graceMs);
+  }
+
+  /** It is to be replaced; what it was kept for before says nothing of that. */
+  wear(): void {
+    if (this.isWorn) return;
+    this.isWorn = true;
+    this.#keptSinceMs = null;
   }
 
   /** Nothing keeps it any more, whatever it has begun. */

@@ -99,3 +99,31 @@ describe('a child that nobody needs', () => {
     expect(busy.ended.length).toBe(1);
   });
 });
+
+describe('the wait for tasks', () => {
+  it('is not put off by calls that become tasks one after the other', () => {
+    const one = ward({ ...POOL, idleMs: 3_600_000 });
+    call(one);
+    call(one);
+    for (let waited = 0; waited < TASK_GRACE_MS && one.ended.length === 0; waited += 20_000) {
+      one.hasTasks = false;
+      // A call is in progress, and becomes a task.
+      expect(one.child.mayEnd(one.clock.nowMs(), TASK_GRACE_MS)).toBe(true);
+      one.hasTasks = true;
+      one.clock.advance(20_000);
+    }
+    one.clock.advance(2_000);
+    expect(one.ended.length).toBeGreaterThan(0);
+  });
+
+  it('begins anew for a task that is begun long after a shortage', () => {
+    const one = ward({ ...POOL, recycleCalls: 0, idleMs: 3_600_000 });
+    expect(one.child.mayEnd(one.clock.nowMs(), 30_000)).toBe(false);
+    one.hasTasks = false;
+    one.clock.advance(60_000);
+    one.hasTasks = true;
+    expect(one.child.mayEnd(one.clock.nowMs(), 30_000)).toBe(false);
+    one.clock.advance(30_000);
+    expect(one.child.mayEnd(one.clock.nowMs(), 30_000)).toBe(true);
+  });
+});
