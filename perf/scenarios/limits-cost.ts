@@ -12,7 +12,7 @@ const WORKERS = 2;
 const CALLERS = 100;
 /** A tenth of the burst, divided among the workers, are leases of 50 tokens: each is fetched after 25 calls. */
 const LEASED = { requests_per_second: 1_000, burst_size: 1_000, max_in_flight: 64 };
-/** A tenth of the burst is less than a token for each worker: every call is asked for. */
+/** A tenth of the burst is less than a token for each worker: exact. Workers hold two tokens each, which are called back when the other lacks them. */
 const EXACT = { ...LEASED, burst_size: 10 };
 
 export const scenario: Scenario = {

@@ -274,7 +274,11 @@ export class LeaseDesk {
     const first = this.#waiters.firstNeed(slot);
     if (first > 0 && first <= have) for (const waiter of this.#waiters.of(slot)) this.#callSoon(waiter);
     const want = Math.min(this.#table.burst[slot] as number, this.#waiters.need(slot) + (quota[slot] as number) - have);
-    if (want <= 0) return null;
+    if (want <= 0) {
+      // It came back with more than it needs: what was spent of that is told all the same, or nothing is refilled in its place.
+      if (this.#table.isSmall[slot] === 1) this.markDirty(slot);
+      return null;
+    }
     // Ahead of need a lease is worth an answer only as a whole; who waits takes what there is.
     const atLeast = first > have ? Math.min(want, first - have) : want;
     flags[slot] = (flags[slot] as number) | ASKING;

@@ -139,6 +139,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     clock,
     workers,
     hosts: config.redis?.maxHosts ?? 1,
+    hasRecalls: config.redis === null,
     port: deps.leasePort,
     replacesSinceMs,
   });

@@ -39,10 +39,10 @@ export class LeaseServer {
     this.#log = log;
   }
 
-  /** `hasRecalls`: small limits have leases as well (decision 36). @throws StartError when there is no place for the socket */
-  static async open(authority: LimitAuthority, workers: number, log: Log, hasRecalls = false): Promise<LeaseServer> {
+  /** @throws StartError when there is no place for the socket */
+  static async open(authority: LimitAuthority, workers: number, log: Log): Promise<LeaseServer> {
     const server = new LeaseServer(authority, log);
-    if (hasRecalls) authority.startRecalls?.((holder, key, recall) => server.recall(holder, key, recall));
+    authority.startRecalls?.((holder, key, recall) => server.recall(holder, key, recall));
     server.#socket = await listenPrivately(workers * CONNECTIONS_PER_WORKER, (socket) => server.#accept(socket));
     return server;
   }

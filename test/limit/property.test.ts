@@ -79,6 +79,20 @@ describe('leased limits', () => {
     expect(run.asks / run.requests).toBeLessThanOrEqual(asksPerRequest);
   });
 
+  it('admit all of a small burst that has come to rest, wherever its tokens lie', () => {
+    const specs = [{ perSecond: 20, burst: 10, failMode: 'local' }] as const;
+    const rushes = [
+      { atMs: 500, requests: 8, withinMs: 50 },
+      { atMs: 1_500, requests: 30, withinMs: 10 },
+    ];
+    for (let seed = 0; seed < 1_000; seed++) {
+      const plan: Plan = { seed, workers: 4, specs, durationMs: 2_000, demand: 0, burst: 0, delayMs: 3, faults: [], idleTtlMs: 60_000, rushes };
+      const run = new Simulation(plan).run();
+      const last = run.admissions[0]?.filter(({ ms }) => ms >= 2_500) ?? [];
+      expect({ seed, admitted: last.length }).toEqual({ seed, admitted: 10 });
+    }
+  });
+
   it('ask for one token in twelve or less while demand stays below the limit', () => {
     const specs = [{ perSecond: 1_000, burst: 1_000, failMode: 'local' }] as const;
     const plan: Plan = { seed: 2, workers: 4, specs, durationMs: 10_000, demand: 900, burst: 0, delayMs: 1, faults: [] };

@@ -19,8 +19,18 @@ export interface Plan {
   readonly delayMs: number;
   readonly faults: readonly Fault[];
   readonly capacity?: number;
+  /** After which workers give up what they do not use; without: 200. */
+  readonly idleTtlMs?: number;
+  /** Further requests, each at a random worker. */
+  readonly rushes?: readonly Rush[];
   /** Part of the requests that give back what they took, and after how long at most; without: all take one token and keep it. */
   readonly givenBack?: { readonly part: number; readonly withinMs: number };
+}
+
+export interface Rush {
+  readonly atMs: number;
+  readonly requests: number;
+  readonly withinMs: number;
 }
 
 export type Fault =

@@ -86,13 +86,16 @@ export class Simulation {
   }
 
   #demand(endMs: number): void {
-    const { demand, burst } = this.plan;
+    const { demand, burst, rushes = [] } = this.plan;
+    for (const { atMs, requests, withinMs } of rushes) {
+      for (let i = 0; i < requests; i++) this.clock.at(1_000 + atMs + this.random() * withinMs, () => this.#request());
+    }
     const next = (): void => {
       const gapMs = (-Math.log(1 - this.random()) * 1000) / demand;
       const atMs = this.clock.nowMs + gapMs;
       if (atMs < endMs) this.clock.at(atMs, () => (this.#request(), next()));
     };
-    next();
+    if (demand > 0) next();
     const gush = (): void => {
       for (let i = 0; i < burst; i++) this.#request();
       const atMs = this.clock.nowMs + 20 + this.random() ** 2 * 2_000;
@@ -178,7 +181,7 @@ class SimWorker {
     const { plan, parts } = simulation;
     this.limiter = new LeasedLimiter({
       capacity: plan.capacity ?? 16,
-      idleTtlMs: 200,
+      idleTtlMs: plan.idleTtlMs ?? 200,
       workers: plan.workers,
       share: parts.share?.(plan.workers) ?? new LocalShare(plan.workers),
       port: this.link,

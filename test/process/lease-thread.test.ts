@@ -50,7 +50,7 @@ const failures: Error[] = [];
 
 async function openStation(): Promise<Station> {
   const authority = new MemoryAuthority({ holders: 2, capacity: 100, idleTtlMs: 10_000, clock: systemClock });
-  const station = { authority, server: await LeaseServer.open(authority, 2, silentLog, true) };
+  const station = { authority, server: await LeaseServer.open(authority, 2, silentLog) };
   stations.push(station);
   return station;
 }
