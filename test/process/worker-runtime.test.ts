@@ -6,6 +6,7 @@ describe('the runtime of a worker', () => {
     const flags = workerFlags(['--inspect=0']);
     expect(flags[0]).toBe('--inspect=0');
     expect(flags).toContain('--no-allocation-site-pretenuring');
+    expect(flags).toContain('--heap-growing-percent=100');
   });
 
   it('leaves settings of the C library alone that the operator made', () => {
