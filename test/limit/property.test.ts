@@ -86,7 +86,18 @@ describe('leased limits', () => {
       { atMs: 1_500, requests: 30, withinMs: 10 },
     ];
     for (let seed = 0; seed < 1_000; seed++) {
-      const plan: Plan = { seed, workers: 4, specs, durationMs: 2_000, demand: 0, burst: 0, delayMs: 3, faults: [], idleTtlMs: 60_000, rushes };
+      const plan: Plan = {
+        seed,
+        workers: 4,
+        specs,
+        durationMs: 2_000,
+        demand: 0,
+        burst: 0,
+        delayMs: 3,
+        faults: [],
+        idleTtlMs: 60_000,
+        rushes,
+      };
       const run = new Simulation(plan).run();
       const last = run.admissions[0]?.filter(({ ms }) => ms >= 2_500) ?? [];
       expect({ seed, admitted: last.length }).toEqual({ seed, admitted: 10 });
