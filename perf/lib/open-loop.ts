@@ -5,6 +5,7 @@ import { Histogram } from './histogram.ts';
 import { ID } from './plan.ts';
 import type { RequestPlan } from './plan.ts';
 import { ResponseReader } from './response-reader.ts';
+import { Standstill } from './standstill.ts';
 import { Verifier } from './verify.ts';
 
 export interface OpenLoopJob {
@@ -20,7 +21,7 @@ export interface OpenLoopJob {
   readonly isTraced?: boolean;
 }
 
-/** When the request should have been sent (Unix time), how long its answer took from then, and the status of that. */
+/** When the request should have been sent (Unix time), how long its answer took from then but for what the generator stood still, and the status of that. */
 export type TracedAnswer = readonly [dueMs: number, ms: number, status: number];
 
 export interface OpenLoopResult {
@@ -49,6 +50,13 @@ interface Connection {
   readonly socket: Socket;
   id: string;
   intendedMs: number;
+  /** When it was noticed to be due, on the clock of `Standstill`. */
+  seenMs: number;
+}
+
+interface Due {
+  readonly intendedMs: number;
+  readonly seenMs: number;
 }
 
 /**
@@ -63,8 +71,9 @@ export class OpenLoop {
   readonly #latency = new Histogram();
   readonly #lag = new Histogram();
   readonly #idle: Connection[] = [];
-  readonly #waiting: number[] = [];
+  readonly #waiting: Due[] = [];
   readonly #answers: TracedAnswer[] = [];
+  readonly #standstill = new Standstill();
   readonly #sleepCell = new Int32Array(new SharedArrayBuffer(4));
   #due = 0;
   #sent = 0;
@@ -97,6 +106,7 @@ export class OpenLoop {
     await new Promise<void>((resolve, reject) => {
       const turn = (): void => {
         const nowMs = performance.now();
+        this.#standstill.look(nowMs);
         for (; this.#due < total && startMs + this.#due * stepMs <= nowMs; this.#due++) this.#dispatch(startMs + this.#due * stepMs);
         if (this.#failure !== null) return reject(this.#failure);
         if (this.#answered === total) return resolve();
@@ -116,38 +126,43 @@ export class OpenLoop {
 
   /** The lag is the generator's own: how late it came to look, not how long the request then waited for a connection. */
   #dispatch(intendedMs: number): void {
-    this.#lag.record((performance.now() - intendedMs) * 1_000);
+    const nowMs = performance.now();
+    this.#lag.record((nowMs - intendedMs) * 1_000);
+    const due = { intendedMs, seenMs: this.#standstill.at(nowMs) };
     const connection = this.#idle.shift();
-    if (connection === undefined) this.#waiting.push(intendedMs);
-    else this.#send(connection, intendedMs);
+    if (connection === undefined) this.#waiting.push(due);
+    else this.#send(connection, due);
   }
 
-  #send(connection: Connection, intendedMs: number): void {
+  #send(connection: Connection, { intendedMs, seenMs }: Due): void {
     const { heads } = this.#job;
     connection.id = String(1_000_000_000 + this.#sent);
     connection.intendedMs = intendedMs;
+    connection.seenMs = seenMs;
     connection.socket.write(`${heads[this.#sent++ % heads.length]}${this.#body.join(connection.id)}`, 'latin1');
   }
 
   #onResponse(connection: Connection, status: number, body: string): void {
-    const ms = performance.now() - connection.intendedMs;
+    const nowMs = performance.now();
+    const ms = nowMs - connection.intendedMs;
     this.#latency.record(ms * 1_000);
     this.#answered += 1;
     const isTraced = this.#job.isTraced === true;
-    if (isTraced) this.#answers.push([performance.timeOrigin + connection.intendedMs, ms, status]);
+    if (isTraced)
+      this.#answers.push([performance.timeOrigin + connection.intendedMs, this.#standstill.at(nowMs) - connection.seenMs, status]);
     if (!(isTraced && REFUSALS.includes(status)) && !this.#verifier.isRight(status, body, connection.id)) {
       this.#wrong += 1;
       this.#example ||= `${status} ${body.slice(0, 200)}`;
     }
-    const intendedMs = this.#waiting.shift();
-    if (intendedMs === undefined) this.#idle.push(connection);
-    else this.#send(connection, intendedMs);
+    const due = this.#waiting.shift();
+    if (due === undefined) this.#idle.push(connection);
+    else this.#send(connection, due);
   }
 
   async #connect(): Promise<Connection> {
     const { host, port } = this.#job;
     const socket = connect({ host, port, noDelay: true });
-    const connection: Connection = { socket, id: '', intendedMs: 0 };
+    const connection: Connection = { socket, id: '', intendedMs: 0, seenMs: 0 };
     const reader = new ResponseReader((status, body) => this.#onResponse(connection, status, body));
     const fail = (error: Error): void => void (this.#failure ??= error);
     await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
