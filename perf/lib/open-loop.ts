@@ -127,6 +127,7 @@ export class OpenLoop {
   /** The lag is the generator's own: how late it came to look, not how long the request then waited for a connection. */
   #dispatch(intendedMs: number): void {
     const nowMs = performance.now();
+    this.#standstill.look(nowMs);
     this.#lag.record((nowMs - intendedMs) * 1_000);
     const due = { intendedMs, seenMs: this.#standstill.at(nowMs) };
     const connection = this.#idle.shift();
