@@ -33,8 +33,13 @@ export function outageFigures(answers: readonly TracedAnswer[], { lostMs, backMs
     secsUntilNormal: secsHeldUp(during, usualMs, lostMs),
     lateAddedP99Ms: p99(late) - p99(before),
     worstAddedAfterMs: worst(after) - usualMs,
-    refusedPercent: (during.filter(([, , status]) => status !== 200).length / during.length) * 100,
+    refusedBeforePercent: refusedPercent(before),
+    refusedPercent: refusedPercent(during),
   };
+}
+
+function refusedPercent(answers: readonly TracedAnswer[]): number {
+  return (answers.filter(([, , status]) => status !== 200).length / answers.length) * 100;
 }
 
 function worst(answers: readonly TracedAnswer[]): number {

@@ -55,7 +55,12 @@ export class Breaker {
     }
     const { failures, windowMs } = this.#options;
     this.#failedMs = [...this.#failedMs.filter((ms) => nowMs - ms < windowMs), nowMs];
-    if (this.#failedMs.length < failures) return;
+    if (this.#failedMs.length >= failures) this.open(nowMs);
+  }
+
+  /** Opens it now, if it is closed, however few have failed. */
+  open(nowMs: number): void {
+    if (this.#state !== 'closed') return;
     this.#state = 'open';
     this.#failedMs = [];
     this.#probeAtMs = this.#nextProbe(nowMs);

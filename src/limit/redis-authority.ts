@@ -5,16 +5,16 @@ import type { FailMode } from '../core/principal.ts';
 import type { Store } from '../core/store.ts';
 import type { BucketCall, RedisBucket } from './redis-bucket.ts';
 import { RedisEpochs } from './redis-epochs.ts';
-import { TAG_COUNT } from './redis-keys.ts';
-import { RedisOutage } from './redis-outage.ts';
+import { RedisHealth } from './redis-health.ts';
+import type { RedisOutage } from './redis-outage.ts';
 import { decodeLease, LEASE_SCRIPT, leaseArgs, type LeaseReply } from './redis-script.ts';
 import { RedisTable } from './redis-table.ts';
 import { RedisWaiting, type Waiter } from './redis-waiting.ts';
 import { VouchedTime } from './vouched-time.ts';
 
-/** A worker gives up after 100 ms: it is to hear before that what the fail mode says, or it would take the primary for dead. */
-const WAIT_MS = 20;
-/** An answer that nobody waited for is late by more than a pause of this process can be. */
+/** With the way to the worker and back no request waits 20 ms; ten times what an answer takes on a machine that does other things as well. */
+const WAIT_MS = 15;
+/** An answer that has not come by then is late by more than a pause of this process or of Redis can be: Redis is lost. */
 const LATE_MS = 100;
 /** How long tokens may be spent after the call that fetched or renewed them. */
 const LEASE_LIFE_MS = 2000;
@@ -60,8 +60,8 @@ export interface RedisAuthorityStats extends AuthorityStatus {
 
 /**
  * The primary of a host, as the authority of its workers and a holder towards Redis. Workers are granted what the host holds; it asks Redis
- * for more with one call at a time per bucket, in which everything is said that happened since the last. Nobody waits longer than 20 ms:
- * then the limit's fail mode decides, and once Redis is known to be lost, at once.
+ * for more with one call at a time per bucket, in which everything is said that happened since the last. Nobody waits longer than 15 ms:
+ * then the limit's fail mode decides; at once for who comes while Redis owes that bucket an answer, or is known to be lost.
  */
 export class RedisAuthority implements LimitAuthority {
   readonly #options: RedisAuthorityOptions;
@@ -69,8 +69,7 @@ export class RedisAuthority implements LimitAuthority {
   readonly #table: RedisTable;
   readonly #epochs: RedisEpochs;
   readonly #vouched: VouchedTime;
-  /** One, or one for each tag where tags lie on several nodes. */
-  readonly #outages: readonly RedisOutage[];
+  readonly #health: RedisHealth;
   readonly #waiting: RedisWaiting;
   readonly #unreported = new Set<RedisBucket>();
   #reportTimer: Timer | null = null;
@@ -86,7 +85,9 @@ export class RedisAuthority implements LimitAuthority {
     this.#epochs = new RedisEpochs(options.store, options.clock, options.prefix, options.holder);
     this.#vouched = new VouchedTime(Math.max(1, options.workers));
     this.#waiting = new RedisWaiting(options.clock, (waiter, nowMs) => this.#tooLate(waiter, nowMs));
-    this.#outages = Array.from({ length: options.store.isSpread ? TAG_COUNT : 1 }, () => new RedisOutage(options.random ?? Math.random));
+    const { store, clock, random = Math.random } = options;
+    const onBack = (): void => void (this.#mode = 'remote');
+    this.#health = new RedisHealth({ clock, epochs: this.#epochs, isSpread: store.isSpread, random, waitMs: WAIT_MS, onBack });
   }
 
   get size(): number {
@@ -105,7 +106,7 @@ export class RedisAuthority implements LimitAuthority {
     if (bucket.isExact && bucket.record !== bucket.have) this.#reportSoon(bucket);
     if (this.#serve(waiter, nowMs)) return;
     if (atLeastOf(ask) > bucket.burst || bucket.isDenied(atLeastOf(ask), nowMs)) return this.#deny(waiter, nowMs);
-    if (this.#outageOf(bucket).isOpen || this.#waiting.size >= MAX_WAITING) return this.#fallBack(waiter, nowMs);
+    if (!this.#mayWait(bucket, nowMs)) return this.#fallBack(waiter, nowMs);
     this.#waiting.add(waiter);
     this.#call(bucket, nowMs);
   }
@@ -140,7 +141,7 @@ export class RedisAuthority implements LimitAuthority {
   /** Renews what is held, returns what is idle, reports what was spent, forgets what is over, and looks whether Redis is back. */
   sweep(nowMs: number): void {
     if (this.#isClosed) return;
-    this.#touch(nowMs);
+    this.#health.touch(nowMs);
     let reports = 0;
     for (const bucket of this.#table.all()) {
       const outage = this.#outageOf(bucket);
@@ -171,6 +172,11 @@ export class RedisAuthority implements LimitAuthority {
     this.#waiting.clear();
   }
 
+  /** Who was behind another in a worker comes when that one was given up: it has waited enough. */
+  #mayWait(bucket: RedisBucket, nowMs: number): boolean {
+    return !this.#outageOf(bucket).isOpen && !bucket.isOverdue(nowMs) && this.#waiting.size < MAX_WAITING;
+  }
+
   #bucketOf(ask: LeaseAsk, nowMs: number): RedisBucket {
     const { bucket, evicted } = this.#table.open(ask, nowMs);
     if (evicted !== null) this.#forget(evicted, nowMs);
@@ -195,7 +201,7 @@ export class RedisAuthority implements LimitAuthority {
   }
 
   #outageOf(bucket: RedisBucket): RedisOutage {
-    return this.#outages[bucket.names.tag % this.#outages.length] as RedisOutage;
+    return this.#health.outageOf(bucket.names.tag);
   }
 
   /** Grants out of the pool, if it can. */
@@ -252,9 +258,17 @@ export class RedisAuthority implements LimitAuthority {
     if (call !== null && !call.isGivenUp && nowMs - call.sentAtMs >= WAIT_MS) {
       call.isGivenUp = true;
       bucket.call = null;
+      bucket.overdue = call;
       this.#failed(bucket, nowMs);
+      // One turn more: answers that have arrived are read first.
+      this.#clock.after(LATE_MS - WAIT_MS, () => this.#clock.after(1, () => this.#lose(bucket, call)));
     }
     this.#fallBack(waiter, nowMs);
+  }
+
+  /** Whoever has only this one bucket would not see five calls fail. */
+  #lose(bucket: RedisBucket, call: BucketCall): void {
+    if (bucket.overdue === call && !this.#isClosed) this.#outageOf(bucket).lost(this.#clock.nowMs());
   }
 
   /** Asks Redis for what the waiting need, or for a lease; unless a call is on its way, whose answer does it then. */
@@ -330,7 +344,7 @@ export class RedisAuthority implements LimitAuthority {
     const nowMs = this.#clock.nowMs();
     this.#counts.answered++;
     this.#counts.answeredMs += nowMs - call.sentAtMs;
-    if (bucket.call === call) bucket.call = null;
+    bucket.ended(call);
     if (reply !== null) bucket.accept(call, reply, LEASE_LIFE_MS, nowMs);
     if (!call.isGivenUp) {
       if (nowMs - call.sentAtMs > LATE_MS) this.#failed(bucket, nowMs);
@@ -355,7 +369,7 @@ export class RedisAuthority implements LimitAuthority {
   #refused(bucket: RedisBucket, call: BucketCall): void {
     if (this.#isClosed) return;
     const nowMs = this.#clock.nowMs();
-    if (bucket.call === call) bucket.call = null;
+    bucket.ended(call);
     if (!call.isGivenUp) this.#failed(bucket, nowMs);
     if (bucket.call !== null) return;
     for (const waiter of this.#waiting.of(bucket)) {
@@ -372,26 +386,6 @@ export class RedisAuthority implements LimitAuthority {
   #succeeded(outage: RedisOutage): void {
     outage.succeeded();
     this.#mode = 'remote';
-  }
-
-  /** Keeps epochs alive; is the probe while Redis is lost. */
-  #touch(nowMs: number): void {
-    for (const tag of this.#epochs.turn()) {
-      const outage = this.#outages[tag % this.#outages.length] as RedisOutage;
-      const isProbe = outage.isOpen;
-      if (isProbe && !outage.mayProbe(nowMs)) continue;
-      const touched = this.#epochs.touch(tag);
-      touched.then(
-        () => isProbe && this.#probed(outage, nowMs),
-        () => isProbe && outage.failed(this.#clock.nowMs()),
-      );
-    }
-  }
-
-  #probed(outage: RedisOutage, sentAtMs: number): void {
-    const nowMs = this.#clock.nowMs();
-    if (nowMs - sentAtMs > WAIT_MS) outage.failed(nowMs);
-    else this.#succeeded(outage);
   }
 }
 

@@ -11,6 +11,8 @@ const LEASED_PART = 0.1;
 const LEASE_WAIT_MS = 100;
 /** An outage may be over sooner than a share is filled. */
 const MAX_SHARE_WAIT_MS = 1000;
+/** Whose answer is owed for longer than this may never have reached Redis. */
+const OVERDUE_MS = 1000;
 
 /** A host's part of the limit while Redis does not answer. */
 interface Share {
@@ -48,6 +50,8 @@ export class RedisBucket {
   record = 0;
   debt = 0;
   call: BucketCall | null = null;
+  /** The last that was given up, until it is answered all the same. */
+  overdue: BucketCall | null = null;
   lastNumber = 0;
   lastCallMs: number = Number.NEGATIVE_INFINITY;
   lastAskMs: number;
@@ -98,6 +102,17 @@ export class RedisBucket {
     this.spec = spec;
     this.burst = wholeBurst(spec);
     this.#setLease();
+  }
+
+  /** The call was answered, or failed. */
+  ended(call: BucketCall): void {
+    if (this.call === call) this.call = null;
+    if (this.overdue === call) this.overdue = null;
+  }
+
+  /** Redis owes an answer that was given up: waiting for another is in vain. */
+  isOverdue(nowMs: number): boolean {
+    return this.overdue !== null && nowMs - this.overdue.sentAtMs < OVERDUE_MS;
   }
 
   /** What a worker says that it has; what it had besides is spent. More than was known of only holds tokens down in Redis. */

@@ -31,15 +31,24 @@ export class RedisOutage {
   }
 
   failed(nowMs: number): void {
-    if (this.#sinceMs === null) {
-      this.#sinceMs = nowMs;
-      this.#id++;
-    }
+    this.#begin(nowMs);
     this.#breaker.failed(nowMs);
+  }
+
+  /** An answer stays away for so long that nobody needs to see more fail. */
+  lost(nowMs: number): void {
+    this.#begin(nowMs);
+    this.#breaker.open(nowMs);
   }
 
   succeeded(): void {
     this.#sinceMs = null;
     this.#breaker.succeeded();
+  }
+
+  #begin(nowMs: number): void {
+    if (this.#sinceMs !== null) return;
+    this.#sinceMs = nowMs;
+    this.#id++;
   }
 }

@@ -10,6 +10,18 @@ describe('Breaker', () => {
     expect([breaker.isClosed, breaker.state]).toEqual([false, 'open']);
   });
 
+  it('opens at once when it is told to, and forgets what failed before', () => {
+    const breaker = new Breaker({ random: () => 0 });
+    breaker.failed(0);
+    breaker.open(10);
+    expect([breaker.state, breaker.mayProbe(1_009), breaker.mayProbe(1_010)]).toEqual(['open', false, true]);
+    breaker.open(1_020);
+    expect(breaker.state).toBe('half_open');
+    breaker.succeeded();
+    for (const ms of [1_030, 1_040, 1_050, 1_060]) breaker.failed(ms);
+    expect(breaker.isClosed).toBe(true);
+  });
+
   it('stays closed while fewer than five fail in any second', () => {
     const breaker = new Breaker();
     for (let ms = 0; ms < 60_000; ms += 251) breaker.failed(ms);

@@ -8,7 +8,7 @@ import { asked, excess, type Answered, type Host, openHost, slowProxy, spendAll 
 const LOCAL: LimitSpec = { perSecond: 200, burst: 100, failMode: 'local' };
 const CLOSED: LimitSpec = { ...LOCAL, failMode: 'closed' };
 const OPEN: LimitSpec = { ...LOCAL, failMode: 'open' };
-/** What a wait of 20 ms may last on a machine that does other things as well. */
+/** What a wait of 15 ms may last on a machine that does other things as well. */
 const WAIT_MS = 80;
 
 /** Begins all epochs long ago, so that unknown buckets are full. */
@@ -17,12 +17,17 @@ async function age(node: RedisNode): Promise<void> {
     await node.cli('set', `mcp-guard:{mg-${String(tag).padStart(2, '0')}}:epoch`, '1000000').catch(() => '');
 }
 
-/** Asks on many keys at once until the host has noticed that Redis is gone. */
+/** Asks on many keys at once until the host has noticed that Redis is gone: then nobody waits, whatever the key. */
 async function notice(host: Host, spec: LimitSpec): Promise<readonly Answered[]> {
   const answers: Answered[] = [];
-  for (let turn = 0; turn < 10; turn++) {
-    answers.push(...(await Promise.all(['a', 'b', 'c'].map(async (key) => await asked(host, { key: `notice ${key}`, spec })))));
-  }
+  const areSync = async (turn: number): Promise<boolean> => {
+    const keys = ['notice a', 'notice b', `notice ${turn}`];
+    const some = await Promise.all(keys.map(async (key) => await asked(host, { key, spec })));
+    answers.push(...some);
+    return some.every(({ isSync }) => isSync);
+  };
+  let turn = 0;
+  await waitUntil(async () => await areSync(turn++), { what: 'the outage to be noticed' });
   return answers;
 }
 
@@ -73,6 +78,35 @@ describe.each([
     await recover(redis);
     await untilRemote(host, LOCAL);
     expect((await asked(host, { spec: LOCAL, atLeast: 100 })).granted).toBe(0);
+  });
+});
+
+describe('a Redis that hangs while one key alone is asked for', () => {
+  const hung = async (): Promise<{ redis: RedisNode; host: Host }> => {
+    const redis = await startRedis();
+    await age(redis);
+    const host = await openHost(redisSettings([redis]));
+    redis.hang();
+    return { redis, host };
+  };
+
+  it('is waited for once: who comes while it owes an answer is decided at once', async () => {
+    const { redis, host } = await hung();
+    const [first, second] = await Promise.all([asked(host, { spec: CLOSED }), asked(host, { spec: CLOSED, holder: 1 })]);
+    expect([first.mode, second.mode, first.isSync]).toEqual(['closed', 'closed', false]);
+    expect(await asked(host, { spec: CLOSED })).toMatchObject({ granted: 0, mode: 'closed', isSync: true });
+    expect(await asked(host, { spec: OPEN, key: 'k' })).toMatchObject({ granted: 1, mode: 'open', isSync: true });
+    redis.resume();
+    await waitUntil(async () => (await asked(host, { spec: CLOSED })).mode === 'remote', { what: 'an answer of Redis' });
+  });
+
+  it('counts as lost for every key when the answer does not come in a tenth of a second', async () => {
+    const { redis, host } = await hung();
+    await asked(host, { spec: CLOSED });
+    await sleep(200);
+    expect(await asked(host, { spec: CLOSED, key: 'another' })).toMatchObject({ granted: 0, mode: 'closed', isSync: true });
+    redis.resume();
+    await untilRemote(host, CLOSED);
   });
 });
 

@@ -26,8 +26,14 @@ describe('the figures of an outage', () => {
       secsUntilNormal: 0,
       lateAddedP99Ms: 0,
       worstAddedAfterMs: 0,
+      refusedBeforePercent: 0,
       refusedPercent: 0,
     });
+  });
+
+  it('tell what was refused while nothing was lost from what the outage refused', () => {
+    const figures = figuresOf((ms) => (ms < -1_000 || (ms >= 4_000 && ms % 4 === 0) ? { status: 429 } : {}));
+    expect(figures).toMatchObject({ refusedBeforePercent: 50, refusedPercent: 0 });
   });
 
   it('show the longest wait, how long it lasted, and what was refused', () => {

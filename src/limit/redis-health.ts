@@ -1,0 +1,51 @@
+import type { Clock } from '../core/clock.ts';
+import type { RedisEpochs } from './redis-epochs.ts';
+import { TAG_COUNT } from './redis-keys.ts';
+import { RedisOutage } from './redis-outage.ts';
+
+export interface RedisHealthOptions {
+  readonly clock: Clock;
+  readonly epochs: RedisEpochs;
+  /** Tags lie on several nodes, each of which may be lost alone. */
+  readonly isSpread: boolean;
+  readonly random: () => number;
+  /** A probe that takes longer has failed. */
+  readonly waitMs: number;
+  readonly onBack: () => void;
+}
+
+/** Which parts of Redis answer: one, or one for each tag. Keeps epochs alive, which is the probe while a part is lost. */
+export class RedisHealth {
+  readonly #options: RedisHealthOptions;
+  readonly #outages: readonly RedisOutage[];
+
+  constructor(options: RedisHealthOptions) {
+    this.#options = options;
+    this.#outages = Array.from({ length: options.isSpread ? TAG_COUNT : 1 }, () => new RedisOutage(options.random));
+  }
+
+  outageOf(tag: number): RedisOutage {
+    return this.#outages[tag % this.#outages.length] as RedisOutage;
+  }
+
+  /** To be called once a second. */
+  touch(nowMs: number): void {
+    const { epochs, clock } = this.#options;
+    for (const tag of epochs.turn()) {
+      const outage = this.outageOf(tag);
+      const isProbe = outage.isOpen;
+      if (isProbe && !outage.mayProbe(nowMs)) continue;
+      epochs.touch(tag).then(
+        () => isProbe && this.#probed(outage, nowMs),
+        () => isProbe && outage.failed(clock.nowMs()),
+      );
+    }
+  }
+
+  #probed(outage: RedisOutage, sentAtMs: number): void {
+    const nowMs = this.#options.clock.nowMs();
+    if (nowMs - sentAtMs > this.#options.waitMs) return outage.failed(nowMs);
+    outage.succeeded();
+    this.#options.onBack();
+  }
+}
