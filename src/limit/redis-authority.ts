@@ -12,9 +12,9 @@ import { RedisTable } from './redis-table.ts';
 import { RedisWaiting, type Waiter } from './redis-waiting.ts';
 import { VouchedTime } from './vouched-time.ts';
 
-/** With the way to the worker and back no request waits 20 ms; ten times what an answer takes on a machine that does other things as well. */
+/** With the way to the worker and back no request waits 20 ms. An answer takes one or two, on a machine that does other things as well. */
 const WAIT_MS = 15;
-/** An answer that has not come by then is late by more than a pause of this process or of Redis can be: Redis is lost. */
+/** An answer later than this is no pause of this process or of Redis any more: it is lost. */
 const LATE_MS = 100;
 /** How long tokens may be spent after the call that fetched or renewed them. */
 const LEASE_LIFE_MS = 2000;
@@ -86,7 +86,7 @@ export class RedisAuthority implements LimitAuthority {
     this.#vouched = new VouchedTime(Math.max(1, options.workers));
     this.#waiting = new RedisWaiting(options.clock, (waiter, nowMs) => this.#tooLate(waiter, nowMs));
     const { store, clock, random = Math.random } = options;
-    const onBack = (): void => void (this.#mode = 'remote');
+    const onBack = (outage: RedisOutage): void => this.#succeeded(outage);
     this.#health = new RedisHealth({ clock, epochs: this.#epochs, isSpread: store.isSpread, random, waitMs: WAIT_MS, onBack });
   }
 

@@ -11,7 +11,8 @@ export interface RedisHealthOptions {
   readonly random: () => number;
   /** A probe that takes longer has failed. */
   readonly waitMs: number;
-  readonly onBack: () => void;
+  /** A probe was answered in time. */
+  readonly onBack: (outage: RedisOutage) => void;
 }
 
 /** Which parts of Redis answer: one, or one for each tag. Keeps epochs alive, which is the probe while a part is lost. */
@@ -43,9 +44,9 @@ export class RedisHealth {
   }
 
   #probed(outage: RedisOutage, sentAtMs: number): void {
-    const nowMs = this.#options.clock.nowMs();
-    if (nowMs - sentAtMs > this.#options.waitMs) return outage.failed(nowMs);
-    outage.succeeded();
-    this.#options.onBack();
+    const { clock, waitMs, onBack } = this.#options;
+    const nowMs = clock.nowMs();
+    if (nowMs - sentAtMs > waitMs) outage.failed(nowMs);
+    else onBack(outage);
   }
 }
