@@ -19,12 +19,7 @@ import type { Waiter, Waiters } from './waiters.ts';
 
 /** What is spent of a limit too small for leases is told so soon: the authority cannot refill what it believes to be held. */
 const REPORT_SOON_MS = 5;
-/**
- * What is asked for ahead of need, with half of the lease left, may wait so long for company: a batch costs five processes and threads a
- * wake-up each, so that twenty asks in one cost little more than one. Who waits for tokens takes along what is there.
- */
-const AHEAD_MS = 50;
-/** Of a lease of which less than a quarter is left, the rest may be gone before that. */
+/** Of a lease of which less than a quarter is left, the rest may be gone before the next tick of the line. */
 const URGENT_MS = 1;
 /** A sweep looks at this many slots, or an eighth of those ever used, whichever is more. */
 const SWEEP_SLOTS = 8_192;
@@ -70,7 +65,7 @@ export class LeaseDesk {
       port,
       clock,
       breaker,
-      () => this.#report(true),
+      () => this.#tick(),
       () => this.#resume(),
     );
   }
@@ -85,13 +80,17 @@ export class LeaseDesk {
     this.#current = null;
   }
 
-  /** Asks for a lease before the tokens are needed, unless that is known to be in vain. */
+  /**
+   * Asks for a lease before the tokens are needed, unless that is known to be in vain: with the next tick of the line, which says something
+   * anyway. A batch costs five processes and threads a wake-up each, so that twenty asks in one cost little more than one. Who waits for
+   * tokens takes along what is there.
+   */
   askAhead(slot: number, nowMs: number, isUrgent: boolean): void {
     const flags = this.#table.flags[slot] as number;
     if ((flags & ASKING) !== 0 || ((flags & QUEUED) !== 0 && !isUrgent)) return;
     if (nowMs < (this.#table.deniedUntilMs[slot] as number) || !this.line.isUp) return;
     if ((flags & QUEUED) === 0) this.#enqueue(slot);
-    this.#flushWithin(isUrgent ? URGENT_MS : AHEAD_MS, nowMs);
+    if (isUrgent) this.#flushWithin(URGENT_MS, nowMs);
   }
 
   /** What was taken of a small limit is told soon, with an ask for as much unless leases of it are deferred. */
@@ -339,6 +338,11 @@ export class LeaseDesk {
     for (const waiter of this.line.mayWait ? due : this.#waiters.all()) this.#call(waiter);
     const nextMs = this.#waiters.nextDueMs();
     if (nextMs < Number.POSITIVE_INFINITY) this.#waitClock.wakeAt(nextMs);
+  }
+
+  #tick(): void {
+    this.#report(true);
+    if (this.#queued.length > 0) this.#flush();
   }
 
   #wakeReport(): void {

@@ -36,7 +36,7 @@ export class LeaseLine {
   #sentMs = 0;
   #nextTickMs: number;
 
-  /** `onTick` is called before each batch that is due by time; `onUp` when asks are possible (again). */
+  /** `onTick` is called before each batch that is due by time, and had better fill it; `onUp` when asks are possible (again). */
   constructor(port: LeasePort, clock: Clock, breaker: Breaker, onTick: () => void, onUp: () => void) {
     this.#port = port;
     this.#clock = clock;

@@ -32,7 +32,7 @@ describe('LeasedLimiter', () => {
     expect(bench.take('a', leased)).toBe('taken');
     bench.pass(10);
     expect(bench.limiter.stats().asks).toBe(asksBefore);
-    bench.pass(50);
+    bench.pass(100);
     expect(bench.limiter.stats().asks).toBe(asksBefore + 1);
     expect(bench.limiter.view(bench.clock.nowMs(), 1)).toMatchObject([{ leased: 10, refused: 0 }]);
   });
