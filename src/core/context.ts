@@ -1,4 +1,5 @@
 import type { Exchange } from './exchange.ts';
+import type { FieldText } from './field-text.ts';
 import type { LimitName } from './limit.ts';
 import type { Principal } from './principal.ts';
 import type { Refusal } from './refusal.ts';
@@ -34,8 +35,8 @@ export interface RequestContext {
   isNotification: boolean;
   /** The limit that refused, else the one whose figures the answer shows; empty when none was consulted. */
   limitedBy: LimitName | '';
-  /** Value of `RateLimit-Policy` for that limit. */
-  limitPolicy: string;
+  /** What of its headers never changes (`pipeline/limit-fields.ts`). */
+  limitPolicy: FieldText;
   /** Limit headers: its values; −1 = none to be shown. */
   limit: number;
   limitRemaining: number;

@@ -1,3 +1,4 @@
+import type { FieldText } from './field-text.ts';
 import type { RequestHead } from './head.ts';
 import type { SocketOpener } from './message-socket.ts';
 import type { Refusal } from './refusal.ts';
@@ -29,10 +30,10 @@ export interface Exchange {
   onDrain: (() => void) | null;
   /** Collects the body, counting bytes as they arrive. */
   readBody(limitBytes: number, receive: BodyReceiver): void;
-  /** The whole answer at once. `Content-Length` is added; a HEAD request gets no body. */
-  send(status: number, headers: HeaderList, body: string | Uint8Array): void;
+  /** The whole answer at once. `Content-Length` is added; a HEAD request gets no body. `fields`: further headers. */
+  send(status: number, headers: HeaderList, body: string | Uint8Array, fields?: FieldText): void;
   /** Starts a streamed answer (chunked). */
-  open(status: number, headers: HeaderList): void;
+  open(status: number, headers: HeaderList, fields?: FieldText): void;
   /**
    * One piece of a streamed answer, one `cork` each. False: the peer reads slowly and `onDrain` will follow; what is
    * written all the same is buffered, and the connection is dropped when more than the configured limit waits beside it.

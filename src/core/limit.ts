@@ -14,6 +14,8 @@ export interface Charge {
   readonly spec: LimitSpec;
   /** Whole tokens, ≥ 1. More than the burst can never be admitted. */
   readonly tokens: number;
+  /** Where the limiter found the key last: a note of its own, of use with charges that are kept. */
+  slot?: number;
 }
 
 /**

@@ -23,8 +23,11 @@ export class HeldPlaces {
   /** An ask is on its way. */
   isAsked = false;
   deniedUntilMs = 0;
+  /** 0: not called back. */
   recalledUntilMs = 0;
   idleSinceMs = 0;
+  /** Since the last sweep. */
+  wasUsed = false;
 
   constructor(key: string, max: number, workers: number) {
     this.key = key;

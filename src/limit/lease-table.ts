@@ -100,6 +100,15 @@ export class LeaseTable {
     return this.#slots.get(key);
   }
 
+  /** As `find`, but looks first where the key was the last time. */
+  slotOf(charge: Charge): number | undefined {
+    const { key, slot = 0 } = charge;
+    if (this.keys[slot] === key) return slot;
+    const found = this.#slots.get(key);
+    if (found !== undefined) charge.slot = found;
+    return found;
+  }
+
   isInUse(slot: number): boolean {
     return this.keys[slot] !== undefined && this.keys[slot] !== '';
   }

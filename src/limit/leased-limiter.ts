@@ -138,7 +138,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
   #takeOne(charge: Charge, nowMs: number): Verdict {
     const table = this.#table;
     const { tokens, spec } = charge;
-    const slot = table.find(charge.key) ?? this.#open(charge, nowMs);
+    const slot = table.slotOf(charge) ?? this.#open(charge, nowMs);
     this.#lastSlot = slot;
     if (slot < 0) return this.#withoutRoom(spec.failMode);
     if (table.specs[slot] !== spec) table.shape(slot, spec);
@@ -238,7 +238,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
 
   /** What the last take found; of several charges, one may have had to make room for another. */
   #slotOf(charges: readonly Charge[], index: number): number {
-    return charges.length === 1 ? this.#lastSlot : (this.#table.find((charges[index] as Charge).key) ?? -1);
+    return charges.length === 1 ? this.#lastSlot : (this.#table.slotOf(charges[index] as Charge) ?? -1);
   }
 
   #describeRefusal(charge: Charge, hasFailed: boolean, nowMs: number, out: LimitOutcome): void {

@@ -81,10 +81,9 @@ export class PlaceLease implements Places {
   leave(key: string): void {
     const places = this.#keys.get(key);
     if (places === undefined || places.inUse === 0) throw new RangeError('leave without enter');
-    const nowMs = this.#options.clock.nowMs();
     places.release();
-    places.idleSinceMs = nowMs;
-    if (nowMs < places.recalledUntilMs) this.#giveBack(places, places.free, false);
+    places.wasUsed = true;
+    if (this.#isRecalled(places)) this.#giveBack(places, places.free, false);
     else if (!this.#serve(places)) this.#giveBackSurplus(places);
     if (places.waiters.length > 0) this.#ask(places);
   }
@@ -166,6 +165,14 @@ export class PlaceLease implements Places {
     if (places === undefined) return this.#options.send({ type: 'back', key, places: 0, isRecall: true });
     places.recalledUntilMs = this.#options.clock.nowMs() + RECALL_MS;
     this.#giveBack(places, places.free, true);
+  }
+
+  /** Looks at the clock only where it matters: few keys are called back. */
+  #isRecalled(places: HeldPlaces): boolean {
+    if (places.recalledUntilMs === 0) return false;
+    const isRecalled = this.#options.clock.nowMs() < places.recalledUntilMs;
+    if (!isRecalled) places.recalledUntilMs = 0;
+    return isRecalled;
   }
 
   /** Lets in who waits, first come first; false when nobody waited. */
@@ -253,6 +260,8 @@ export class PlaceLease implements Places {
     const lastMs = this.#keys.size > CROWDED_KEYS ? IDLE_MS : this.#options.idleMs;
     for (const places of this.#keys.values()) {
       places.forget();
+      if (places.wasUsed) places.idleSinceMs = nowMs;
+      places.wasUsed = false;
       const idleMs = nowMs - places.idleSinceMs;
       if (places.free > 0 && idleMs >= lastMs) this.#giveBack(places, places.free, false);
       else if (places.free > 1 && idleMs >= IDLE_MS) this.#giveBack(places, places.free - 1, false);

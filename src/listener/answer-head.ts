@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { HeaderList } from '../core/exchange.ts';
+import { fieldPairs, type FieldText, NO_FIELDS } from '../core/field-text.ts';
 import type { Refusal } from '../core/refusal.ts';
 
 const SECURITY_HEADERS: HeaderList = [
@@ -54,9 +55,9 @@ export function statusLine(status: number): string {
  * The headers of an answer with the security headers every answer carries; a `content-security-policy` of the
  * application replaces the default one. Throws (a programmer error) on what is not fit to be written, as `checkAnswer` says.
  */
-export function answerHead(status: number, headers: HeaderList, isSecure: boolean): string[] {
-  const hasPolicy = checkAnswer(status, headers);
-  const all = [...headers];
+export function answerHead(status: number, headers: HeaderList, isSecure: boolean, fields: FieldText = NO_FIELDS): string[] {
+  const hasPolicy = checkAnswer(status, headers, fields);
+  const all = [...headers, ...fieldPairs(fields)];
   for (let i = 0; i + 1 < SECURITY_HEADERS.length; i += 2) {
     const name = SECURITY_HEADERS[i] ?? '';
     if (!(hasPolicy && name === POLICY)) all.push(name, SECURITY_HEADERS[i + 1] ?? '');
@@ -69,12 +70,12 @@ export function answerHead(status: number, headers: HeaderList, isSecure: boolea
  * The same for a server without TLS, as one text: the value of the first header (`firstName`), then each further header behind a line
  * break. One text, because each string on the way to it is one for the collector (`native-bench/answer-lines.ts`).
  */
-export function answerLines(status: number, headers: HeaderList): string {
-  const hasPolicy = checkAnswer(status, headers);
-  if (headers.length === 0) return SECURITY_LINES.slice(SECURITY_LINES.indexOf(': ') + 2);
+export function answerLines(status: number, headers: HeaderList, fields: FieldText = NO_FIELDS): string {
+  const hasPolicy = checkAnswer(status, headers, fields);
+  if (headers.length === 0) return SECURITY_LINES.slice(SECURITY_LINES.indexOf(': ') + 2) + fields;
   let lines = headers[1] ?? '';
   for (let i = 2; i + 1 < headers.length; i += 2) lines += `\r\n${headers[i]}: ${headers[i + 1]}`;
-  return lines + (hasPolicy ? SECURITY_LINES_BUT_POLICY : SECURITY_LINES);
+  return lines + fields + (hasPolicy ? SECURITY_LINES_BUT_POLICY : SECURITY_LINES);
 }
 
 /** Name of the header whose value `answerLines` begins with. */
@@ -93,10 +94,10 @@ function linesOf(headers: HeaderList): string {
  * headers that engines own, and on more than 8 KiB, which the write path relies on.
  * @returns whether the application has a `content-security-policy` of its own
  */
-function checkAnswer(status: number, headers: HeaderList): boolean {
+function checkAnswer(status: number, headers: HeaderList, fields: FieldText): boolean {
   if (!Number.isInteger(status) || status < 200 || status > 599) throw new Error(`Not a final HTTP status: ${status}`);
   let hasPolicy = false;
-  let bytes = 0;
+  let bytes: number = fields.length;
   for (let i = 0; i + 1 < headers.length; i += 2) {
     const name = headers[i] ?? '';
     const value = headers[i + 1] ?? '';

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../core/clock.ts';
 import { BAD_FRAMING, INTERNAL, REQUEST_TIMEOUT } from '../core/errors.ts';
 import type { BodyReceiver, Exchange, HeaderList } from '../core/exchange.ts';
+import type { FieldText } from '../core/field-text.ts';
 import type { RequestHead } from '../core/head.ts';
 import { answerHead, hasBody, MINIMAL_HEADERS, minimalBody } from './answer-head.ts';
 import { ChunkQueue, OPENING_BYTES } from './chunk-queue.ts';
@@ -85,9 +86,9 @@ export class NodeExchange implements Exchange, BodyHost, Deferred {
     this.#watchBody();
   }
 
-  send(status: number, headers: HeaderList, body: string | Uint8Array): void {
+  send(status: number, headers: HeaderList, body: string | Uint8Array, fields?: FieldText): void {
     if (this.#phase !== 'open') return;
-    const isFit = this.#prepare(status, headers);
+    const isFit = this.#prepare(status, headers, fields);
     const bytes = Buffer.from(isFit ? body : minimalBody(INTERNAL));
     const hasContent = hasBody(this.#status);
     if (hasContent) this.#headers.push('content-length', String(bytes.length));
@@ -96,10 +97,10 @@ export class NodeExchange implements Exchange, BodyHost, Deferred {
     this.#context.queue.push(this);
   }
 
-  open(status: number, headers: HeaderList): void {
-    if (this.head.method === 'HEAD') return this.send(status, headers, '');
+  open(status: number, headers: HeaderList, fields?: FieldText): void {
+    if (this.head.method === 'HEAD') return this.send(status, headers, '', fields);
     if (this.#phase !== 'open') return;
-    if (!this.#prepare(status, headers)) {
+    if (!this.#prepare(status, headers, fields)) {
       this.#queue.push(Buffer.from(minimalBody(INTERNAL)));
       this.#phase = 'ending';
     } else {
@@ -211,9 +212,9 @@ export class NodeExchange implements Exchange, BodyHost, Deferred {
     else this.#guarded(() => this.#body.fail(REQUEST_TIMEOUT));
   }
 
-  #prepare(status: number, headers: HeaderList): boolean {
+  #prepare(status: number, headers: HeaderList, fields?: FieldText): boolean {
     try {
-      this.#headers = answerHead(status, headers, this.head.secure);
+      this.#headers = answerHead(status, headers, this.head.secure, fields);
       this.#status = status;
       return true;
     } catch (error) {

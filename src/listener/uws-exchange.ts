@@ -1,4 +1,5 @@
 import type { BodyReceiver, Exchange, HeaderList } from '../core/exchange.ts';
+import type { FieldText } from '../core/field-text.ts';
 import { INTERNAL } from '../core/errors.ts';
 import type { RequestHead } from '../core/head.ts';
 import { answerLines, firstName, hasBody, MINIMAL_HEADERS, minimalBody, statusLine } from './answer-head.ts';
@@ -66,18 +67,18 @@ export class UwsExchange implements Exchange, BodyHost, Deferred {
     this.#body.request(limitBytes, receive);
   }
 
-  send(status: number, headers: HeaderList, body: string | Uint8Array): void {
+  send(status: number, headers: HeaderList, body: string | Uint8Array, fields?: FieldText): void {
     if (this.#phase !== 'open' || this.#res === null) return;
-    this.#prepare(status, headers);
+    this.#prepare(status, headers, fields);
     if (this.#status === status) this.#answer = body;
     this.#phase = 'answering';
     this.#context.queue.push(this);
   }
 
-  open(status: number, headers: HeaderList): void {
-    if (this.head.method === 'HEAD') return this.send(status, headers, '');
+  open(status: number, headers: HeaderList, fields?: FieldText): void {
+    if (this.head.method === 'HEAD') return this.send(status, headers, '', fields);
     if (this.#phase !== 'open' || this.#res === null) return;
-    this.#prepare(status, headers);
+    this.#prepare(status, headers, fields);
     if (this.#status !== status) {
       this.#phase = 'answering';
     } else {
@@ -166,9 +167,9 @@ export class UwsExchange implements Exchange, BodyHost, Deferred {
   }
 
   /** Sets status and headers, or those of a 500 when they are not fit to be written. */
-  #prepare(status: number, headers: HeaderList): void {
+  #prepare(status: number, headers: HeaderList, fields?: FieldText): void {
     try {
-      this.#lines = answerLines(status, headers);
+      this.#lines = answerLines(status, headers, fields);
       this.#firstName = firstName(headers);
       this.#status = status;
     } catch (error) {

@@ -1,5 +1,6 @@
 import type { us_socket_context_t } from 'uWebSockets.js';
 import type { BodyReceiver, Exchange, HeaderList } from '../core/exchange.ts';
+import { type FieldText, NO_FIELDS } from '../core/field-text.ts';
 import { BAD_FRAMING, INTERNAL } from '../core/errors.ts';
 import type { RequestHead } from '../core/head.ts';
 import type { SocketOpener } from '../core/message-socket.ts';
@@ -14,6 +15,7 @@ interface Answer {
   readonly status: number;
   readonly headers: HeaderList;
   readonly body: string | Uint8Array;
+  readonly fields: FieldText;
 }
 
 /** A request for a WebSocket on the µWS engine: becomes one, or is answered and its connection closed. */
@@ -28,7 +30,7 @@ export class UwsUpgrade implements Exchange, Deferred {
   #opener: SocketOpener | null = null;
   #isInHandler = true;
   #answer: Answer | null = null;
-  #opened: { readonly status: number; readonly headers: HeaderList; readonly pieces: Buffer[] } | null = null;
+  #opened: { readonly status: number; readonly headers: HeaderList; readonly fields: FieldText; readonly pieces: Buffer[] } | null = null;
 
   constructor(context: UwsContext, res: HttpResponse, head: RequestHead, key: string, socketContext: us_socket_context_t) {
     this.#context = context;
@@ -64,14 +66,14 @@ export class UwsUpgrade implements Exchange, Deferred {
     setImmediate(() => receive(null, BAD_FRAMING));
   }
 
-  send(status: number, headers: HeaderList, body: string | Uint8Array): void {
+  send(status: number, headers: HeaderList, body: string | Uint8Array, fields: FieldText = NO_FIELDS): void {
     if (this.#res === null || this.#answer !== null || this.#opener !== null) return;
-    this.#answer = { status, headers, body };
+    this.#answer = { status, headers, body, fields };
     this.#context.queue.push(this);
   }
 
-  open(status: number, headers: HeaderList): void {
-    this.#opened ??= { status, headers, pieces: [] };
+  open(status: number, headers: HeaderList, fields: FieldText = NO_FIELDS): void {
+    this.#opened ??= { status, headers, fields, pieces: [] };
   }
 
   write(chunk: string | Uint8Array): boolean {
@@ -81,7 +83,7 @@ export class UwsUpgrade implements Exchange, Deferred {
 
   end(): void {
     const opened = this.#opened;
-    if (opened !== null) this.send(opened.status, opened.headers, Buffer.concat(opened.pieces));
+    if (opened !== null) this.send(opened.status, opened.headers, Buffer.concat(opened.pieces), opened.fields);
   }
 
   destroy(): void {
@@ -120,8 +122,8 @@ export class UwsUpgrade implements Exchange, Deferred {
   }
 
   #write(res: HttpResponse): void {
-    const { status, headers, body } = this.#answer ?? { status: INTERNAL.status, headers: MINIMAL_HEADERS, body: minimalBody(INTERNAL) };
-    const lines = answerLines(status, headers);
+    const { status, headers, body, fields } = this.#answer ?? internalError();
+    const lines = answerLines(status, headers, fields);
     // The answer ends the connection, and µWS calls no abort handler then.
     this.#context.addresses.give(this.head.peerIp);
     res.cork(() => {
@@ -130,4 +132,8 @@ export class UwsUpgrade implements Exchange, Deferred {
       res.end(body, true);
     });
   }
+}
+
+function internalError(): Answer {
+  return { status: INTERNAL.status, headers: MINIMAL_HEADERS, body: minimalBody(INTERNAL), fields: NO_FIELDS };
 }

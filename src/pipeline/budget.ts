@@ -4,6 +4,7 @@ import type { LimitName, LimitOutcome } from '../core/limit.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Budget, NamedCharge } from './charges.ts';
 import { guarded } from './guarded.ts';
+import { limitPolicy } from './limit-fields.ts';
 import type { Parts } from './parts.ts';
 import { refuse } from './reply.ts';
 
@@ -116,6 +117,11 @@ export function takePlace(parts: Parts, context: RequestContext, next: (isFull: 
     context.isInFlight = entry === 'entered';
     return next(!context.isInFlight);
   }
+  awaitPlace(parts, context, next);
+}
+
+/** A function of its own: one that makes a closure keeps what that needs from its first line on, whether it comes to it or not. */
+function awaitPlace(parts: Parts, context: RequestContext, next: (isFull: boolean) => void): void {
   parts.inFlight.whenFree(context.budgetKey, (isEntered) => {
     if (context.isSettled || context.exchange.isClosed) {
       if (isEntered) parts.inFlight.leave(context.budgetKey);
@@ -129,7 +135,7 @@ export function takePlace(parts: Parts, context: RequestContext, next: (isFull: 
 /** All places are taken: 429 with the figures of that limit. */
 export function refuseFull(parts: Parts, context: RequestContext): void {
   context.limitedBy = 'in_flight';
-  context.limitPolicy = `"in_flight";q=${parts.inFlight.max}`;
+  context.limitPolicy = limitPolicy('in_flight', parts.inFlight.max, null);
   context.limit = parts.inFlight.max;
   context.limitRemaining = 0;
   context.limitResetSecs = 1;

@@ -1,13 +1,15 @@
 import { clientNetwork } from '../core/client-network.ts';
 import type { RateLimitSettings, ToolLimit } from '../core/config.ts';
+import { type FieldText, NO_FIELDS } from '../core/field-text.ts';
 import type { Charge, LimitName } from '../core/limit.ts';
 import type { LimitSpec, Principal } from '../core/principal.ts';
 import { budgetKey } from './budget-key.ts';
+import { limitPolicy } from './limit-fields.ts';
 
 /** A charge, and what answers and records say of its limit. */
 export interface NamedCharge extends Charge {
-  /** Value of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers): `"principal";q=10;w=1`. */
-  readonly policy: string;
+  /** What of the limit's headers never changes (`limit-fields.ts`). */
+  readonly policy: FieldText;
   /** The rule in words, for audit and log; never for the client. */
   readonly rule: string;
 }
@@ -23,15 +25,15 @@ const NONE: readonly NamedCharge[] = Object.freeze([]);
 export class ChargeBook {
   readonly #settings: RateLimitSettings;
   readonly #toolIndex: ToolIndex;
-  readonly #addressPolicy: string;
+  readonly #addressPolicy: FieldText;
   readonly #budgets = new Map<Principal, Budget>();
   /** Of the limits that principals have: as many as the configuration has. */
-  readonly #policies = new Map<LimitSpec, string>();
+  readonly #policies = new Map<LimitSpec, FieldText>();
 
   constructor(settings: RateLimitSettings, toolIndex: ToolIndex) {
     this.#settings = settings;
     this.#toolIndex = toolIndex;
-    this.#addressPolicy = settings.address === null ? '' : policyText('address', settings.address);
+    this.#addressPolicy = settings.address === null ? NO_FIELDS : policyOf('address', settings.address);
   }
 
   /** Before authentication; empty without `rate_limit.ip`. */
@@ -39,7 +41,7 @@ export class ChargeBook {
     const { address, isEnabled } = this.#settings;
     if (address === null || !isEnabled) return NONE;
     const key = `address:${clientNetwork(clientIp)}`;
-    return [{ limit: 'address', key, spec: address, tokens: 1, policy: this.#addressPolicy, rule: 'rate_limit.ip' }];
+    return [{ limit: 'address', key, spec: address, tokens: 1, policy: this.#addressPolicy, rule: 'rate_limit.ip', slot: 0 }];
   }
 
   /** Kept for principals that the configuration names; anonymous callers are as many as there are addresses. */
@@ -56,10 +58,10 @@ export class ChargeBook {
   #make(key: string, limit: LimitSpec): Budget {
     let policy = this.#policies.get(limit);
     if (policy === undefined) {
-      policy = policyText('principal', limit);
+      policy = policyOf('principal', limit);
       this.#policies.set(limit, policy);
     }
-    const own = { limit: 'principal', key, spec: limit, tokens: 1, policy, rule: 'rate of the caller' } as const;
+    const own: NamedCharge = { limit: 'principal', key, spec: limit, tokens: 1, policy, rule: 'rate of the caller', slot: 0 };
     return new Budget(own, this.#settings, this.#toolIndex);
   }
 }
@@ -127,11 +129,10 @@ export class Budget {
 }
 
 function charge(limit: LimitName, key: string, spec: LimitSpec, rule: string): NamedCharge {
-  return { limit, key, spec, tokens: 1, policy: policyText(limit, spec), rule };
+  return { limit, key, spec, tokens: 1, policy: policyOf(limit, spec), rule, slot: 0 };
 }
 
-/** `q`: the quota, `w`: the seconds in which all of it comes back, rounded up. */
-function policyText(limit: LimitName, { burst, perSecond }: LimitSpec): string {
+function policyOf(limit: LimitName, { burst, perSecond }: LimitSpec): FieldText {
   const quota = Math.max(1, Math.floor(burst));
-  return `"${limit}";q=${quota};w=${Math.max(1, Math.ceil(quota / perSecond))}`;
+  return limitPolicy(limit, quota, Math.max(1, Math.ceil(quota / perSecond)));
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { RequestContext } from '../core/context.ts';
 import type { Envelope } from '../core/envelope.ts';
 import type { Exchange } from '../core/exchange.ts';
+import { NO_FIELDS } from '../core/field-text.ts';
 import { methodLabel } from '../mcp/methods.ts';
 
 /** A fresh context; every field present from the start, so that all contexts share one hidden class. */
@@ -21,7 +22,7 @@ export function newContext(exchange: Exchange, nowMs: number): RequestContext {
     idToken: 'null',
     isNotification: false,
     limitedBy: '',
-    limitPolicy: '',
+    limitPolicy: NO_FIELDS,
     limit: -1,
     limitRemaining: 0,
     limitResetSecs: 0,

@@ -1,5 +1,6 @@
 import { NOT_FOUND, OVERLOADED } from '../core/errors.ts';
 import type { BodyReceiver, Exchange, HeaderList } from '../core/exchange.ts';
+import { fieldPairs, type FieldText, NO_FIELDS } from '../core/field-text.ts';
 import type { RequestHead } from '../core/head.ts';
 import type { PostAnswer, PostRelay, RelayedPost } from '../core/post-relay.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
@@ -53,10 +54,14 @@ export class RelayedExchange implements Exchange {
     queueMicrotask(() => receive(this.#body, null));
   }
 
-  send(status: number, headers: HeaderList, body: string | Uint8Array): void {
+  send(status: number, headers: HeaderList, body: string | Uint8Array, fields: FieldText = NO_FIELDS): void {
     if (this.isClosed) return;
     this.isClosed = true;
-    this.#done({ status, headers, body: typeof body === 'string' ? body : Buffer.from(body).toString('utf8') });
+    this.#done({
+      status,
+      headers: [...headers, ...fieldPairs(fields)],
+      body: typeof body === 'string' ? body : Buffer.from(body).toString('utf8'),
+    });
   }
 
   /** A POST to a stream is never answered with a stream of its own. */

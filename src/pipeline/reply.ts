@@ -4,6 +4,7 @@ import { METHOD_NOT_ALLOWED } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
 import { rpcError } from '../mcp/messages.ts';
 import { addCorsHeaders } from './cors.ts';
+import { limitFields } from './limit-fields.ts';
 import type { Parts } from './parts.ts';
 import { settle } from './settle.ts';
 
@@ -15,28 +16,19 @@ export function isMcpPath(path: string): boolean {
   return path === '/mcp' || path.startsWith('/mcp/');
 }
 
-/** Headers of any answer: what belongs to the request comes from the context, the security headers from the engine. */
+/** Headers of any answer but `limitFields`: what belongs to the request comes from the context, the security headers from the engine. */
 export function headersOf(parts: Parts, context: RequestContext, contentType: string): string[] {
   const headers = ['x-request-id', context.requestId];
   if (contentType !== '') headers.push('content-type', contentType, 'cache-control', 'no-store');
-  if (context.limit >= 0) addLimitHeaders(context, headers);
   if (context.retryAfterSecs > 0) headers.push('retry-after', String(context.retryAfterSecs));
   if (parts.settings.cors.isEnabled) addCorsHeaders(parts.settings.cors, context.exchange.head, headers);
   return headers;
 }
 
-/** Figures of one limit in two notations: the common one, and structured fields (draft-ietf-httpapi-ratelimit-headers). */
-function addLimitHeaders(context: RequestContext, headers: string[]): void {
-  const { limitedBy, limitPolicy, limitRemaining, limitResetSecs } = context;
-  headers.push('x-ratelimit-limit', String(context.limit), 'x-ratelimit-remaining', String(limitRemaining));
-  headers.push('x-ratelimit-reset', String(limitResetSecs));
-  headers.push('ratelimit-policy', limitPolicy, 'ratelimit', `"${limitedBy}";r=${limitRemaining};t=${limitResetSecs}`);
-}
-
 /** A complete answer; the request is over. */
 export function answer(parts: Parts, context: RequestContext, status: number, contentType: string, body: string | Uint8Array): void {
   context.status = status;
-  context.exchange.send(status, headersOf(parts, context, contentType), body);
+  context.exchange.send(status, headersOf(parts, context, contentType), body, limitFields(context));
   settle(parts, context);
 }
 
@@ -47,7 +39,7 @@ export function refuse(parts: Parts, context: RequestContext, refusal: Refusal):
   context.status = refusal.status;
   const headers = headersOf(parts, context, JSON_TYPE);
   addRefusalHeaders(parts, context, refusal, headers);
-  context.exchange.send(refusal.status, headers, refusalBody(context, refusal));
+  context.exchange.send(refusal.status, headers, refusalBody(context, refusal), limitFields(context));
   settle(parts, context);
 }
 

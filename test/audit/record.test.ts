@@ -100,6 +100,24 @@ describe('buildRecordLine', () => {
     });
   });
 
+  it('writes times to the thousandth, one after the other', () => {
+    const times = fc.oneof(
+      fc.double({ min: 0, max: 2 }),
+      fc.double({ min: 84_000_000, max: 84_000_001 }),
+      fc.double({ noNaN: true, noDefaultInfinity: true }),
+    );
+    fc.assert(
+      fc.property(fc.array(times, { maxLength: 20 }), (values) => {
+        for (const value of [...values, 0, 0.0004, 0.9996, 999.9995, 2 ** 40, 2 ** 40 + 0.5, -1.5]) {
+          // The text of −0 is 0.
+          const expected = (Math.abs(value) <= 2 ** 40 ? Math.round(value * 1000) / 1000 : value) + 0;
+          const { duration_ms, decided_ms } = parsed({ event_type: 'request', duration_ms: value, decided_ms: value });
+          expect([duration_ms, decided_ms]).toEqual([expected, expected]);
+        }
+      }),
+    );
+  });
+
   it('gives back every string it was given, whatever it holds', () => {
     const plain = buildRecordLine((text) => text);
     fc.assert(

@@ -1,9 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { INTERNAL } from '../../src/core/errors.ts';
+import type { FieldText } from '../../src/core/field-text.ts';
 import { answerHead, answerLines, firstName, hasBody, minimalBody, statusLine } from '../../src/listener/answer-head.ts';
 
 function value(headers: readonly string[], name: string): string[] {
   return headers.filter((_part, i) => i % 2 === 1 && headers[i - 1] === name);
+}
+
+function pairs(text: string): string[] {
+  return text.split('\r\n').flatMap((line) => [line.slice(0, line.indexOf(': ')), line.slice(line.indexOf(': ') + 2)]);
 }
 
 describe('the head of an answer', () => {
@@ -55,6 +60,20 @@ describe('the head of an answer', () => {
     // Only the order may differ, and only where the application has a policy of its own.
     expect(text.split('\r\n').toSorted()).toEqual(lines.toSorted());
     expect(text.startsWith(lines[0] ?? '')).toBe(true);
+  });
+
+  it.each([[[]], [['x-a', 'b']]])('has further fields, as they are: %j', (headers) => {
+    const fields = '\r\nx-one: 1\r\nx-two: a: b' as FieldText;
+    for (const head of [answerHead(200, headers, false, fields), pairs(`${firstName(headers)}: ${answerLines(200, headers, fields)}`)]) {
+      expect([value(head, 'x-one'), value(head, 'x-two'), value(head, 'x-frame-options')]).toEqual([['1'], ['a: b'], ['DENY']]);
+      expect(head).toHaveLength(answerHead(200, headers, false).length + 4);
+    }
+  });
+
+  it('counts further fields towards its 8 KiB', () => {
+    const fields = `\r\nx-long: ${'y'.repeat(4_096)}` as FieldText;
+    expect(() => answerLines(200, ['x', 'y'.repeat(4_096)], fields)).toThrow(/^Answer head of \d+ bytes/);
+    expect(() => answerHead(200, ['x', 'y'.repeat(4_096)], true, fields)).toThrow(/^Answer head of \d+ bytes/);
   });
 
   it.each([100, 199, 600, 200.5, Number.NaN])('refuses the status %d', (status) => {

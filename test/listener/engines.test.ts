@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Application } from '../../src/core/exchange.ts';
+import type { FieldText } from '../../src/core/field-text.ts';
 import type { ListenerSettings } from '../../src/listener/settings.ts';
 import {
   application,
@@ -73,6 +74,29 @@ describe.each(ENGINES)('requests and answers of the %s engine', (engine: EngineN
       expect(answer?.headers.get('content-security-policy')).toBe("default-src 'none'; frame-ancestors 'none'");
       expect(answer?.headers.get('referrer-policy')).toBe('no-referrer');
       expect(answer?.headers.has('uwebsockets')).toBe(false);
+    }
+  });
+
+  it('writes further fields of an answer, and of a stream', async () => {
+    const fields = '\r\nx-one: 1\r\nx-two: a: b' as FieldText;
+    const { port } = await start(
+      application((exchange) => {
+        if (exchange.head.path === '/send') return exchange.send(200, ['content-type', 'text/plain'], 'whole', fields);
+        exchange.open(200, ['content-type', 'text/plain'], fields);
+        exchange.write('piece');
+        exchange.end();
+      }),
+    );
+    for (const path of ['/send', '/open']) {
+      const client = converse(port);
+      client.socket.write(get(path));
+      const [answer] = parseAnswers(await client.closed());
+      expect([answer?.headers.get('x-one'), answer?.headers.get('x-two'), answer?.headers.get('x-frame-options')]).toEqual([
+        '1',
+        'a: b',
+        'DENY',
+      ]);
+      expect(answer?.body).toMatch(/^(?:whole|piece)$/);
     }
   });
 

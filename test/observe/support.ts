@@ -1,6 +1,7 @@
 import type { AuditRecord } from '../../src/core/audit.ts';
 import type { RequestContext } from '../../src/core/context.ts';
 import type { Exchange } from '../../src/core/exchange.ts';
+import { NO_FIELDS } from '../../src/core/field-text.ts';
 import type { RequestHead } from '../../src/core/head.ts';
 import type { Principal, ProviderName } from '../../src/core/principal.ts';
 
@@ -125,7 +126,7 @@ export function contextOf(changes: Partial<RequestContext> = {}, head: Partial<R
     idToken: '1',
     isNotification: false,
     limitedBy: '',
-    limitPolicy: '',
+    limitPolicy: NO_FIELDS,
     limit: -1,
     limitRemaining: 0,
     limitResetSecs: 0,

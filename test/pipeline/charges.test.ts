@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { RateLimitSettings } from '../../src/core/config.ts';
 import type { LimitSpec, Principal, ProviderName } from '../../src/core/principal.ts';
 import { type Budget, ChargeBook, type NamedCharge } from '../../src/pipeline/charges.ts';
+import { limitPolicy } from '../../src/pipeline/limit-fields.ts';
 import { compileToolIndex } from '../../src/policy/tool-index.ts';
 
 const COMMON: LimitSpec = { perSecond: 25, burst: 10, failMode: 'local' };
@@ -78,8 +79,8 @@ describe('ChargeBook', () => {
     const policies = [COMMON, SLOW, { ...SLOW, burst: 2.9 }].map(
       (limit) => book().budgetOf(principal('x', 'api_key', limit), '')?.own[0]?.policy,
     );
-    expect(policies).toEqual(['"principal";q=10;w=1', '"principal";q=3;w=6', '"principal";q=2;w=4']);
-    expect(book({ address: SLOW }).ofAddress('::1')[0]?.policy).toBe('"address";q=3;w=6');
+    expect(policies).toEqual([limitPolicy('principal', 10, 1), limitPolicy('principal', 3, 6), limitPolicy('principal', 2, 4)]);
+    expect(book({ address: SLOW }).ofAddress('::1')[0]?.policy).toBe(limitPolicy('address', 3, 6));
   });
 });
 
