@@ -370,6 +370,29 @@ describe('LeasedLimiter', () => {
     expect(returned.every(({ tokens, have }) => tokens === 10 && have === 0)).toBe(true);
   });
 
+  it('never takes from a slot that has another owner by now, though a charge has noted it', async () => {
+    const bench = new Bench({ capacity: 2 });
+    const leasedOf = (key: string): number | undefined =>
+      bench.limiter.view(bench.clock.nowMs(), 9).find((bucket) => bucket.key === key)?.leased;
+    const kept = [chargeOf('a', leased)];
+    for (const key of ['z', 'a']) await bench.flood(1, key, leased);
+    bench.pass(10);
+    expect(bench.limiter.take(kept, bench.clock.nowMs(), bench.out)).toBe('taken');
+    for (const key of ['b', 'c']) await bench.flood(1, key, leased);
+    bench.pass(200);
+    expect([leasedOf('a'), leasedOf('b'), leasedOf('c')]).toEqual([undefined, 10, 10]);
+    bench.isHeld = true;
+    expect(bench.limiter.take(kept, bench.clock.nowMs(), bench.out)).toBe('unknown');
+    expect([leasedOf('b'), leasedOf('c')].toSorted()).toEqual([10, undefined]);
+    // Its note is the new slot now: what it takes there is its own.
+    bench.limiter.whenKnown(kept, () => undefined);
+    bench.isHeld = false;
+    bench.turn();
+    expect(bench.limiter.take(kept, bench.clock.nowMs(), bench.out)).toBe('taken');
+    expect([leasedOf('a'), leasedOf('b') ?? leasedOf('c')]).toEqual([10, 10]);
+    expect(kept[0]?.slot).toBeTypeOf('number');
+  });
+
   it('decides by the fail mode about a key for which there is no room', () => {
     const bench = new Bench({ capacity: 1 });
     bench.isHeld = true;
