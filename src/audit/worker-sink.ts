@@ -5,15 +5,20 @@ import type { Redact } from './redact.ts';
 
 /** A batch waits at most this long, so a record is in the file well under a second after its request. */
 const FLUSH_MS = 50;
-const BATCH_CHARS = 65_536;
-const QUEUE_CHARS = 8 * 1024 * 1024;
+const BATCH_BYTES = 65_536;
+const QUEUE_BYTES = 8 * 1024 * 1024;
 const QUEUE_LINES = 50_000;
+/** In UTF-8, of a UTF-16 unit. */
+const MAX_UNIT_BYTES = 3;
+/** For the line with which a batch is full. */
+const SPARE_BYTES = 4096;
+const NOTHING: Buffer = Buffer.alloc(0);
 
 /**
  * Hands complete lines to the keeper of the files. Called within `write`; must not throw or block.
  * @returns false when it cannot take them now: they are kept and offered again; anything else means taken
  */
-export type SendAudit = (text: string, lines: number, dropped: number) => unknown;
+export type SendAudit = (bytes: Uint8Array, lines: number, dropped: number) => unknown;
 
 export interface WorkerSinkOptions {
   /** Number of this worker, a field of every line. */
@@ -21,8 +26,8 @@ export interface WorkerSinkOptions {
   readonly clock: Clock;
   readonly redact: Redact;
   readonly send: SendAudit;
-  /** Most that waits for `send`, in UTF-16 units and in lines. */
-  readonly queueChars?: number;
+  /** Most that waits for `send`, in bytes and in lines. */
+  readonly queueBytes?: number;
   readonly queueLines?: number;
 }
 
@@ -30,9 +35,11 @@ export interface WorkerSinkOptions {
 export class WorkerSink implements AuditSink {
   readonly #options: WorkerSinkOptions;
   readonly #line: ReturnType<typeof buildRecordLine>;
-  readonly #maxChars: number;
+  readonly #maxBytes: number;
   readonly #maxLines: number;
-  #pending = '';
+  /** Lines as bytes: as text they would be thousands of pieces, which each collection of the young generation copies. */
+  #pending: Buffer = NOTHING;
+  #pendingBytes = 0;
   #pendingLines = 0;
   #dropped = 0;
   #seq = 0;
@@ -42,7 +49,7 @@ export class WorkerSink implements AuditSink {
   constructor(options: WorkerSinkOptions) {
     this.#options = options;
     this.#line = buildRecordLine(options.redact);
-    this.#maxChars = options.queueChars ?? QUEUE_CHARS;
+    this.#maxBytes = options.queueBytes ?? QUEUE_BYTES;
     this.#maxLines = options.queueLines ?? QUEUE_LINES;
   }
 
@@ -50,9 +57,9 @@ export class WorkerSink implements AuditSink {
     const { clock, worker } = this.#options;
     const seq = ++this.#seq;
     if (this.#isFull(record)) return this.#drop();
-    this.#pending += this.#line(record, { wallMs: clock.wallMs(), seq, worker });
+    this.#append(this.#line(record, { wallMs: clock.wallMs(), seq, worker }));
     this.#pendingLines += 1;
-    if (this.#pending.length >= BATCH_CHARS && !this.#isRefused) this.flush();
+    if (this.#pendingBytes >= BATCH_BYTES && !this.#isRefused) this.flush();
     else this.#wake();
   }
 
@@ -61,9 +68,11 @@ export class WorkerSink implements AuditSink {
     this.#timer?.cancel();
     this.#timer = null;
     if (this.#pendingLines === 0 && this.#dropped === 0) return;
-    this.#isRefused = this.#options.send(this.#pending, this.#pendingLines, this.#dropped) === false;
+    const bytes = this.#pending.subarray(0, this.#pendingBytes);
+    this.#isRefused = this.#options.send(bytes, this.#pendingLines, this.#dropped) === false;
     if (this.#isRefused) return this.#wake();
-    this.#pending = '';
+    this.#pending = NOTHING;
+    this.#pendingBytes = 0;
     this.#pendingLines = 0;
     this.#dropped = 0;
   }
@@ -76,7 +85,19 @@ export class WorkerSink implements AuditSink {
   /** Records of nobody known leave the last quarter to those of principals: a flood of refusals cannot push them out. */
   #isFull(record: AuditRecord): boolean {
     const share = record.identity === undefined ? 0.75 : 1;
-    return this.#pending.length >= this.#maxChars * share || this.#pendingLines >= this.#maxLines * share;
+    return this.#pendingBytes >= this.#maxBytes * share || this.#pendingLines >= this.#maxLines * share;
+  }
+
+  #append(line: string): void {
+    const needed = this.#pendingBytes + line.length * MAX_UNIT_BYTES;
+    if (needed > this.#pending.length) this.#grow(needed);
+    this.#pendingBytes += this.#pending.write(line, this.#pendingBytes);
+  }
+
+  #grow(neededBytes: number): void {
+    const larger = Buffer.allocUnsafeSlow(Math.max(neededBytes, 2 * this.#pending.length, BATCH_BYTES + SPARE_BYTES));
+    this.#pending.copy(larger, 0, 0, this.#pendingBytes);
+    this.#pending = larger;
   }
 
   #drop(): void {

@@ -17,10 +17,9 @@ export class AuditOutlet {
   }
 
   /** False: not taken, to be offered again. */
-  send(text: string, lines: number, dropped: number): boolean {
+  send(bytes: Uint8Array, lines: number, dropped: number): boolean {
     if (!this.#isEnding && this.#link.backlogBytes > MAX_BACKLOG_BYTES) return false;
-    // Bytes from here on: the primary writes them as they are.
-    this.#link.send({ type: 'audit', bytes: Buffer.from(text), lines, dropped });
+    this.#link.send({ type: 'audit', bytes, lines, dropped });
     return true;
   }
 

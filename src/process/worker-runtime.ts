@@ -30,8 +30,19 @@ export function workerEnv(own: Readonly<Record<string, string | undefined>>): Re
   return Object.fromEntries(Object.entries(wanted).filter(([name]) => own[name] === undefined));
 }
 
+/**
+ * For the primary, before it fills its heap. Its young generation would grow to 16 MB while it starts; V8 begins a full collection
+ * when the room that is left in the old one is no larger than that, which it then never is: one every 1.5 s under load, with 50 ms of two
+ * processors that the workers want (measured, `docs/decisions/0013-runtime-of-a-worker.md`).
+ */
+export function tunePrimary(): void {
+  setFlagsFromString('--semi-space-growth-factor=1');
+  setFlagsFromString(FEWER_FULL_COLLECTIONS);
+}
+
 /** For a worker inside the primary: what can still be set in a running process. */
 export function tuneOwnProcess(): void {
+  setFlagsFromString('--semi-space-growth-factor=2');
   setFlagsFromString(NO_PRETENURING);
   setFlagsFromString(FEWER_FULL_COLLECTIONS);
 }

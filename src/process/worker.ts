@@ -142,7 +142,7 @@ export class Worker {
         worker: message.worker,
         verbosity: message.verbosity,
         baseEnv: process.env,
-        sendAudit: (text, lines, dropped) => this.#outlet.send(text, lines, dropped),
+        sendAudit: (bytes, lines, dropped) => this.#outlet.send(bytes, lines, dropped),
         sealKeys: message.sealKeys,
         sendSessionNews: (news) => {
           this.#peers?.tell(news);

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -14,6 +15,17 @@ describe('gzipFile', () => {
     expect(gunzipSync(readFileSync(`${path}.gz`)).toString()).toBe(text);
     expect(existsSync(path)).toBe(false);
     expect(statSync(`${path}.gz`).mode & 0o777).toBe(0o600);
+  });
+
+  it('row 205: makes one member of any number of pieces, none included, that gzip itself takes', async () => {
+    const piece = 256 * 1024;
+    for (const bytes of [0, 1, piece - 1, piece, piece + 1, 3 * piece]) {
+      const path = join(temporaryFolder(), 'a');
+      const content = Buffer.alloc(bytes, '{"event_type":"tool_call"}\n');
+      writeFileSync(path, content);
+      await gzipFile(path);
+      expect(execFileSync('gzip', ['-dc', `${path}.gz`], { maxBuffer: 2 ** 22 }).equals(content)).toBe(true);
+    }
   });
 
   it('leaves the source alone when it cannot be read to its end', async () => {

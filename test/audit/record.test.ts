@@ -93,6 +93,39 @@ describe('buildRecordLine', () => {
     expect(digits({ event_type: 'request', request_id: 'a1' }, stamp)).toContain('"a#"');
   });
 
+  it('row 204: takes nothing for an id of its own that is not one', () => {
+    const own = '7b1c8d6e-0f4a-4a53-9a70-4f2f8d1f9f10';
+    const marked = buildRecordLine((text) => `seen ${text}`);
+    expect(marked({ event_type: 'request', request_id: own }, stamp)).toContain(`"${own}"`);
+    for (let at = 0; at < own.length; at++) {
+      for (const unit of ['g', 'A', '/', ':', '`', '-', '0', '\ud800']) {
+        const id = own.slice(0, at) + unit + own.slice(at + 1);
+        const isDash = own[at] === '-';
+        if (isDash ? unit === '-' : unit === '0') continue;
+        const { request_id: written } = JSON.parse(marked({ event_type: 'request', request_id: id }, stamp)) as { request_id: string };
+        expect(written).toBe(`seen ${id}`);
+      }
+    }
+    for (const id of [own.slice(1), `${own}0`, ''])
+      expect(marked({ event_type: 'request', request_id: id }, stamp)).toContain(`"seen ${id}"`);
+  });
+
+  it('writes moments as ISO 8601 has them, one after the other', () => {
+    const moments = fc.oneof(
+      fc.integer({ min: 0, max: 4_102_444_800_000 }),
+      fc.integer({ min: 1_795_000_000_000, max: 1_795_000_003_000 }),
+    );
+    fc.assert(
+      fc.property(fc.array(moments, { maxLength: 20 }), (values) => {
+        const write = buildRecordLine(compileRedaction([]));
+        for (const wallMs of values) {
+          const text = write({ event_type: 'request' }, { wallMs, seq: 1, worker: 0 });
+          expect((JSON.parse(text) as { timestamp: string }).timestamp).toBe(new Date(wallMs).toISOString());
+        }
+      }),
+    );
+  });
+
   it('writes numbers that JSON has no word for as 0', () => {
     expect(parsed({ event_type: 'request', status: Number.NaN, duration_ms: Number.POSITIVE_INFINITY })).toMatchObject({
       status: 0,
@@ -102,8 +135,8 @@ describe('buildRecordLine', () => {
 
   it('writes times to the thousandth, one after the other', () => {
     const times = fc.oneof(
-      fc.double({ min: 0, max: 2 }),
-      fc.double({ min: 84_000_000, max: 84_000_001 }),
+      fc.double({ min: 0, max: 2, noNaN: true }),
+      fc.double({ min: 84_000_000, max: 84_000_001, noNaN: true }),
       fc.double({ noNaN: true, noDefaultInfinity: true }),
     );
     fc.assert(

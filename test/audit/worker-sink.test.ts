@@ -9,12 +9,13 @@ interface Frame {
   readonly dropped: number;
 }
 
-function harness(limits: { queueChars?: number; queueLines?: number } = {}) {
+function harness(limits: { queueBytes?: number; queueLines?: number } = {}) {
   const clock = fakeClock();
   const frames: Frame[] = [];
   const state = { isOpen: true };
-  const send = (text: string, lines: number, dropped: number): boolean => {
+  const send = (bytes: Uint8Array, lines: number, dropped: number): boolean => {
     if (!state.isOpen) return false;
+    const text = Buffer.from(bytes).toString();
     const records =
       text === ''
         ? []
@@ -80,7 +81,7 @@ describe('WorkerSink', () => {
   });
 
   it('reports a loss although nothing follows it', () => {
-    const { frames, sink } = harness({ queueChars: 0 });
+    const { frames, sink } = harness({ queueBytes: 0 });
     sink.write(call('a'));
     sink.flush();
     expect(frames).toEqual([{ records: [], lines: 0, dropped: 1 }]);
@@ -108,11 +109,33 @@ describe('WorkerSink', () => {
   });
 
   it('takes a send that returns nothing as taken', () => {
-    const texts: string[] = [];
-    const sink = new WorkerSink({ worker: 0, clock: fakeClock(), redact: (text) => text, send: (text) => void texts.push(text) });
+    const batches: Uint8Array[] = [];
+    const sink = new WorkerSink({ worker: 0, clock: fakeClock(), redact: (text) => text, send: (bytes) => void batches.push(bytes) });
     sink.write(call('a'));
     sink.flush();
     sink.flush();
-    expect(texts).toHaveLength(1);
+    expect(batches).toHaveLength(1);
+  });
+
+  it('leaves a batch alone that was taken, whatever is written after it', () => {
+    const batches: Uint8Array[] = [];
+    const sink = new WorkerSink({ worker: 0, clock: fakeClock(), redact: (text) => text, send: (bytes) => void batches.push(bytes) });
+    for (const tool of ['first', 'second']) {
+      sink.write(call(tool));
+      sink.flush();
+    }
+    const tools = batches.map((bytes) => (JSON.parse(Buffer.from(bytes).toString()) as { tool: string }).tool);
+    expect(tools).toEqual(['first', 'second']);
+  });
+
+  it('keeps every byte of lines of any width while none is taken', () => {
+    const { frames, sink, state } = harness();
+    state.isOpen = false;
+    const tools = Array.from({ length: 2000 }, (_, index) => ['a', 'é', '漢', '😀'][index % 4]?.repeat(index % 500) ?? '');
+    for (const tool of tools) sink.write(call(tool, 'alice'));
+    state.isOpen = true;
+    sink.flush();
+    expect(frames[0]?.lines).toBe(2000);
+    expect(frames[0]?.records.map(({ tool }) => tool)).toEqual(tools);
   });
 });

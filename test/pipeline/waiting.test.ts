@@ -79,8 +79,8 @@ async function start(engine: string, rateLimit: object = {}): Promise<Running> {
     verbosity: 0,
     baseEnv: {},
     sendServerNews: null,
-    sendAudit: (text) => {
-      lines += text;
+    sendAudit: (bytes) => {
+      lines += Buffer.from(bytes).toString();
       return true;
     },
     sealKeys: [new Uint8Array(32)],

@@ -100,10 +100,10 @@ describe('the audit path of a worker whose primary is stuck', () => {
   it('takes the last lines of a worker that ends whatever waits', async () => {
     const path = stuckPrimary();
     await writeMuch(path, 20_000);
-    expect(path.outlet.send('{}\n', 1, 0)).toBe(false);
+    expect(path.outlet.send(Buffer.from('{}\n'), 1, 0)).toBe(false);
     path.outlet.end();
     path.sink.flush();
     expect(path.sink.queuedLines).toBe(0);
-    expect(path.outlet.send('{}\n', 1, 0)).toBe(true);
+    expect(path.outlet.send(Buffer.from('{}\n'), 1, 0)).toBe(true);
   });
 });
