@@ -1,6 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { Principal } from '../core/principal.ts';
-import { decodeKeyHash } from './keys.ts';
+import { decodeKeyHash, DIGEST_BYTES } from './keys.ts';
 
 /** A stored key: its hash in any accepted form, and whom it authenticates. */
 export interface StoredKey {
@@ -22,6 +22,8 @@ interface Entry {
  */
 export class ApiKeyStore {
   readonly #index = new Map<string, Entry>();
+  /** For the digest that is looked up: a new buffer for each costs more than hashing. */
+  readonly #digest: Buffer = Buffer.alloc(DIGEST_BYTES);
 
   /** Throws for a hash that is malformed or stored twice: start-up errors. */
   constructor(keys: readonly StoredKey[]) {
@@ -34,9 +36,11 @@ export class ApiKeyStore {
 
   /** Whom the token authenticates, expired or not; null for an unknown one. */
   find(token: string): Principal | null {
-    const digest = hash('sha256', token, 'buffer');
-    const entry = this.#index.get(digest.toString('latin1'));
-    return entry !== undefined && timingSafeEqual(entry.digest, digest) ? entry.principal : null;
+    const name = hash('sha256', token, 'binary');
+    const entry = this.#index.get(name);
+    if (entry === undefined) return null;
+    this.#digest.write(name, 'latin1');
+    return timingSafeEqual(entry.digest, this.#digest) ? entry.principal : null;
   }
 
   #add(keyHash: string, principal: Principal): void {

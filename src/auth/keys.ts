@@ -1,6 +1,7 @@
 import { hash, randomBytes } from 'node:crypto';
 
-const DIGEST_BYTES = 32;
+/** Of SHA-256. */
+export const DIGEST_BYTES = 32;
 const BASE64_FORM = /^[A-Za-z0-9+/]{43}=$/;
 const HEX_FORM = /^[0-9a-fA-F]{64}$/;
 

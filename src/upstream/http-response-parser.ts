@@ -19,10 +19,18 @@ type State = 'idle' | 'head' | 'length' | 'close' | 'size' | 'chunk' | 'chunk-en
 
 interface Head {
   readonly status: number;
-  readonly isHttp10: boolean;
-  /** Lower-case names of the few headers that matter here; repeated ones joined by a comma. */
-  readonly fields: ReadonlyMap<string, string>;
+  readonly headers: IncomingHttpHeaders;
+  readonly isReusable: boolean;
+  /** −1 when not said. */
+  readonly keepAliveSecs: number;
+  /** Null for what is refused. */
+  readonly framing: State | null;
+  /** Of the body, with the framing `length`. */
+  readonly bodyBytes: number;
 }
+
+/** Lower-case names of the few headers that matter here; repeated ones joined by a comma. */
+type Fields = ReadonlyMap<string, string>;
 
 const KEPT: ReadonlySet<string> = new Set([
   'content-type',
@@ -142,37 +150,14 @@ export class ResponseParser {
   }
 
   #begun(head: Head, rest: Buffer): Buffer | null {
-    const { fields, status } = head;
-    const connection = fields.get('connection') ?? '';
-    this.isReusable = !head.isHttp10 && !/(?:^|,)[\t ]*close[\t ]*(?:,|$)/i.test(connection);
-    this.keepAliveSecs = Number(/(?:^|[,;\t ])timeout=(\d{1,6})/i.exec(fields.get('keep-alive') ?? '')?.[1] ?? -1);
-    const framing = this.#frame(head);
-    if (framing === null) return this.#break();
-    this.#state = framing;
-    this.#sink.onHead(status, {
-      'content-type': fields.get('content-type'),
-      'content-length': fields.get('content-length'),
-      'content-encoding': fields.get('content-encoding'),
-      'mcp-session-id': fields.get('mcp-session-id'),
-    });
-    if (framing === 'length' && this.#left === 0) this.#finish();
+    if (head.framing === null) return this.#break();
+    this.isReusable = head.isReusable;
+    this.keepAliveSecs = head.keepAliveSecs;
+    this.#left = head.bodyBytes;
+    this.#state = head.framing;
+    this.#sink.onHead(head.status, head.headers);
+    if (this.#left === 0 && head.framing === 'length') this.#finish();
     return rest;
-  }
-
-  /** RFC 9112 section 6.3; null for what is refused: both framings, other codings than `chunked`, doubtful lengths. */
-  #frame({ fields, status, isHttp10 }: Head): State | null {
-    const coding = fields.get('transfer-encoding');
-    const length = fields.get('content-length');
-    this.#left = 0;
-    if (coding !== undefined) return length === undefined && !isHttp10 && coding.toLowerCase() === 'chunked' ? 'size' : null;
-    if (status === 204 || status === 304) return 'length';
-    if (length === undefined) {
-      this.isReusable = false;
-      return 'close';
-    }
-    if (!LENGTH.test(length)) return null;
-    this.#left = Number(length);
-    return 'length';
   }
 
   #data(bytes: Buffer): Buffer | null {
@@ -249,5 +234,37 @@ function readHead(text: string): Head | null {
     const known = fields.get(name);
     fields.set(name, known === undefined ? value : `${known}, ${value}`);
   }
-  return { status: Number(status[2]), isHttp10: status[1] === '0', fields };
+  return understood(Number(status[2]), status[1] === '0', fields);
+}
+
+/** What a head means for its connection and body, worked out once for all heads that are the same. */
+function understood(status: number, isHttp10: boolean, fields: Fields): Head {
+  const { framing, bodyBytes } = frame(status, isHttp10, fields);
+  const isKept = !isHttp10 && !/(?:^|,)[\t ]*close[\t ]*(?:,|$)/i.test(fields.get('connection') ?? '');
+  return {
+    status,
+    headers: {
+      'content-type': fields.get('content-type'),
+      'content-length': fields.get('content-length'),
+      'content-encoding': fields.get('content-encoding'),
+      'mcp-session-id': fields.get('mcp-session-id'),
+    },
+    isReusable: isKept && framing !== 'close',
+    keepAliveSecs: Number(/(?:^|[,;\t ])timeout=(\d{1,6})/i.exec(fields.get('keep-alive') ?? '')?.[1] ?? -1),
+    framing,
+    bodyBytes,
+  };
+}
+
+/** RFC 9112 section 6.3; null for what is refused: both framings, other codings than `chunked`, doubtful lengths. */
+function frame(status: number, isHttp10: boolean, fields: Fields): { readonly framing: State | null; readonly bodyBytes: number } {
+  const coding = fields.get('transfer-encoding');
+  const length = fields.get('content-length');
+  if (coding !== undefined) {
+    const isChunked = length === undefined && !isHttp10 && coding.toLowerCase() === 'chunked';
+    return { framing: isChunked ? 'size' : null, bodyBytes: 0 };
+  }
+  if (status === 204 || status === 304) return { framing: 'length', bodyBytes: 0 };
+  if (length === undefined) return { framing: 'close', bodyBytes: 0 };
+  return LENGTH.test(length) ? { framing: 'length', bodyBytes: Number(length) } : { framing: null, bodyBytes: 0 };
 }
