@@ -38,30 +38,46 @@ export function quote(text: string): string {
 }
 
 /**
- * Turns field values into JSON literals, redacted and cut. Values that repeat (identities, servers, tools, addresses) are
- * worked out once; a value that held a secret is never kept. Two generations, of `entries` each, bound the memory.
+ * Turns the values of a field into members of a JSON object, `,"tool":"echo"`, redacted and cut. Values that repeat (identities, servers,
+ * tools, addresses) are worked out once; a value that held a secret is never kept. Two generations, of `entries` each, bound the memory.
  */
-export function buildFieldEncoder(redact: Redact, entries: number = CACHE_ENTRIES): (value: string) => string {
+export function buildFieldEncoder(name: string, redact: Redact, entries: number = CACHE_ENTRIES): (value: string) => string {
+  const prefix = `,"${name}":`;
   let young = new Map<string, string>();
   let old = new Map<string, string>();
-  const keep = (value: string, literal: string): void => {
+  let lastValue: string | null = null;
+  let lastMember = '';
+  const keep = (value: string, member: string): string => {
     if (young.size >= entries) {
       old = young;
       young = new Map();
     }
-    young.set(value, literal);
+    young.set(value, member);
+    return member;
   };
-  return (value) => {
+  const find = (value: string): string | undefined => {
     const known = young.get(value);
     if (known !== undefined) return known;
     const before = old.get(value);
-    if (before !== undefined) {
-      keep(value, before);
-      return before;
-    }
-    const text = cutField(value, redact);
-    const literal = quote(text);
-    if (text === value && value.length <= CACHED_CHARS) keep(value, literal);
-    return literal;
+    return before === undefined ? undefined : keep(value, before);
   };
+  return (value) => {
+    if (value === lastValue) return lastMember;
+    let member = find(value);
+    if (member === undefined) {
+      const text = cutField(value, redact);
+      member = inOnePiece(prefix + quote(text));
+      if (text !== value || value.length > CACHED_CHARS) return member;
+      keep(value, member);
+    }
+    lastValue = value;
+    lastMember = member;
+    return member;
+  };
+}
+
+/** The same text, not as a rope: reading a unit makes V8 join it. */
+function inOnePiece(text: string): string {
+  text.charCodeAt(0);
+  return text;
 }

@@ -23,8 +23,17 @@ const DASH = 45;
  * object and JSON.stringify (`native-bench/audit-record.ts`).
  */
 export function buildRecordLine(redact: Redact): (record: AuditRecord, stamp: RecordStamp) => string {
-  const encode = buildFieldEncoder(redact);
-  const encodeIdentity = buildFieldEncoder(redact, CACHED_IDENTITIES);
+  const identity = buildFieldEncoder('identity', redact, CACHED_IDENTITIES);
+  const provider = buildFieldEncoder('provider', redact);
+  const clientIp = buildFieldEncoder('client_ip', redact);
+  const session = buildFieldEncoder('session', redact);
+  const server = buildFieldEncoder('server', redact);
+  const method = buildFieldEncoder('method', redact);
+  const tool = buildFieldEncoder('tool', redact);
+  const resource = buildFieldEncoder('resource', redact);
+  const reason = buildFieldEncoder('reason', redact);
+  const detail = buildFieldEncoder('detail', redact);
+  const policyVersion = buildFieldEncoder('policy_version', redact);
   const encodeId = (id: string): string => (isUuid(id) ? `"${id}"` : quote(cutField(id, redact)));
   const time = buildTimestamp();
   const decidedMs = buildDecimal();
@@ -32,23 +41,23 @@ export function buildRecordLine(redact: Redact): (record: AuditRecord, stamp: Re
   return (record, stamp) => {
     let line = `{"timestamp":"${time(stamp.wallMs)}","event_type":"${record.event_type}","seq":${stamp.seq},"worker":${stamp.worker}`;
     if (record.request_id !== undefined) line += `,"request_id":${encodeId(record.request_id)}`;
-    if (record.identity !== undefined) line += `,"identity":${encodeIdentity(record.identity)}`;
-    if (record.provider !== undefined) line += `,"provider":${encode(record.provider)}`;
-    if (record.client_ip !== undefined) line += `,"client_ip":${encode(record.client_ip)}`;
-    if (record.session !== undefined) line += `,"session":${encode(record.session)}`;
-    if (record.server !== undefined) line += `,"server":${encode(record.server)}`;
-    if (record.method !== undefined) line += `,"method":${encode(record.method)}`;
-    if (record.tool !== undefined) line += `,"tool":${encode(record.tool)}`;
-    if (record.resource !== undefined) line += `,"resource":${encode(record.resource)}`;
+    if (record.identity !== undefined) line += identity(record.identity);
+    if (record.provider !== undefined) line += provider(record.provider);
+    if (record.client_ip !== undefined) line += clientIp(record.client_ip);
+    if (record.session !== undefined) line += session(record.session);
+    if (record.server !== undefined) line += server(record.server);
+    if (record.method !== undefined) line += method(record.method);
+    if (record.tool !== undefined) line += tool(record.tool);
+    if (record.resource !== undefined) line += resource(record.resource);
     if (record.decision !== undefined) line += `,"decision":"${record.decision}"`;
-    if (record.reason !== undefined) line += `,"reason":${encode(record.reason)}`;
+    if (record.reason !== undefined) line += reason(record.reason);
     if (record.limit !== undefined) line += `,"limit":"${record.limit}"`;
     if (record.decided_ms !== undefined) line += `,"decided_ms":${decidedMs(record.decided_ms)}`;
-    if (record.detail !== undefined) line += `,"detail":${encode(record.detail)}`;
+    if (record.detail !== undefined) line += detail(record.detail);
     if (record.status !== undefined) line += `,"status":${Number.isFinite(record.status) ? record.status : 0}`;
     if (record.duration_ms !== undefined) line += `,"duration_ms":${durationMs(record.duration_ms)}`;
     if (record.error_id !== undefined) line += `,"error_id":${encodeId(record.error_id)}`;
-    if (record.policy_version !== undefined) line += `,"policy_version":${encode(record.policy_version)}`;
+    if (record.policy_version !== undefined) line += policyVersion(record.policy_version);
     return `${line}}\n`;
   };
 }

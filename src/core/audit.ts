@@ -20,32 +20,32 @@ export const AUDIT_EVENTS = [
 export type AuditEventType = (typeof AUDIT_EVENTS)[number];
 
 /**
- * One audit record before serialisation; absent fields are left out of the line. `timestamp`, `seq` and `worker` are
+ * One audit record before serialisation; absent and undefined fields are left out of the line. `timestamp`, `seq` and `worker` are
  * added by the writer. Never a credential: `identity` is the configured id.
  */
 export interface AuditRecord {
   readonly event_type: AuditEventType;
-  readonly request_id?: string;
-  readonly identity?: string;
-  readonly provider?: string;
-  readonly client_ip?: string;
+  readonly request_id?: string | undefined;
+  readonly identity?: string | undefined;
+  readonly provider?: string | undefined;
+  readonly client_ip?: string | undefined;
   /** Public name of the client's session; never the id that opens it. */
-  readonly session?: string;
-  readonly server?: string;
-  readonly method?: string;
-  readonly tool?: string;
-  readonly resource?: string;
-  readonly decision?: 'allow' | 'deny';
-  readonly reason?: string;
+  readonly session?: string | undefined;
+  readonly server?: string | undefined;
+  readonly method?: string | undefined;
+  readonly tool?: string | undefined;
+  readonly resource?: string | undefined;
+  readonly decision?: 'allow' | 'deny' | undefined;
+  readonly reason?: string | undefined;
   /** The limit that refused it. */
-  readonly limit?: LimitName;
+  readonly limit?: LimitName | undefined;
   /** When a limit last let it pass or refused it: milliseconds of the machine's monotonic clock, the same in all its processes. */
-  readonly decided_ms?: number;
-  readonly detail?: string;
-  readonly status?: number;
-  readonly duration_ms?: number;
-  readonly error_id?: string;
-  readonly policy_version?: string;
+  readonly decided_ms?: number | undefined;
+  readonly detail?: string | undefined;
+  readonly status?: number | undefined;
+  readonly duration_ms?: number | undefined;
+  readonly error_id?: string | undefined;
+  readonly policy_version?: string | undefined;
 }
 
 /** Takes audit records. Never throws, never blocks; what does not fit its bounded queue is counted as dropped. */

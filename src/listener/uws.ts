@@ -5,7 +5,7 @@ import type { Application, Listener } from '../core/exchange.ts';
 import { SOCKET_PATH } from '../core/message-socket.ts';
 import type { Refusal } from '../core/refusal.ts';
 import { createAddressCount } from './address-count.ts';
-import { createAddressSet, formatAddress } from './client-address.ts';
+import { createAddressFormat, createAddressSet } from './client-address.ts';
 import { createHeadGuard, type HeadGuard, type Verdict } from './head-guard.ts';
 import type { ListenerHooks } from './hooks.ts';
 import { LoopQueue } from './loop-queue.ts';
@@ -226,6 +226,8 @@ class UwsServer implements Listener, UwsContext {
     }
   }
 }
+
+const formatAddress = createAddressFormat();
 
 function peerAddress(res: HttpResponse): string {
   return formatAddress(new Uint8Array(res.getRemoteAddress()));

@@ -57,19 +57,19 @@ export class RequestEvents {
     this.#authCell(principal.provider).value += 1;
     const { audit, policyVersion } = this.#deps;
     if (audit === null || !this.#logins.addIfNew(`${principal.key}\n${context.exchange.head.clientIp}`)) return;
-    audit.write({ ...requestRecord('auth_success', context, policyVersion), decision: 'allow' });
+    audit.write(requestRecord('auth_success', context, policyVersion, 'allow'));
   }
 
   sent(context: RequestContext): void {
     const { audit, clock, log, policyVersion } = this.#deps;
-    if (context.method === 'tools/call') audit?.write({ ...requestRecord('tool_call', context, policyVersion), decision: 'allow' });
+    if (context.method === 'tools/call') audit?.write(requestRecord('tool_call', context, policyVersion, 'allow'));
     if (log.isTrace) log.trace(traceFields(context, clock.nowMs()), 'sent upstream');
   }
 
   sessionOpened(context: RequestContext): void {
     const { audit, log, metrics, policyVersion } = this.#deps;
     metrics.sessions.opened.child(context.server).value += 1;
-    audit?.write({ ...requestRecord('session_open', context, policyVersion), decision: 'allow' });
+    audit?.write(requestRecord('session_open', context, policyVersion, 'allow'));
     if (log.isDebug) log.debug({ session: context.session, server: context.server }, 'session opened');
   }
 

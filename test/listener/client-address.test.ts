@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { canonicalAddress, createAddressSet, createClientAddress, formatAddress } from '../../src/listener/client-address.ts';
+import { canonicalAddress, createAddressSet, createAddressFormat, createClientAddress } from '../../src/listener/client-address.ts';
 
 const PROXY = '10.0.0.1';
 const find = createClientAddress(['10.0.0.0/8', '2001:db8:1::/48', '192.0.2.9']);
@@ -79,10 +79,25 @@ describe('the client address', () => {
   });
 
   it('writes socket addresses as text', () => {
+    const formatAddress = createAddressFormat();
     expect(formatAddress(Uint8Array.of(203, 0, 113, 7))).toBe('203.0.113.7');
     expect(formatAddress(Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, 1))).toBe('127.0.0.1');
     expect(formatAddress(Uint8Array.of(0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1))).toBe('2001:db8::1');
     expect(formatAddress(new Uint8Array(0))).toBe('');
+  });
+
+  it('writes every socket address as its own text, however many have been seen and again', () => {
+    const formatAddress = createAddressFormat();
+    const four = (index: number): Uint8Array => Uint8Array.of(index & 255, 7, index >> 8, 255 - (index & 255));
+    const textOf = (bytes: Uint8Array): string => bytes.join('.');
+    for (let round = 0; round < 2; round++) {
+      for (let index = 0; index < 5000; index++) expect(formatAddress(four(index))).toBe(textOf(four(index)));
+      for (let index = 0; index < 1000; index++) {
+        const six = Uint8Array.of(0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, index >> 8, index & 255, 0, 1);
+        expect(formatAddress(six)).toBe(canonicalAddress(`2001:db8::${index.toString(16)}:1`));
+      }
+    }
+    expect(formatAddress(Uint8Array.of(255, 255, 255, 255))).toBe('255.255.255.255');
   });
 
   it('refuses a list entry that is neither an address nor a block', () => {
