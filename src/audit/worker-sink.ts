@@ -10,8 +10,8 @@ const QUEUE_BYTES = 8 * 1024 * 1024;
 const QUEUE_LINES = 50_000;
 /** In UTF-8, of a UTF-16 unit. */
 const MAX_UNIT_BYTES = 3;
-/** For the line with which a batch is full. */
-const SPARE_BYTES = 4096;
+/** Of a buffer: with room for the line with which a batch is full. */
+const USUAL_BYTES = BATCH_BYTES + 4096;
 const NOTHING: Buffer = Buffer.alloc(0);
 
 /**
@@ -68,10 +68,10 @@ export class WorkerSink implements AuditSink {
     this.#timer?.cancel();
     this.#timer = null;
     if (this.#pendingLines === 0 && this.#dropped === 0) return;
-    const bytes = this.#pending.subarray(0, this.#pendingBytes);
+    const bytes = this.#batch();
     this.#isRefused = this.#options.send(bytes, this.#pendingLines, this.#dropped) === false;
     if (this.#isRefused) return this.#wake();
-    this.#pending = NOTHING;
+    if (bytes.buffer === this.#pending.buffer || this.#pending.length > USUAL_BYTES) this.#pending = NOTHING;
     this.#pendingBytes = 0;
     this.#pendingLines = 0;
     this.#dropped = 0;
@@ -88,6 +88,12 @@ export class WorkerSink implements AuditSink {
     return this.#pendingBytes >= this.#maxBytes * share || this.#pendingLines >= this.#maxLines * share;
   }
 
+  /** A buffer that is mostly empty is not given away: whoever keeps a batch must not keep more than twice what he counts. */
+  #batch(): Uint8Array {
+    const bytes = this.#pending.subarray(0, this.#pendingBytes);
+    return this.#pendingBytes > this.#pending.length / 2 ? bytes : new Uint8Array(bytes);
+  }
+
   #append(line: string): void {
     const needed = this.#pendingBytes + line.length * MAX_UNIT_BYTES;
     if (needed > this.#pending.length) this.#grow(needed);
@@ -95,7 +101,7 @@ export class WorkerSink implements AuditSink {
   }
 
   #grow(neededBytes: number): void {
-    const larger = Buffer.allocUnsafeSlow(Math.max(neededBytes, 2 * this.#pending.length, BATCH_BYTES + SPARE_BYTES));
+    const larger = Buffer.allocUnsafeSlow(Math.max(neededBytes, 2 * this.#pending.length, USUAL_BYTES));
     this.#pending.copy(larger, 0, 0, this.#pendingBytes);
     this.#pending = larger;
   }

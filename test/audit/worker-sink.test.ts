@@ -128,6 +128,21 @@ describe('WorkerSink', () => {
     expect(tools).toEqual(['first', 'second']);
   });
 
+  it('gives away no buffer that is mostly empty, whatever has waited in it before', () => {
+    const batches: Uint8Array[] = [];
+    let isOpen = true;
+    const send = (bytes: Uint8Array): boolean => isOpen && batches.push(bytes) > 0;
+    const sink = new WorkerSink({ worker: 0, clock: fakeClock(), redact: (text) => text, send });
+    for (const count of [1, 1, 40, 90, 1, 3000, 1, 2]) {
+      isOpen = false;
+      for (let index = 0; index < count; index++) sink.write(call('x'.repeat(800), 'alice'));
+      isOpen = true;
+      sink.flush();
+    }
+    expect(batches.map((bytes) => Buffer.from(bytes).toString().split('\n').length - 1)).toEqual([1, 1, 40, 90, 1, 3000, 1, 2]);
+    for (const bytes of batches) expect(bytes.buffer.byteLength).toBeLessThanOrEqual(2 * bytes.length);
+  });
+
   it('keeps every byte of lines of any width while none is taken', () => {
     const { frames, sink, state } = harness();
     state.isOpen = false;
