@@ -1,6 +1,5 @@
 import cluster, { type Worker as ClusterWorker } from 'node:cluster';
 import type { ChildProcess } from 'node:child_process';
-import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { asToPrimary, type ToPrimary, type ToWorker } from '../core/messages.ts';
 import { channelLink, type Link, memoryLinks } from './link.ts';
@@ -51,7 +50,7 @@ export class Supervisor {
     cluster.setupPrimary({
       exec: fileURLToPath(new URL(`./worker-entry.${extension}`, import.meta.url)),
       args: [],
-      execArgv: workerFlags(process.execArgv, count >= availableParallelism()),
+      execArgv: workerFlags(process.execArgv),
       serialization: 'advanced',
     });
     for (let slot = 0; slot < count; slot++) this.#slots.push(this.#fork(slot, 0));
