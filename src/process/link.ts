@@ -1,4 +1,4 @@
-import { Packr } from 'msgpackr';
+import { Packr, RESET_BUFFER_MODE } from 'msgpackr';
 
 /** One end of a conversation between the primary and a worker. Messages arrive in order; none arrives after `close`. */
 export interface Link<Out, In> {
@@ -21,6 +21,20 @@ export interface Channel {
 }
 
 const packr = new Packr({ useRecords: false });
+/** msgpackr makes its buffer four times as large as the largest message; one that was needed once is not kept. */
+const KEPT_BYTES = 1024 * 1024;
+const FIRST_BYTES = 8192;
+
+/**
+ * A frame of its own size, and msgpackr's buffer is used again. A frame in that buffer would need another one for every few audit batches,
+ * each old enough by then that only a full collection frees it.
+ */
+function frameOf(messages: readonly unknown[]): Uint8Array {
+  const packed = packr.pack(messages, RESET_BUFFER_MODE);
+  const frame = new Uint8Array(packed);
+  if (packed.buffer.byteLength > KEPT_BYTES) packr.useBuffer(Buffer.allocUnsafeSlow(FIRST_BYTES));
+  return frame;
+}
 
 /** Texts and bytes are what is large in a message. */
 function weightOf(message: unknown): number {
@@ -42,7 +56,7 @@ export function channelLink<Out, In>(channel: Channel, decode: (value: unknown) 
   const transmit = (): void => {
     isScheduled = false;
     if (queue.length === 0) return;
-    const frame = packr.pack(queue);
+    const frame = frameOf(queue);
     queue = [];
     queuedUnits = 0;
     if (!channel.connected || channel.send === undefined) return;

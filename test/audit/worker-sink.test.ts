@@ -143,6 +143,38 @@ describe('WorkerSink', () => {
     for (const bytes of batches) expect(bytes.buffer.byteLength).toBeLessThanOrEqual(2 * bytes.length);
   });
 
+  it('stamps a record when it comes, not when it becomes a line with its fellows', () => {
+    const { clock, frames, sink } = harness();
+    for (let index = 0; index < 70; index++) {
+      sink.write(call(`t${index}`));
+      if (index % 10 === 9) clock.advance(1);
+    }
+    sink.flush();
+    const records = frames[0]?.records as unknown as { seq: number; tool: string; timestamp: string }[];
+    expect(records.map(({ tool }) => tool)).toEqual(Array.from({ length: 70 }, (_, index) => `t${index}`));
+    expect(records.map(({ seq }) => seq)).toEqual(Array.from({ length: 70 }, (_, index) => index + 1));
+    const first = Date.parse(records[0]?.timestamp ?? '');
+    expect(records.map(({ timestamp }) => Date.parse(timestamp) - first)).toEqual(
+      Array.from({ length: 70 }, (_, index) => Math.floor(index / 10)),
+    );
+  });
+
+  it('keeps no text that a client made huge: its record is a line, cut, at once', () => {
+    const seen: number[] = [];
+    const redact = (text: string): string => {
+      seen.push(text.length);
+      return text;
+    };
+    const sink = new WorkerSink({ worker: 0, clock: fakeClock(), redact, send: () => true });
+    sink.write(call('short'));
+    expect(seen).toEqual([]);
+    sink.write(call('x'.repeat(1_000_000)));
+    expect(seen.length).toBeGreaterThanOrEqual(2);
+    seen.length = 0;
+    sink.write({ event_type: 'policy_denied', detail: 'y'.repeat(1_000_000) });
+    expect(seen.length).toBeGreaterThanOrEqual(1);
+  });
+
   it('keeps every byte of lines of any width while none is taken', () => {
     const { frames, sink, state } = harness();
     state.isOpen = false;

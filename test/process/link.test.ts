@@ -36,6 +36,25 @@ describe('channelLink', () => {
     expect(frames()).toBe(1);
   });
 
+  it('sends frames of their own size, which later ones leave alone', async () => {
+    const frames: Uint8Array[] = [];
+    const channel = { connected: true, send: (frame: Uint8Array) => frames.push(frame) > 0, on: () => null, off: () => null };
+    const worker = channelLink<ToPrimary, ToWorker>(channel, asToWorker);
+    const sizes = [10, 70_000, 10, 2_000_000, 10];
+    for (const [index, size] of sizes.entries()) {
+      worker.send({ type: 'audit', bytes: Buffer.alloc(size, index + 65), lines: 1, dropped: 0 });
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(frames.map((frame) => frame.buffer.byteLength - frame.byteLength)).toEqual([0, 0, 0, 0, 0]);
+    const seen: string[] = [];
+    const { near, far } = channelPair();
+    channelLink<ToWorker, ToPrimary>(near, asToPrimary).receive = (message) =>
+      seen.push(message.type === 'audit' ? Buffer.from(message.bytes).toString() : message.type);
+    for (const frame of frames) far.send?.(frame, () => {});
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(seen.map((text) => [text.length, new Set(text).size, text[0]])).toEqual(sizes.map((size, index) => [size, 1, 'ABCDE'[index]]));
+  });
+
   it('ignores frames and messages that are not ours', async () => {
     const { near, far } = channelPair();
     const primary = channelLink<ToWorker, ToPrimary>(near, asToPrimary);
