@@ -1,5 +1,6 @@
 import cluster, { type Worker as ClusterWorker } from 'node:cluster';
 import type { ChildProcess } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { asToPrimary, type ToPrimary, type ToWorker } from '../core/messages.ts';
 import { channelLink, type Link, memoryLinks } from './link.ts';
@@ -50,7 +51,7 @@ export class Supervisor {
     cluster.setupPrimary({
       exec: fileURLToPath(new URL(`./worker-entry.${extension}`, import.meta.url)),
       args: [],
-      execArgv: workerFlags(process.execArgv),
+      execArgv: workerFlags(process.execArgv, count >= availableParallelism()),
       serialization: 'advanced',
     });
     for (let slot = 0; slot < count; slot++) this.#slots.push(this.#fork(slot, 0));

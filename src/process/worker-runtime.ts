@@ -16,9 +16,19 @@ const SMALL_YOUNG_GENERATION = '--max-semi-space-size=2';
  */
 const FEWER_FULL_COLLECTIONS = '--heap-growing-percent=100';
 
-/** Options of a worker's Node, behind those the primary was started with. */
-export function workerFlags(own: readonly string[]): string[] {
-  return [...own, NO_PRETENURING, SMALL_YOUNG_GENERATION, FEWER_FULL_COLLECTIONS];
+/**
+ * A worker per processor collects with its own thread alone. Helpers would be on the processors of the other workers: they make a collection of a
+ * young generation of 2 MB no shorter, but whoever is beside them late (measured, `docs/decisions/0013-runtime-of-a-worker.md`).
+ */
+const OWN_THREAD_ONLY = '--single-threaded-gc';
+
+/**
+ * Options of a worker's Node, behind those the primary was started with.
+ * @param areProcessorsTaken there are as many workers as processors, or more: none is left over for helpers
+ */
+export function workerFlags(own: readonly string[], areProcessorsTaken: boolean): string[] {
+  const flags = [...own, NO_PRETENURING, SMALL_YOUNG_GENERATION, FEWER_FULL_COLLECTIONS];
+  return areProcessorsTaken ? [...flags, OWN_THREAD_ONLY] : flags;
 }
 
 /**

@@ -3,10 +3,15 @@ import { workerEnv, workerFlags } from '../../src/process/worker-runtime.ts';
 
 describe('the runtime of a worker', () => {
   it('keeps the options the primary was started with, in front of its own', () => {
-    const flags = workerFlags(['--inspect=0']);
+    const flags = workerFlags(['--inspect=0'], true);
     expect(flags[0]).toBe('--inspect=0');
     expect(flags).toContain('--no-allocation-site-pretenuring');
     expect(flags).toContain('--heap-growing-percent=100');
+  });
+
+  it('lets the collector have helpers where a processor is left for them', () => {
+    expect(workerFlags([], true)).toContain('--single-threaded-gc');
+    expect(workerFlags([], false)).not.toContain('--single-threaded-gc');
   });
 
   it('leaves settings of the C library alone that the operator made', () => {
