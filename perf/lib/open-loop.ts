@@ -16,6 +16,8 @@ export interface OpenLoopJob {
   readonly plan: RequestPlan;
   readonly perSec: number;
   readonly secs: number;
+  /** Before `secs`, at the same rate: no latency or lag of it counts. The generator itself is slow until V8 has compiled it. */
+  readonly leadInSecs?: number;
   readonly connections: number;
   /** Keeps when each answer came, and takes refusals by a limit as answers too. */
   readonly isTraced?: boolean;
@@ -25,6 +27,7 @@ export interface OpenLoopJob {
 export type TracedAnswer = readonly [dueMs: number, ms: number, status: number];
 
 export interface OpenLoopResult {
+  /** With those of the lead-in, as are `wrong` and `cpuUs`. */
   readonly requests: number;
   readonly wrong: number;
   readonly example: string;
@@ -75,6 +78,7 @@ export class OpenLoop {
   readonly #answers: TracedAnswer[] = [];
   readonly #standstill = new Standstill();
   readonly #sleepCell = new Int32Array(new SharedArrayBuffer(4));
+  #countFromMs = 0;
   #due = 0;
   #sent = 0;
   #answered = 0;
@@ -90,11 +94,11 @@ export class OpenLoop {
 
   /** Rejects when a connection breaks or answers stay away. */
   async run(): Promise<OpenLoopResult> {
-    const { connections, perSec, secs } = this.#job;
+    const { connections, perSec, secs, leadInSecs = 0 } = this.#job;
     sharpenTimers();
     for (let i = 0; i < connections; i++) this.#idle.push(await this.#connect());
     const cpuBefore = process.cpuUsage();
-    await this.#loop(Math.round(perSec * secs));
+    await this.#loop(Math.round(perSec * (leadInSecs + secs)));
     const { user, system } = process.cpuUsage(cpuBefore);
     return this.#result(user + system);
   }
@@ -102,6 +106,7 @@ export class OpenLoop {
   async #loop(total: number): Promise<void> {
     const stepMs = 1_000 / this.#job.perSec;
     const startMs = performance.now() + 20;
+    this.#countFromMs = startMs + (this.#job.leadInSecs ?? 0) * 1_000;
     const deadlineMs = startMs + total * stepMs + SETTLE_TIMEOUT_MS;
     await new Promise<void>((resolve, reject) => {
       const turn = (): void => {
@@ -128,7 +133,7 @@ export class OpenLoop {
   #dispatch(intendedMs: number): void {
     const nowMs = performance.now();
     this.#standstill.look(nowMs);
-    this.#lag.record((nowMs - intendedMs) * 1_000);
+    if (intendedMs >= this.#countFromMs) this.#lag.record((nowMs - intendedMs) * 1_000);
     const due = { intendedMs, seenMs: this.#standstill.at(nowMs) };
     const connection = this.#idle.shift();
     if (connection === undefined) this.#waiting.push(due);
@@ -145,8 +150,7 @@ export class OpenLoop {
 
   #onResponse(connection: Connection, status: number, body: string): void {
     const nowMs = performance.now();
-    const ms = nowMs - connection.intendedMs;
-    this.#latency.record(ms * 1_000);
+    if (connection.intendedMs >= this.#countFromMs) this.#latency.record((nowMs - connection.intendedMs) * 1_000);
     this.#answered += 1;
     const isTraced = this.#job.isTraced === true;
     if (isTraced)

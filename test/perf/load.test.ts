@@ -134,6 +134,19 @@ describe('the open loop', () => {
     expect(p50Ms).toBeGreaterThan(200);
   });
 
+  it('counts no latency of the lead-in, but its answers', async () => {
+    // One connection, and the first five answers take 200 ms: for a second all are late, and two seconds later none is.
+    const target = await serve((call, number) => ({ ...right(call, number), waitMs: number <= 5 ? 200 : 0 }));
+    const { hostname: host, port } = new URL(target.url);
+    const job = { host, port: Number(port), heads: headsOf(target, plan), plan, perSec: 50, connections: 1 };
+    const all = await new OpenLoop({ ...job, secs: 1 }).run();
+    expect([all.requests, all.maxMs > 700]).toEqual([50, true]);
+    seen = 0;
+    const { requests, maxMs, wrong } = await new OpenLoop({ ...job, leadInSecs: 3, secs: 0.5 }).run();
+    expect([requests, wrong, maxMs > 0]).toEqual([175, 0, true]);
+    expect(maxMs).toBeLessThan(700);
+  });
+
   it('fails when the server closes a connection', async () => {
     const target = await serve((call, number) => {
       if (number === 20) server.closeAllConnections();
