@@ -9,7 +9,7 @@ import type { Connector } from './channel.ts';
 import { type DeadlinesOf, deadlinesOf, longestCallMs } from './deadlines.ts';
 import type { UpstreamDeps } from './deps.ts';
 import type { SessionHolder } from './lent-sessions.ts';
-import { SessionSeats } from './session-seats.ts';
+import { SessionSeats, type SessionSeatsOptions } from './session-seats.ts';
 
 /** A place: the worker (4 bytes, big endian), a random name there, and the address of the host where it can be reached by others. */
 const SLOT_BYTES = 4;
@@ -79,7 +79,7 @@ export class ChannelSessions implements ChannelSessionHost, SessionHolder {
     this.#slot = deps.sessions?.slot ?? 0;
     const { places, clock } = deps;
     const { maxSessions, maxPerPrincipal } = limits;
-    const onShortage = (caller: string | null): Promise<void> => this.#makeRoom(caller);
+    const onShortage: SessionSeatsOptions['onShortage'] = (caller, isWanted) => this.#makeRoom(caller, isWanted);
     this.#seats = new SessionSeats({ places, clock, server: settings.name, maxSessions, maxPerPrincipal, onShortage });
     deps.sessions?.register(this, longestCallMs(settings) + STUCK_MS);
     deps.peers?.register(this, longestCallMs(settings) + STUCK_MS);
@@ -180,9 +180,10 @@ export class ChannelSessions implements ChannelSessionHost, SessionHolder {
   }
 
   /** Of all workers the session gives way that was unused for longest. */
-  async #makeRoom(caller: string | null): Promise<void> {
+  async #makeRoom(caller: string | null, isWanted: () => boolean): Promise<void> {
     const { sessions = null } = this.deps;
     const other = (await sessions?.ages.ask(this.name, caller)) ?? null;
+    if (!isWanted()) return;
     if (other !== null && other.unusedMs > this.unusedMs(caller)) sessions?.askToYield(other.slot, this.name, caller);
     else this.yieldOne(caller);
   }

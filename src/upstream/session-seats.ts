@@ -2,8 +2,11 @@ import type { Clock } from '../core/clock.ts';
 import type { Places } from '../core/limit.ts';
 
 /** How long a session that is to begin waits while others end for it. */
-const WAIT_MS = 1000;
-/** How often it is asked meanwhile that one ends. */
+const WAIT_MS = 1250;
+/**
+ * How often it is asked meanwhile that one ends; not at once, because a worker that is busy for a moment and does not give back what it has
+ * free must cost nobody a session.
+ */
 const PRESS_MS = 250;
 
 export interface SessionSeatsOptions {
@@ -12,8 +15,8 @@ export interface SessionSeatsOptions {
   readonly server: string;
   readonly maxSessions: number;
   readonly maxPerPrincipal: number;
-  /** Seats are wanted and there are none: end a session of this caller, or of anybody (null), that is not in use. */
-  onShortage(caller: string | null): Promise<void>;
+  /** Seats are wanted and there are none: end a session of this caller, or of anybody (null), that is not in use, while it is still wanted. */
+  onShortage(caller: string | null, isWanted: () => boolean): Promise<void>;
 }
 
 /** How many sessions with one server there may be in all workers together: of each caller, and in all. */
@@ -51,15 +54,15 @@ export class SessionSeats {
 
   #press(key: string, max: number, caller: string | null): Promise<boolean> {
     const { places, clock } = this.#options;
-    const shortage = (): void => void this.#options.onShortage(caller);
-    shortage();
     return new Promise((resolve) => {
+      let isWanted = true;
       const finish = (isEntered: boolean): void => {
+        isWanted = false;
         pressing.cancel();
         late.cancel();
         resolve(isEntered);
       };
-      const pressing = clock.every(PRESS_MS, shortage);
+      const pressing = clock.every(PRESS_MS, () => void this.#options.onShortage(caller, () => isWanted));
       const late = clock.after(WAIT_MS, () => {
         ticket.cancel();
         finish(false);

@@ -44,6 +44,13 @@ function place(): Place {
   return { sessions, clock, begin, isKept };
 }
 
+/** Begins one for which another has to end: it is pressed for after a while. */
+async function pressed(clock: FakeClock, begins: Promise<ChannelSession>): Promise<ChannelSession> {
+  await new Promise((resolve) => void setImmediate(resolve));
+  clock.advance(250);
+  return await begins;
+}
+
 describe('sessions with channels of their own', () => {
   it('are found by their place, and end when their client says so', async () => {
     const { sessions, begin, isKept } = place();
@@ -60,7 +67,7 @@ describe('sessions with channels of their own', () => {
     const first = await begin('alice');
     clock.advance(1000);
     const second = await begin('alice');
-    const third = await begin('alice');
+    const third = await pressed(clock, begin('alice'));
     expect([other, first, second, third].map(isKept)).toEqual([true, false, true, true]);
   });
 
@@ -74,7 +81,7 @@ describe('sessions with channels of their own', () => {
     clock.advance(2000);
     expect([(await refused.outcome).refusal, taken.map(isKept)]).toEqual([UPSTREAM_BUSY, [true, true, true]]);
     clock.advance(LIMITS.yieldMs);
-    const late = await begin('carol');
+    const late = await pressed(clock, begin('carol'));
     expect([isKept(late), taken.filter(isKept).length]).toEqual([true, 2]);
   });
 
