@@ -49,6 +49,10 @@ const SERVED: ReadonlySet<string> = new Set(['POST', 'GET', 'DELETE', 'OPTIONS',
 const KNOWN: ReadonlySet<string> = new Set(['PUT', 'PATCH', 'CONNECT', 'TRACE']);
 /** Fifteen digits stay exact as a number. */
 const LENGTH = /^(?:0|[1-9]\d{0,14})$/;
+/** Longer values are looked through each time, and none of them is kept. */
+const MAX_COMPARED_CHARS = 256;
+/** Not kept beyond their request. */
+const SECRET: ReadonlySet<number> = new Set([header.AUTHORIZATION, header.COOKIE, header.X_API_KEY, header.MCP_SESSION_ID]);
 const PRINTABLE = /^[\t\x20-\x7e]*$/;
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/;
 const CLOSE_OPTION = /(?:^|,)[\t ]*close[\t ]*(?:,|$)/i;
@@ -64,6 +68,8 @@ class StrictHeadGuard implements HeadGuard {
   readonly #clientAddress: ClientAddress;
   /** Values by slot; the empty string is both absent and empty, `#seen` tells them apart. */
   readonly #values: string[] = Array.from({ length: header.SLOTS }, () => '');
+  /** By slot, the last value found printable: most requests say what the one before said, which costs less to compare than to look through. */
+  readonly #printable: string[] = Array.from({ length: header.SLOTS }, () => '');
   /** One bit per slot. */
   #seen = 0;
   /** Names of further `mcp-*` headers, each once. */
@@ -121,7 +127,7 @@ class StrictHeadGuard implements HeadGuard {
   }
 
   #keep(slot: number, value: string): void {
-    if (!PRINTABLE.test(value)) this.#fault = BAD_HEADER;
+    if (value !== this.#printable[slot]) this.#look(slot, value);
     if (!this.#has(slot)) {
       this.#seen |= 1 << slot;
       this.#values[slot] = value;
@@ -130,6 +136,11 @@ class StrictHeadGuard implements HeadGuard {
     } else {
       this.#values[slot] += `,${value}`;
     }
+  }
+
+  #look(slot: number, value: string): void {
+    if (!PRINTABLE.test(value)) this.#fault = BAD_HEADER;
+    else if (value.length <= MAX_COMPARED_CHARS && !SECRET.has(slot)) this.#printable[slot] = value;
   }
 
   #noteMcp(name: string, value: string): void {

@@ -9,6 +9,7 @@ export const TRANSFER_ENCODING = 2;
 export const CONTENT_TYPE = 3;
 export const CONTENT_ENCODING = 4;
 export const AUTHORIZATION = 5;
+export const COOKIE = 6;
 export const ORIGIN = 7;
 export const ACCEPT = 8;
 export const CONNECTION = 9;

@@ -26,6 +26,7 @@ export function createSiteCheck(
   const isEveryOriginAllowed = origins.has('*');
   // Clients hardly name another host than the one before.
   let lastGood = '';
+  let lastAllowed = '';
   return {
     hostSyntax(host) {
       if (host === lastGood) return null;
@@ -33,7 +34,12 @@ export function createSiteCheck(
       lastGood = host;
       return null;
     },
-    host: (host) => (hosts === null || hosts.has(host) || hosts.has(host.replace(PORT, '')) ? null : HOST_DENIED),
+    host(host) {
+      if (hosts === null || host === lastAllowed) return null;
+      if (!hosts.has(host) && !hosts.has(host.replace(PORT, ''))) return HOST_DENIED;
+      lastAllowed = host;
+      return null;
+    },
     origin(received) {
       const origin = received.toLowerCase();
       if (isEveryOriginAllowed || origins.has(origin)) return null;

@@ -10,6 +10,9 @@ const MAX_BACKLOG_BYTES = 1_048_576;
 const ANSWERS_PER_FRAME = 1024;
 /** With keys of at most 512 bytes they fit into a frame. */
 const RECALLS_PER_FRAME = 1024;
+/** Recalls of one turn, so that many keys at once do not make a worker look stuck: number and length of each key, and the key in UTF-8. */
+const MAX_RECALL_BYTES = MAX_BACKLOG_BYTES / 2;
+const RECALL_BYTES = 6;
 
 /** What comes of the first frame: the worker's slot, or null when it is nobody's token. */
 export type Identify = (token: Uint8Array) => number | null;
@@ -32,6 +35,7 @@ export class LeaseConnection {
   #slot: number | null = null;
   #answers: SlotAnswer[] = [];
   #recalls: LeaseRecall[] = [];
+  #recallBytes = 0;
   /** Of the last batch. */
   #sentMs = 0;
   /** A batch waits for its answer, if only for the stamp. */
@@ -55,7 +59,10 @@ export class LeaseConnection {
 
   /** Calls back tokens, after everything that was granted before. False: nobody is there, or too much waits already. */
   recall(key: string, recall: number): boolean {
-    if (this.#socket.destroyed || this.#slot === null || this.#recalls.length >= RECALLS_PER_FRAME) return false;
+    if (this.#socket.destroyed || this.#slot === null) return false;
+    const bytes = RECALL_BYTES + Buffer.byteLength(key);
+    if (this.#socket.writableLength + this.#recallBytes + bytes > MAX_RECALL_BYTES) return false;
+    this.#recallBytes += bytes;
     this.#recalls.push({ key, recall });
     this.#transmitSoon();
     return true;
@@ -124,6 +131,7 @@ export class LeaseConnection {
     const recalls = this.#recalls;
     this.#answers = [];
     this.#recalls = [];
+    this.#recallBytes = 0;
     this.#isOwed = false;
     if (this.#socket.destroyed || this.#slot === null) return;
     const stamp = this.#authority.stampFor(this.#slot);
@@ -134,7 +142,9 @@ export class LeaseConnection {
       this.#socket.write(bytes);
       at += ANSWERS_PER_FRAME;
     } while (at < answers.length);
-    if (recalls.length > 0) this.#socket.write(framed(writeRecalls(recalls, 0)));
+    for (let from = 0; from < recalls.length; from += RECALLS_PER_FRAME) {
+      this.#socket.write(framed(writeRecalls(recalls.slice(from, from + RECALLS_PER_FRAME), 0)));
+    }
     if (this.#socket.writableLength > MAX_BACKLOG_BYTES) this.#fail('stuck');
   }
 

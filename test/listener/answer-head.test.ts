@@ -27,6 +27,15 @@ describe('the head of an answer', () => {
     ]);
   });
 
+  it('looks at each value, also at a place where a good one was', () => {
+    for (const bad of ['a\r\nb: c', 'a\0', 'Ā']) {
+      expect(() => answerLines(200, ['x', 'good', 'y', 'good'])).not.toThrow();
+      expect(() => answerLines(200, ['x', 'good', 'y', bad])).toThrow('Malformed answer header');
+      expect(() => answerLines(200, ['x', 'good', 'y', bad])).toThrow('Malformed answer header');
+      expect(() => answerLines(200, ['x', bad, 'y', 'good'])).toThrow('Malformed answer header');
+    }
+  });
+
   it.each([
     [['x', 'a\r\nb: c']],
     [['x', 'a\nb']],

@@ -28,7 +28,38 @@ function code(head: Head): string | null {
   return judge(head).refusal?.code ?? null;
 }
 
+/** Values that are good at one place and not at another, next to each other. */
+const VALUE = fc.constantFrom(
+  'localhost',
+  'localhost:80',
+  'evil.example',
+  '1',
+  '',
+  'a\tb',
+  'a\r\nb',
+  'a\0b',
+  '\u00e9',
+  'close',
+  'x'.repeat(300),
+);
+const NAME = fc.constantFrom('host', 'content-length', 'accept', 'origin', 'connection', 'mcp-name', 'authorization', 'x-forwarded-for');
+const LINES = fc.array(fc.tuple(NAME, VALUE), { maxLength: 6 });
+
 describe('the head guard', () => {
+  it('judges each head as if it were the first, whatever came before', () => {
+    const heads = fc.array(fc.record({ isBare: fc.boolean(), lines: LINES }), { minLength: 2, maxLength: 8 });
+    const property = fc.property(heads, (sequence) => {
+      const guard = createHeadGuard(testSettings());
+      for (const { isBare, lines } of sequence) {
+        const all = isBare ? lines : [HOST, ONE, ...lines];
+        guard.begin('POST', '/mcp', '', '1.1');
+        for (const [name, value] of all) guard.add(name, value);
+        expect(guard.finish('127.0.0.1', false)).toEqual(judge({ lines: all }));
+      }
+    });
+    fc.assert(property, { numRuns: 2000 });
+  });
+
   it('passes a POST with one Content-Length, keeps its connection and copies what is read', () => {
     const { head, refusal, keepsConnection } = judge({
       query: 'a=b',

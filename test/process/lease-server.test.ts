@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { LeaseAnswer, LeaseAsk, LimitAuthority, SendRecall } from '../../src/core/limit.ts';
 import type { LeaseAccess } from '../../src/core/messages.ts';
-import type { LeaseAnswers, LeaseBatch, SlotAsk } from '../../src/limit/lease-port.ts';
+import type { LeaseAnswers, LeaseBatch, LeaseRecall, SlotAsk } from '../../src/limit/lease-port.ts';
 import { FrameReader, framed } from '../../src/process/frames.ts';
-import { readAnswers } from '../../src/process/lease-answers.ts';
+import { readAnswers, readRecalls } from '../../src/process/lease-answers.ts';
 import { writeBatch } from '../../src/process/lease-batches.ts';
 import { LeaseServer } from '../../src/process/lease-server.ts';
 import { silentLog, until } from './support.ts';
@@ -73,13 +73,19 @@ class RecordingAuthority implements LimitAuthority {
 class Client {
   readonly socket: Socket;
   readonly answers: LeaseAnswers[] = [];
+  /** Frame by frame. */
+  readonly recalls: (readonly LeaseRecall[])[] = [];
   readonly closed: Promise<void>;
 
   constructor(path: string) {
     this.socket = createConnection(path);
     const reader = new FrameReader();
     this.socket.on('data', (chunk) => {
-      reader.push(chunk, (frame) => this.answers.push(readAnswers(frame) as LeaseAnswers));
+      reader.push(chunk, (frame) => {
+        const answers = readAnswers(frame);
+        if (answers === null) this.recalls.push(readRecalls(frame) as LeaseRecall[]);
+        else this.answers.push(answers);
+      });
     });
     this.closed = new Promise((resolve) => this.socket.once('close', () => resolve()));
     this.socket.on('error', () => undefined);
@@ -149,6 +155,30 @@ describe('LeaseServer', () => {
       [3, 'closed'],
       [4, 'closed'],
     ]);
+  });
+
+  it('calls back as many keys in one turn as there are, in order', async () => {
+    const server = await open();
+    const client = connect(server.admit(0));
+    client.send({});
+    await client.answered(1);
+    const keys = Array.from({ length: 3000 }, (_, n) => `api_key:caller-${n}`);
+    expect(keys.filter((key, n) => !authority.now.recall(0, key, n + 1))).toEqual([]);
+    await until(() => client.recalls.flat().length === keys.length);
+    expect(client.recalls.flat()).toEqual(keys.map((key, n) => ({ key, recall: n + 1 })));
+    expect(Math.max(...client.recalls.map((frame) => frame.length))).toBe(1024);
+  });
+
+  it('calls back no more than a worker may let wait, and does not take it for stuck', async () => {
+    const server = await open();
+    const client = connect(server.admit(0));
+    client.send({});
+    await client.answered(1);
+    const key = '\u00e9'.repeat(256);
+    const sent = Array.from({ length: 3000 }, (_, n) => authority.now.recall(0, key, n + 1)).filter(Boolean).length;
+    expect(sent).toBe(Math.floor(524_288 / (512 + 6)));
+    await until(() => client.recalls.flat().length === sent);
+    expect([server.stats, authority.now.recall(0, key, 1)]).toEqual([{ connected: 1, faults: 0 }, true]);
   });
 
   it('lets nobody in without a token of a living worker', async () => {
