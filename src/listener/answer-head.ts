@@ -41,6 +41,8 @@ const checkedNames = new Set<string>();
 /** By its place in the list, the last value found fit: most are the constants of the answer before. */
 const MAX_KEPT_PLACES = 32;
 const MAX_KEPT_CHARS = 256;
+/** Not kept beyond its answer, as in the head guard. */
+const SESSION_HEADER = 'mcp-session-id';
 const fitValues: string[] = Array.from({ length: MAX_KEPT_PLACES }, () => '');
 
 /** Whether an answer of this status may have a body (RFC 9110 section 6.4.1). */
@@ -122,7 +124,7 @@ function checkName(name: string): void {
 
 function checkValue(place: number, name: string, value: string): void {
   if (!VALUE.test(value)) throw malformed(name);
-  if (place < MAX_KEPT_PLACES && value.length <= MAX_KEPT_CHARS) fitValues[place] = value;
+  if (place < MAX_KEPT_PLACES && value.length <= MAX_KEPT_CHARS && name !== SESSION_HEADER) fitValues[place] = value;
 }
 
 function malformed(name: string): Error {
