@@ -1,5 +1,4 @@
-import type { ToPrimary, ToWorker } from '../core/messages.ts';
-import type { Link } from './link.ts';
+import type { AuditPath } from './audit-path.ts';
 
 /** May wait for the primary to read; what comes beyond is not taken. */
 const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
@@ -9,22 +8,27 @@ const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
  * refused, so the sink keeps what it has room for, drops the rest and counts it.
  */
 export class AuditOutlet {
-  readonly #link: Pick<Link<ToPrimary, ToWorker>, 'send' | 'backlogBytes'>;
+  readonly #path: AuditPath;
   #isEnding = false;
 
-  constructor(link: Pick<Link<ToPrimary, ToWorker>, 'send' | 'backlogBytes'>) {
-    this.#link = link;
+  constructor(path: AuditPath) {
+    this.#path = path;
   }
 
   /** False: not taken, to be offered again. */
   send(bytes: Uint8Array, lines: number, dropped: number): boolean {
-    if (!this.#isEnding && this.#link.backlogBytes > MAX_BACKLOG_BYTES) return false;
-    this.#link.send({ type: 'audit', bytes, lines, dropped });
+    if (!this.#isEnding && this.#path.backlogBytes > MAX_BACKLOG_BYTES) return false;
+    this.#path.send(bytes, lines, dropped);
     return true;
   }
 
   /** The worker ends: its last lines, which the sink has bounded, are taken whatever waits. */
   end(): void {
     this.#isEnding = true;
+  }
+
+  /** Calls back when everything that was taken is out of this process. */
+  flush(done: () => void): void {
+    this.#path.flush(done);
   }
 }

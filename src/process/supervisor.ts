@@ -1,8 +1,10 @@
 import cluster, { type Worker as ClusterWorker } from 'node:cluster';
 import type { ChildProcess } from 'node:child_process';
 import { availableParallelism } from 'node:os';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { asToPrimary, type ToPrimary, type ToWorker } from '../core/messages.ts';
+import { AUDIT_FD, readAuditPipe } from './audit-path.ts';
 import { channelLink, type Link, memoryLinks } from './link.ts';
 import { tuneOwnProcess, workerEnv, workerFlags } from './worker-runtime.ts';
 import { type Listen, Worker } from './worker.ts';
@@ -53,6 +55,8 @@ export class Supervisor {
       args: [],
       execArgv: workerFlags(process.execArgv, count >= availableParallelism()),
       serialization: 'advanced',
+      // The last one is `AUDIT_FD`.
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc', 'pipe'],
     });
     for (let slot = 0; slot < count; slot++) this.#slots.push(this.#fork(slot, 0));
   }
@@ -108,6 +112,12 @@ export class Supervisor {
     const link = channelLink<ToWorker, ToPrimary>(worker.process, asToPrimary);
     const slot: Slot = { link, process: worker, startedMs: performance.now(), quickDeaths, isAlive: true };
     link.receive = (message) => this.#events.message(index, message);
+    readAuditPipe(
+      worker.process.stdio[AUDIT_FD] as Readable,
+      (bytes, lines, dropped) => this.#events.message(index, { type: 'audit', bytes, lines, dropped }),
+      // Whatever it is, it is no worker of ours any more: another takes its place.
+      () => worker.process.kill('SIGKILL'),
+    );
     whenGone(worker.process, (how) => this.#onExit(index, slot, how));
     worker.on('error', () => undefined);
     return slot;

@@ -9,6 +9,7 @@ import { asPlaceToWorker } from '../core/place-messages.ts';
 import type { PlacePort } from '../limit/place-port.ts';
 import { buildGateway, type Gateway, startListeners } from '../pipeline/build.ts';
 import { AuditOutlet } from './audit-outlet.ts';
+import { auditPathOf, type AuditPath } from './audit-path.ts';
 import { FleetView } from './fleet-view.ts';
 import { LeaseThread } from './lease-thread.ts';
 import { SHOWN_BUCKETS } from './limits-view.ts';
@@ -57,10 +58,15 @@ export class Worker {
   #listeners: readonly Listener[] = [];
   #isDraining = false;
 
-  constructor(link: Link<ToPrimary, ToWorker>, onDone: () => void, listen: Listen = startListeners) {
+  constructor(
+    link: Link<ToPrimary, ToWorker>,
+    onDone: () => void,
+    listen: Listen = startListeners,
+    auditPath: AuditPath = auditPathOf(link),
+  ) {
     this.#link = link;
     this.#fleet = new FleetView(link);
-    this.#outlet = new AuditOutlet(link);
+    this.#outlet = new AuditOutlet(auditPath);
     this.#onDone = onDone;
     this.#listen = listen;
     this.#places = { send: (message) => link.send({ type: 'places', message }), receive: null };
@@ -84,7 +90,7 @@ export class Worker {
     if (this.#gateway === null) process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
     this.#gateway?.events.internalError('uncaught', error);
     this.#flushAudit();
-    this.#link.flush(() => process.exit(70));
+    this.#link.flush(() => this.#outlet.flush(() => process.exit(70)));
     setTimeout(() => process.exit(70), CRASH_MS);
   }
 
@@ -249,7 +255,7 @@ export class Worker {
     await this.#leases?.close();
     this.#flushAudit();
     this.#link.send({ type: 'drained' });
-    this.#link.flush(this.#onDone);
+    this.#link.flush(() => this.#outlet.flush(this.#onDone));
   }
 }
 

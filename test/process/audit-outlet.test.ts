@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { WorkerSink } from '../../src/audit/worker-sink.ts';
 import { asToPrimary, asToWorker, type ToPrimary, type ToWorker } from '../../src/core/messages.ts';
 import { AuditOutlet } from '../../src/process/audit-outlet.ts';
+import { auditPathOf } from '../../src/process/audit-path.ts';
 import { type Channel, channelLink } from '../../src/process/link.ts';
 import { fakeClock } from '../audit/support.ts';
 
@@ -33,7 +34,7 @@ function stuckPrimary() {
   primary.receive = (message) => {
     if (message.type === 'audit') received.push(message);
   };
-  const outlet = new AuditOutlet(worker);
+  const outlet = new AuditOutlet(auditPathOf(worker));
   const clock = fakeClock();
   const sink = new WorkerSink({ worker: 0, clock, redact: (text) => text, send: (...frame) => outlet.send(...frame) });
   return {
