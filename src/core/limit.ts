@@ -183,6 +183,11 @@ export interface Places {
    * place until it is cancelled. First come, first served.
    */
   whenFree(key: string, max: number, patience: 'brief' | 'patient', done: (isEntered: boolean) => void): PlaceTicket;
+  /**
+   * After a denial: true = all places were in use then, by the word of every worker that holds some; false = one of them did not
+   * answer in time, or nobody was asked, so that there may be free ones.
+   */
+  isTaken(key: string): boolean;
   /** Keys held now. */
   readonly size: number;
   close(): void;

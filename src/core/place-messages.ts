@@ -28,8 +28,8 @@ export type PlaceToPrimary =
 
 /** Primary → worker. */
 export type PlaceToWorker =
-  /** Answers an ask: 0 places = denied for `waitMs`. */
-  | { readonly type: 'granted'; readonly key: string; readonly places: number; readonly waitMs: number }
+  /** Answers an ask: 0 places = denied for `waitMs`; `isCertain`: every worker that holds some has said that it uses them all. */
+  | { readonly type: 'granted'; readonly key: string; readonly places: number; readonly waitMs: number; readonly isCertain: boolean }
   /** Another worker needs places of this key: give back what is free. */
   | { readonly type: 'recall'; readonly key: string }
   /** `waitMs`: until it is half open. */

@@ -23,6 +23,8 @@ export class HeldPlaces {
   /** An ask is on its way. */
   isAsked = false;
   deniedUntilMs = 0;
+  /** As of the last answer: it was denied, and all who hold places said that they use them. */
+  isTaken = false;
   /** 0: not called back. */
   recalledUntilMs = 0;
   idleSinceMs = 0;

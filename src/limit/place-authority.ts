@@ -95,13 +95,13 @@ export class PlaceAuthority {
 
   #ask(holder: number, message: Extract<Message, { type: 'ask' }>): void {
     const shared = this.#open(message.key, message.max);
-    if (shared === null) return this.#answer(holder, message.key, 0, CROWDED_MS);
+    if (shared === null) return this.#answer(holder, message.key, 0, CROWDED_MS, false);
     if (message.need > 0) {
       shared.asks.push({ holder, need: message.need, want: message.want, isPatient: message.isPatient });
     } else {
       // Nobody waits for these: what is free while nobody else waits.
       const free = shared.asks.length > 0 ? 0 : Math.max(Math.min(shared.max - shared.total, message.want), 0);
-      this.#grant(shared, holder, free, 0);
+      this.#grant(shared, holder, free);
     }
     this.#settle(shared);
   }
@@ -120,7 +120,7 @@ export class PlaceAuthority {
     const ask = shared?.asks.find((one) => one.holder === holder);
     if (shared === undefined || ask === undefined) return;
     shared.asks.splice(shared.asks.indexOf(ask), 1);
-    this.#answer(holder, key, 0, 0);
+    this.#answer(holder, key, 0, 0, false);
     this.#settle(shared);
   }
 
@@ -164,13 +164,13 @@ export class PlaceAuthority {
     const free = shared.max - shared.total;
     const others = shared.asks.length;
     const granted = others === 0 ? Math.min(ask.want, free) : Math.min(ask.need, Math.ceil(free / (others + 1)));
-    this.#grant(shared, ask.holder, granted, 0);
+    this.#grant(shared, ask.holder, granted);
   }
 
   #recall(shared: Shared): void {
     shared.recall ??= this.#callBack(shared);
     const isOpen = [...shared.recall.values()].includes(false);
-    if (!isOpen) this.#deny(shared);
+    if (!isOpen) this.#deny(shared, this.#isHeard(shared));
     if (shared.asks.length === 0) return this.#settle(shared);
     const isUrgent = shared.asks.some((ask) => !ask.isPatient);
     shared.timer ??= this.#options.clock.after(isUrgent ? RECALL_MS : PATIENT_MS, () => this.#onTimer(shared));
@@ -187,25 +187,30 @@ export class PlaceAuthority {
   #onTimer(shared: Shared): void {
     shared.timer = null;
     for (const [holder, hasAnswered] of shared.recall ?? []) if (!hasAnswered) this.#deaf.add(holder);
-    this.#deny(shared);
+    this.#deny(shared, false);
     shared.recall = null;
     this.#settle(shared);
   }
 
-  /** All places are in use. The patient stay, and the holders are asked again. */
-  #deny(shared: Shared): void {
+  /** Nobody who holds places was passed over when they were called back. */
+  #isHeard(shared: Shared): boolean {
+    return [...shared.held.keys()].every((holder) => !this.#deaf.has(holder));
+  }
+
+  /** As far as is known, or certainly, all places are in use. The patient stay, and the holders are asked again. */
+  #deny(shared: Shared, isCertain: boolean): void {
     const denied = shared.asks.filter((ask) => !ask.isPatient);
     shared.asks = shared.asks.filter((ask) => ask.isPatient);
-    for (const ask of denied) this.#answer(ask.holder, shared.key, 0, DENIED_MS);
+    for (const ask of denied) this.#answer(ask.holder, shared.key, 0, DENIED_MS, isCertain);
   }
 
-  #grant(shared: Shared, holder: number, places: number, waitMs: number): void {
+  #grant(shared: Shared, holder: number, places: number): void {
     shared.total += places;
     if (places > 0) shared.held.set(holder, (shared.held.get(holder) ?? 0) + places);
-    this.#answer(holder, shared.key, places, waitMs);
+    this.#answer(holder, shared.key, places, 0, false);
   }
 
-  #answer(holder: number, key: string, places: number, waitMs: number): void {
-    this.#options.send(holder, { type: 'granted', key, places, waitMs });
+  #answer(holder: number, key: string, places: number, waitMs: number, isCertain: boolean): void {
+    this.#options.send(holder, { type: 'granted', key, places, waitMs, isCertain });
   }
 }

@@ -102,9 +102,13 @@ export class PlaceLease implements Places {
     return { cancel: () => this.#cancel(places, waiter) };
   }
 
+  isTaken(key: string): boolean {
+    return !this.#isSilent && this.#keys.get(key)?.isTaken === true;
+  }
+
   /** What the primary says. */
   receive(message: Extract<PlaceToWorker, { type: 'granted' | 'recall' }>): void {
-    if (message.type === 'granted') this.#onGranted(message.key, message.places, message.waitMs);
+    if (message.type === 'granted') this.#onGranted(message);
     else this.#onRecall(message.key);
     if (this.#isSilent) this.#onHeard();
   }
@@ -144,10 +148,11 @@ export class PlaceLease implements Places {
     this.#options.send({ type: 'ask', key: places.key, max: places.max, need, want, isPatient });
   }
 
-  #onGranted(key: string, count: number, waitMs: number): void {
+  #onGranted({ key, places: count, waitMs, isCertain }: Extract<PlaceToWorker, { type: 'granted' }>): void {
     const places = this.#keys.get(key);
     if (places === undefined) return this.#options.send({ type: 'back', key, places: count, isRecall: false });
     places.isAsked = false;
+    places.isTaken = count === 0 && isCertain;
     places.held += count;
     places.idleSinceMs = this.#options.clock.nowMs();
     if (count === 0) this.#onDenied(places, waitMs);

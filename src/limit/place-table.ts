@@ -43,6 +43,11 @@ export class PlaceTable implements Places {
     return { cancel: () => this.#cancel(key, waiter) };
   }
 
+  /** What is denied here is taken. */
+  isTaken(): boolean {
+    return true;
+  }
+
   close(): void {
     this.#waiting.clear();
   }

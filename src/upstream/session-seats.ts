@@ -3,10 +3,7 @@ import type { Places } from '../core/limit.ts';
 
 /** How long a session that is to begin waits while others end for it. */
 const WAIT_MS = 1250;
-/**
- * How often it is asked meanwhile that one ends; not at once, because a worker that is busy for a moment and does not give back what it has
- * free must cost nobody a session.
- */
+/** How often it is asked meanwhile that one ends. */
 const PRESS_MS = 250;
 
 export interface SessionSeatsOptions {
@@ -47,7 +44,6 @@ export class SessionSeats {
     const { places } = this.#options;
     const entry = places.enter(key, max);
     if (entry === 'entered') return true;
-    // What is denied is taken: free places are called back before.
     if (entry === 'unknown' && (await new Promise<boolean>((done) => places.whenFree(key, max, 'brief', done)))) return true;
     return await this.#press(key, max, caller);
   }
@@ -62,12 +58,15 @@ export class SessionSeats {
         late.cancel();
         resolve(isEntered);
       };
-      const pressing = clock.every(PRESS_MS, () => void this.#options.onShortage(caller, () => isWanted));
+      const press = (): void => void this.#options.onShortage(caller, () => isWanted);
+      const pressing = clock.every(PRESS_MS, press);
       const late = clock.after(WAIT_MS, () => {
         ticket.cancel();
         finish(false);
       });
       const ticket = places.whenFree(key, max, 'patient', finish);
+      // Else not yet: a worker that is busy for a moment and does not give back what it has free must cost nobody a session.
+      if (places.isTaken(key)) press();
     });
   }
 

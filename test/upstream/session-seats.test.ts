@@ -42,11 +42,35 @@ describe('seats of sessions', () => {
     const seats = here.seats(0);
     await taken(here, 30, seats.take('alice'), seats.take('alice'));
     const third = seats.take('alice');
-    await here.fleet.pass(300);
+    await here.fleet.pass(200);
     expect(here.pressed.map((isWanted) => isWanted())).toEqual([true]);
     expect(await taken(here, 1500, third)).toEqual([false]);
     expect(here.pressed.length).toBeGreaterThan(2);
     expect(here.pressed.some((isWanted) => isWanted())).toBe(false);
+  });
+
+  it('are pressed for at once when every worker has said that it uses what it holds, however many come together', async () => {
+    const here = place();
+    const [seats, other] = [here.seats(0), here.seats(1)];
+    await taken(here, 30, seats.take('alice'), other.take('alice'));
+    for (const one of [seats, other, seats]) void one.take('alice');
+    await here.fleet.pass(10);
+    expect(here.pressed.length).toBe(3);
+  });
+
+  it('are not pressed for at once as long as a worker that holds some has not been heard', async () => {
+    const here = place();
+    const [deaf, other] = [here.seats(0), here.seats(1)];
+    await taken(here, 30, deaf.take('alice'), other.take('alice'));
+    here.fleet.lease(0).receive = () => undefined;
+    // At first it is waited for, then passed over.
+    for (const patienceMs of [340, 240]) {
+      const refused = other.take('alice');
+      await here.fleet.pass(patienceMs);
+      expect(here.pressed).toEqual([]);
+      expect(await taken(here, 1500, refused)).toEqual([false]);
+      expect(here.pressed.splice(0).length).toBeGreaterThan(2);
+    }
   });
 
   it('are not wanted any more once there is one', async () => {
@@ -57,6 +81,6 @@ describe('seats of sessions', () => {
     await here.fleet.pass(300);
     other.leave('alice');
     expect(await taken(here, 200, third)).toEqual([true]);
-    expect(here.pressed.map((isWanted) => isWanted())).toEqual([false]);
+    expect(here.pressed.map((isWanted) => isWanted())).toEqual([false, false]);
   });
 });
