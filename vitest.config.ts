@@ -1,7 +1,10 @@
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
-/** Tests that start whole gateways: one file at a time, after the others, so that their deadlines mean something on two cores. */
+/** Tests that start whole gateways, after the others: they wait more than they compute, but for their own deadlines. */
 const WHOLE: string[] = ['test/e2e/**/*.test.ts', 'test/conformance/**/*.test.ts', 'test/docs/**/*.test.ts'];
+
+/** Tests that need both cores to themselves: they measure, or a gateway is loaded as far as it goes. */
+const ALONE: string[] = ['test/e2e/perf-smoke.test.ts', 'test/e2e/limits-acceptance*.test.ts'];
 
 const config: ViteUserConfig = defineConfig({
   test: {
@@ -14,7 +17,8 @@ const config: ViteUserConfig = defineConfig({
     expect: { requireAssertions: true },
     projects: [
       { extends: true, test: { name: 'rooms', include: ['test/**/*.test.ts'], exclude: WHOLE, sequence: { groupOrder: 0 } } },
-      { extends: true, test: { name: 'whole', include: WHOLE, fileParallelism: false, sequence: { groupOrder: 1 } } },
+      { extends: true, test: { name: 'whole', include: WHOLE, exclude: ALONE, sequence: { groupOrder: 1 } } },
+      { extends: true, test: { name: 'alone', include: ALONE, fileParallelism: false, sequence: { groupOrder: 2 } } },
     ],
   },
 });
