@@ -1,23 +1,17 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { interleave } from './bench.ts';
 import type { Bench } from './bench.ts';
 import { warmUp } from './closed-loop.ts';
+import { runOpenLoop } from './open-loop.ts';
 import type { OpenLoopJob, OpenLoopResult } from './open-loop.ts';
 import { headsOf } from './plan.ts';
 import type { RequestPlan } from './plan.ts';
-import { finish } from './process.ts';
-import { startPunctual } from './punctual.ts';
 import type { Target } from './target.ts';
 import { ownCpuUs } from './usage.ts';
-
-const main = fileURLToPath(new URL('../fixtures/open-loop-load.ts', import.meta.url));
 
 const CONNECTIONS = 64;
 const ROUNDS = 5;
 const SECS = 20;
-/** Until the generator, a new process each round, is compiled; meanwhile it takes a core for itself. */
+/** Until what idled before a round has got going. */
 const LEAD_IN_SECS = 3;
 /** A generator that is late more than this says nothing about the server. */
 const MAX_LAG_MS = 1;
@@ -98,9 +92,7 @@ export async function openLoop(
 ): Promise<OpenLoopResult> {
   const { hostname: host, port } = new URL(target.url);
   const job: OpenLoopJob = { host, port: Number(port), heads: headsOf(target, plan), plan, ...load };
-  const file = join(bench.dir, `open-loop-${port}.json`);
-  await writeFile(file, JSON.stringify(job), { mode: 0o600 });
-  const result = JSON.parse(await finish(startPunctual('the generator', [main, file]))) as OpenLoopResult;
+  const result = await runOpenLoop(job, bench.dir);
   if (result.wrong > 0)
     throw new Error(`${target.name}: ${result.wrong} wrong answers of ${result.requests} at ${load.perSec}/s. ${result.example}`);
   return result;

@@ -54,16 +54,20 @@ export function looseEchoCall(tool: string, argument: string): RequestPlan {
 /** Writes the plan as the Lua file that `fixtures/verify.lua` reads. */
 export async function writeLuaPlan(dir: string, target: Target, plan: RequestPlan): Promise<string> {
   const path = join(dir, `plan-${target.name.replaceAll(/[^\w-]/g, '_')}.lua`);
-  const list = (texts: readonly string[]): string => `{${texts.map(luaText).join(',')}}`;
-  const wants = plan.wants.map((want) => list(pieces(want))).join(',');
-  await writeFile(
-    path,
-    `return {heads=${list(headsOf(target, plan))},body=${list(pieces(plan.body))},status=${plan.status},wants={${wants}},bytes=${plan.answerBytes ?? 'nil'}}\n`,
-    { mode: 0o600 },
-  );
+  await writeFile(path, `return {heads=${luaList(headsOf(target, plan))},${luaPlan(plan)}}\n`, { mode: 0o600 });
   return path;
 }
 
-function luaText(text: string): string {
+/** The fields of a plan in a Lua table: `body` and each of `wants` in pieces around the id. */
+export function luaPlan({ body, status, wants, answerBytes }: RequestPlan): string {
+  const lists = wants.map((want) => luaList(pieces(want))).join(',');
+  return `body=${luaList(pieces(body))},status=${status},wants={${lists}},bytes=${answerBytes ?? 'nil'}`;
+}
+
+export function luaList(texts: readonly string[]): string {
+  return `{${texts.map(luaText).join(',')}}`;
+}
+
+export function luaText(text: string): string {
   return `"${text.replaceAll(/[^ -!#-[\]-~]/g, (byte) => `\\${String(byte.charCodeAt(0)).padStart(3, '0')}`)}"`;
 }

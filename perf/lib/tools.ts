@@ -2,7 +2,13 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** The programs that a run starts, and the Debian package of each. */
-const PACKAGES: Readonly<Record<string, string>> = { wrk: 'wrk', nginx: 'nginx-light', openssl: 'openssl', 'redis-server': 'redis-server' };
+const PACKAGES: Readonly<Record<string, string>> = {
+  wrk: 'wrk',
+  luajit: 'luajit',
+  nginx: 'nginx-light',
+  openssl: 'openssl',
+  'redis-server': 'redis-server',
+};
 
 /** Debian keeps servers in sbin, which is not on an ordinary user's path. */
 const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin'];

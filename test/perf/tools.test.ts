@@ -18,13 +18,15 @@ async function folderWith(...commands: readonly string[]): Promise<string> {
 describe('the tools of a perf run', () => {
   it('are all on the path, or are named with their packages', async () => {
     const [all, one, none] = [
-      await folderWith('wrk', 'nginx', 'openssl', 'redis-server'),
-      await folderWith('nginx', 'openssl', 'redis-server'),
+      await folderWith('wrk', 'luajit', 'nginx', 'openssl', 'redis-server'),
+      await folderWith('luajit', 'nginx', 'openssl', 'redis-server'),
       await folderWith(),
     ];
     expect(toolProblem(`/nowhere:${all}`)).toBeNull();
     expect(toolProblem(one)).toMatch(/not installed: wrk\.[\s\S]+apt-get install --no-install-recommends wrk\n/);
-    expect(toolProblem(none)).toMatch(/not installed: wrk, nginx, openssl, redis-server\.[\s\S]+ wrk nginx-light openssl redis-server\n/);
+    expect(toolProblem(none)).toMatch(
+      /not installed: wrk, luajit, nginx, openssl, redis-server\.[\s\S]+ wrk luajit nginx-light openssl redis-server\n/,
+    );
   });
 
   it('are looked for where Debian puts servers', () => {

@@ -11,6 +11,7 @@ export const SERVICES = [
   { command: 'curl', package: 'curl', service: null },
   { command: 'ps', package: 'procps', service: null },
   { command: 'wrk', package: 'wrk', service: null },
+  { command: 'luajit', package: 'luajit', service: null },
   { command: 'redis-server', package: 'redis-server', service: 'redis-server' },
   { command: 'redis-cli', package: 'redis-tools', service: null },
 ];

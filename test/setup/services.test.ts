@@ -97,7 +97,7 @@ describe('the services that tests need', () => {
     const run = spawnSync(process.execPath, [script], { env: { PATH: bin, CI: 'true' }, encoding: 'utf8' });
     expect(run.status).toBe(1);
     expect(run.stderr).toContain(
-      'apt-get install --no-install-recommends -y nginx-light haproxy openssl curl procps wrk redis-server redis-tools',
+      'apt-get install --no-install-recommends -y nginx-light haproxy openssl curl procps wrk luajit redis-server redis-tools',
     );
   });
 });
