@@ -1,10 +1,14 @@
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
-/** Tests that start whole gateways, after the others: they wait more than they compute, but for their own deadlines. */
+/** Tests that start whole gateways, after the others: they wait more than they compute. */
 const WHOLE: string[] = ['test/e2e/**/*.test.ts', 'test/conformance/**/*.test.ts', 'test/docs/**/*.test.ts'];
 
-/** Tests that need both cores to themselves: they measure, or a gateway is loaded as far as it goes. */
-const ALONE: string[] = ['test/e2e/perf-smoke.test.ts', 'test/e2e/limits-acceptance*.test.ts'];
+/** Tests that need both cores to themselves: they measure, load a gateway as far as it goes, or hold it to a second or two. */
+const ALONE: string[] = [
+  'test/e2e/perf-smoke.test.ts',
+  'test/e2e/limits-acceptance*.test.ts',
+  'test/e2e/{health,hosts-children,hosts-sessions,stdio-pool,stdio-servers,supervision}.test.ts',
+];
 
 const config: ViteUserConfig = defineConfig({
   test: {
