@@ -59,7 +59,7 @@ describe('the workflow that measures', () => {
       expect(code, text).toBe(0);
       texts.push(text);
     }
-    expect(texts[0]).toContain('apt-get install --no-install-recommends -y wrk nginx-light openssl redis-server');
+    expect(texts[0]).toContain('apt-get install --no-install-recommends -y wrk luajit nginx-light openssl redis-server');
     expect(texts.slice(1, 3).map((text) => text.trim())).toEqual(['npm ci', 'npm run build']);
     expect(readFileSync(summary, 'utf8')).toMatch(/# Performance report[\s\S]+\| startup \| spawn of `mcp-guard run`/);
   }, 150_000);
