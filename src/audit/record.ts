@@ -1,4 +1,5 @@
 import type { AuditRecord } from '../core/audit.ts';
+import { THREE_DIGITS, wholeText } from '../core/whole-text.ts';
 import { buildFieldEncoder, CACHED_IDENTITIES, cutField, quote } from './field.ts';
 import type { Redact } from './redact.ts';
 
@@ -39,7 +40,7 @@ export function buildRecordLine(redact: Redact): (record: AuditRecord, stamp: Re
   const decidedMs = buildDecimal();
   const durationMs = buildDecimal();
   return (record, stamp) => {
-    let line = `{"timestamp":"${time(stamp.wallMs)}","event_type":"${record.event_type}","seq":${stamp.seq},"worker":${stamp.worker}`;
+    let line = `{"timestamp":"${time(stamp.wallMs)}","event_type":"${record.event_type}","seq":${wholeText(stamp.seq)},"worker":${stamp.worker}`;
     if (record.request_id !== undefined) line += `,"request_id":${encodeId(record.request_id)}`;
     if (record.identity !== undefined) line += identity(record.identity);
     if (record.provider !== undefined) line += provider(record.provider);
@@ -92,7 +93,7 @@ function buildDecimal(): (value: number) => string {
     const whole = Math.floor(thousandths / 1000);
     if (whole !== last) {
       last = whole;
-      text = String(whole);
+      text = wholeText(whole);
     }
     return text + (THOUSANDTHS[thousandths - whole * 1000] as string);
   };
@@ -113,9 +114,6 @@ function buildTimestamp(): (wallMs: number) => string {
       last = second;
       text = new Date(second * 1000).toISOString().slice(0, -'000Z'.length);
     }
-    return `${text}${MILLISECONDS[Math.floor(wallMs) - second * 1000]}Z`;
+    return `${text}${THREE_DIGITS[Math.floor(wallMs) - second * 1000]}Z`;
   };
 }
-
-/** `000` … `999`. */
-const MILLISECONDS: readonly string[] = Array.from({ length: 1000 }, (_, count) => String(count).padStart(3, '0'));

@@ -4,34 +4,42 @@ interface Waiter {
   done: ((isEntered: boolean) => void) | null;
 }
 
+/** Keys without a request that are kept for the next one. */
+const KEPT_IDLE = 1024;
+
 /**
- * The places of a gateway with one event loop: counted here, so that nothing is ever `unknown`. A key is held only while one
- * of its requests is, or waits, so the map is bounded by the requests that are open.
+ * The places of a gateway with one event loop: counted here, so that nothing is ever `unknown`. Keys are held while one of their requests is,
+ * or waits, and a few longer, so the map is bounded by the requests that are open. Longer, because a `Map` whose entries come and go with each
+ * request makes a table anew every other time, and the tables before keep each other alive until the next full collection.
  */
 export class PlaceTable implements Places {
   readonly #counts = new Map<string, number>();
+  /** Keys with a count of 0. */
+  #idle = 0;
   /** Who waits, first come first. */
   readonly #waiting = new Map<string, Waiter[]>();
 
   get size(): number {
-    return this.#counts.size;
+    return this.#counts.size - this.#idle;
   }
 
   enter(key: string, max: number): Entry {
-    const count = this.#counts.get(key) ?? 0;
+    const known = this.#counts.get(key);
+    const count = known ?? 0;
     if (count >= max) return 'full';
+    if (known === 0) this.#idle -= 1;
     this.#counts.set(key, count + 1);
     return 'entered';
   }
 
   /** A place that somebody waits for passes to him: it is never seen free. */
   leave(key: string): void {
-    const count = this.#counts.get(key);
-    if (count === undefined) throw new RangeError('leave without enter');
+    const count = this.#counts.get(key) ?? 0;
+    if (count === 0) throw new RangeError('leave without enter');
     const next = this.#next(key);
     if (next !== null) return queueMicrotask(() => this.#pass(key, next));
-    if (count === 1) this.#counts.delete(key);
-    else this.#counts.set(key, count - 1);
+    this.#counts.set(key, count - 1);
+    if (count === 1) this.#keepIdle();
   }
 
   whenFree(key: string, max: number, patience: 'brief' | 'patient', done: (isEntered: boolean) => void): PlaceTicket {
@@ -50,6 +58,13 @@ export class PlaceTable implements Places {
 
   close(): void {
     this.#waiting.clear();
+  }
+
+  #keepIdle(): void {
+    this.#idle += 1;
+    if (this.#idle <= KEPT_IDLE) return;
+    for (const [key, count] of this.#counts) if (count === 0) this.#counts.delete(key);
+    this.#idle = 0;
   }
 
   /** Who was promised the place may have gone meanwhile. */

@@ -1,4 +1,5 @@
 import type { Envelope } from '../core/envelope.ts';
+import { wholeText } from '../core/whole-text.ts';
 import type { UpstreamMessage } from '../mcp/upstream-message.ts';
 import { splice } from '../mcp/splice.ts';
 import type { PendingEntry, PendingTable } from './pending.ts';
@@ -11,7 +12,7 @@ export const CANCELLED: string = 'notifications/cancelled';
 
 /** The client's request as it goes upstream: the checked bytes with the internal id in place of its id and progress token, without `task`. */
 export function toUpstream(message: Envelope, entry: PendingEntry): Buffer {
-  const text = String(entry.id);
+  const text = wholeText(entry.id);
   const edits = [{ start: message.idStart, end: message.idEnd, text }];
   if (message.tokenStart >= 0) edits.push({ start: message.tokenStart, end: message.tokenEnd, text });
   if (message.taskStart >= 0) edits.push({ start: message.taskStart, end: message.taskEnd, text: '' });

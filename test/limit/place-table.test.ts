@@ -14,6 +14,28 @@ describe('PlaceTable', () => {
     expect(table.size).toBe(1);
   });
 
+  it('counts a key that was idle from nothing, among others that are idle or in use', () => {
+    const table = new PlaceTable();
+    for (let i = 0; i < 3000; i++) table.enter(`busy-${i}`, 1);
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 1500; i++)
+        expect([table.enter(`key-${i}`, 2), table.enter(`key-${i}`, 2), table.enter(`key-${i}`, 2)]).toEqual([
+          'entered',
+          'entered',
+          'full',
+        ]);
+      expect(table.size).toBe(4500);
+      for (let i = 0; i < 1500; i++) {
+        table.leave(`key-${i}`);
+        table.leave(`key-${i}`);
+      }
+      expect(table.size).toBe(3000);
+    }
+    expect(() => table.leave('key-1499')).toThrow(RangeError);
+    expect(() => table.leave('key-0')).toThrow(RangeError);
+    for (let i = 0; i < 3000; i++) expect(table.enter(`busy-${i}`, 1)).toBe('full');
+  });
+
   it('hands a place to who waits patiently, first come first, and nobody can take it meanwhile', async () => {
     const table = new PlaceTable();
     const served: string[] = [];
