@@ -9,8 +9,8 @@ const KEPT_IDLE = 1024;
 
 /**
  * The places of a gateway with one event loop: counted here, so that nothing is ever `unknown`. Keys are held while one of their requests is,
- * or waits, and a few longer, so the map is bounded by the requests that are open. Longer, because a `Map` whose entries come and go with each
- * request makes a table anew every other time, and the tables before keep each other alive until the next full collection.
+ * or waits, and at most `KEPT_IDLE` longer: the map is bounded by these and the requests that are open. Longer, because a `Map` whose entries come
+ * and go with each request is given new tables again and again, and the old ones keep each other alive until the next full collection.
  */
 export class PlaceTable implements Places {
   readonly #counts = new Map<string, number>();
