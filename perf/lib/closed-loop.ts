@@ -28,7 +28,7 @@ export interface ClosedLoop {
 
 const CONNECTIONS = 32;
 const ROUNDS = 5;
-const SECS = 10;
+const SECS = 5;
 
 /** Loads the targets in interleaved rounds, each as hard as it can take, and records the figures of every round. */
 export async function closedLoop(bench: Bench, loads: readonly Loaded[], options: ClosedLoop = {}): Promise<void> {

@@ -18,7 +18,7 @@ export interface StdioComparison {
 
 const IN_PROGRESS = 32;
 const ROUNDS = 5;
-const SECS = 10;
+const SECS = 5;
 
 /**
  * The same stdio server by its pipes, behind the gateway and behind two npm gateways, 32 calls in progress each. One worker, since
