@@ -1,7 +1,7 @@
 /** What a script answers: Lua tables arrive as lists, numbers as whole numbers. */
 export type StoreReply = number | string | null | readonly StoreReply[];
 
-/** A program that the store runs as one atomic step. All keys of one call must carry the same `{tag}`. */
+/** A program that the store runs as one atomic step. Where a store is spread, all keys of one call must carry the same `{tag}`. */
 export interface StoreScript {
   readonly name: string;
   readonly lua: string;

@@ -4,10 +4,11 @@ import type { LeaseAnswer, LeaseAsk, LimitAuthority, LimitMode } from '../core/l
 import type { FailMode } from '../core/principal.ts';
 import type { Store } from '../core/store.ts';
 import type { BucketCall, RedisBucket } from './redis-bucket.ts';
+import { RedisCalls } from './redis-calls.ts';
 import { RedisEpochs } from './redis-epochs.ts';
 import { RedisHealth } from './redis-health.ts';
 import type { RedisOutage } from './redis-outage.ts';
-import { decodeLease, LEASE_SCRIPT, leaseArgs, type LeaseReply } from './redis-script.ts';
+import type { LeaseCall, LeaseReply } from './redis-script.ts';
 import { RedisTable } from './redis-table.ts';
 import { RedisWaiting, type Waiter } from './redis-waiting.ts';
 import { VouchedTime } from './vouched-time.ts';
@@ -71,6 +72,7 @@ export class RedisAuthority implements LimitAuthority {
   readonly #vouched: VouchedTime;
   readonly #health: RedisHealth;
   readonly #waiting: RedisWaiting;
+  readonly #calls: RedisCalls;
   readonly #unreported = new Set<RedisBucket>();
   #reportTimer: Timer | null = null;
   #number = 0;
@@ -86,6 +88,7 @@ export class RedisAuthority implements LimitAuthority {
     this.#vouched = new VouchedTime(Math.max(1, options.workers));
     this.#waiting = new RedisWaiting(options.clock, (waiter, nowMs) => this.#tooLate(waiter, nowMs));
     const { store, clock, random = Math.random } = options;
+    this.#calls = new RedisCalls(store);
     const onBack = (outage: RedisOutage): void => this.#succeeded(outage);
     this.#health = new RedisHealth({ clock, epochs: this.#epochs, isSpread: store.isSpread, random, waitMs: WAIT_MS, onBack });
   }
@@ -167,6 +170,7 @@ export class RedisAuthority implements LimitAuthority {
       if (bucket.have > 0 && !this.#outageOf(bucket).isOpen) this.#report(bucket, nowMs, bucket.pool);
     }
     this.#isClosed = true;
+    this.#calls.flush();
     this.#epochs.close();
     this.#reportTimer?.cancel();
     this.#waiting.clear();
@@ -321,7 +325,7 @@ export class RedisAuthority implements LimitAuthority {
     bucket.lastNumber = number;
     bucket.lastCallMs = nowMs;
     this.#counts.calls++;
-    const args = leaseArgs({
+    const said: LeaseCall = {
       ...what,
       perSecond: bucket.spec.perSecond,
       burst: bucket.burst,
@@ -331,12 +335,9 @@ export class RedisAuthority implements LimitAuthority {
       back,
       debt: call.debt,
       target: bucket.worthwhile(what.atLeast),
-    });
-    const reply = this.#options.store.run(LEASE_SCRIPT, bucket.names.keys, args).then(decodeLease);
-    reply.then(
-      (answer) => this.#answered(bucket, call, answer),
-      () => this.#refused(bucket, call),
-    );
+    };
+    const onAnswer = (reply: LeaseReply | null): void => this.#answered(bucket, call, reply);
+    this.#calls.send(bucket.names.keys, said, onAnswer, () => this.#refused(bucket, call));
   }
 
   #answered(bucket: RedisBucket, call: BucketCall, reply: LeaseReply | null): void {

@@ -1,7 +1,7 @@
 import type { StoreReply, StoreScript } from '../core/store.ts';
 
 /**
- * One step of a bucket in Redis, atomically and by the clock of Redis alone.
+ * One step of each of several buckets in Redis, atomically and by the clock of Redis alone.
  *
  * A bucket is a hash: `x` its level, `t` the moment (µs) up to which refill is credited, and per holder one field
  * `h:<id>` = tokens held, number of its last ask, moment (µs) at which it is taken for dead. Levels are whole millionths of a token,
@@ -13,93 +13,112 @@ import type { StoreReply, StoreScript } from '../core/store.ts';
  * was full or was lost with the epoch: it is worth what the time since the epoch began is worth. In the epoch's first
  * moments holders that have not called yet are allowed for with a tenth of the burst.
  *
- * KEYS: bucket, epoch. ARGV: tokens per second, burst, want, at least, holder, number of the ask, tokens the holder still has, tokens it gives
- * back, tokens it spent while there was no Redis, µs after which a silent holder is dead, tokens that a denied holder waits for. Answers granted
- * (−1: stale), ms to wait, tokens left, holders alive.
+ * For each step, KEYS: bucket, epoch; ARGV: tokens per second, burst, want, at least, holder, number of the ask, tokens the holder still has,
+ * tokens it gives back, tokens it spent while there was no Redis, µs after which a silent holder is dead, tokens that a denied holder waits for.
+ * Answers for each granted (−1: stale; −2: this step failed), ms to wait, tokens left, holders alive. Fails when every step does.
  */
 const LUA = `
 local TOKEN = 1000000
+local ARGS = 11
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local want, least = tonumber(ARGV[3]), math.max(1, tonumber(ARGV[4]))
-local me, number = 'h:' .. ARGV[5], tonumber(ARGV[6])
-local have, back, debt = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local life = tonumber(ARGV[10])
-local target = tonumber(ARGV[11])
 
-local epoch = tonumber(redis.call('GET', KEYS[2]) or '')
-if not epoch or epoch > now then
-  epoch = now
-  redis.call('SET', KEYS[2], string.format('%.0f', now))
-end
-local age = now - epoch
-local reserve = age < life and math.floor(burst / 10) or 0
+local function step(bucket, epochOfTag, before)
+  local function given(i) return tonumber(ARGV[before + i]) end
+  local rate, burst = given(1), given(2)
+  local want, least = given(3), math.max(1, given(4))
+  local me, number = 'h:' .. ARGV[before + 5], given(6)
+  local have, back, debt = given(7), given(8), given(9)
+  local life, target = given(10), given(11)
 
-local level, at, held, alive, late, mine = nil, now, 0, 1, {}, nil
-local fields = redis.call('HGETALL', KEYS[1])
-for i = 1, #fields, 2 do
-  local name, value = fields[i], fields[i + 1]
-  if name == 'x' then level = tonumber(value)
-  elseif name == 't' then at = tonumber(value)
-  else
-    local tokens, count, dies = string.match(value, '^(%d+) (%d+) (%d+)$')
-    local holder = { name = name, tokens = tonumber(tokens), count = tonumber(count), dies = tonumber(dies) }
-    held = held + holder.tokens
-    if name == me then mine = holder end
-    if holder.dies <= now then late[#late + 1] = holder
-    elseif name ~= me then alive = alive + 1 end
+  local epoch = tonumber(redis.call('GET', epochOfTag) or '')
+  if not epoch or epoch > now then
+    epoch = now
+    redis.call('SET', epochOfTag, string.format('%.0f', now))
   end
-end
-if mine and mine.count >= number then return { -1, 0, 0, 0 } end
-if at > now + 1 then at = now end
-if not level then level = math.min(burst * TOKEN, math.floor(age * rate)) end
+  local age = now - epoch
+  local reserve = age < life and math.floor(burst / 10) or 0
 
-local function refill(upto)
-  local cap = (burst - held - reserve) * TOKEN
-  local gained = math.floor(math.max(0, upto - at) * rate)
-  if level + gained >= cap then
-    level = math.min(level, cap)
-    if gained > 0 then level = cap end
-    at = math.max(at, upto)
-  elseif gained > 0 then
-    level = level + gained
-    at = at + math.ceil(gained / rate * 4) / 4
+  local level, at, held, alive, late, mine = nil, now, 0, 1, {}, nil
+  local fields = redis.call('HGETALL', bucket)
+  for i = 1, #fields, 2 do
+    local name, value = fields[i], fields[i + 1]
+    if name == 'x' then level = tonumber(value)
+    elseif name == 't' then at = tonumber(value)
+    else
+      local tokens, count, dies = string.match(value, '^(%d+) (%d+) (%d+)$')
+      local holder = { name = name, tokens = tonumber(tokens), count = tonumber(count), dies = tonumber(dies) }
+      held = held + holder.tokens
+      if name == me then mine = holder end
+      if holder.dies <= now then late[#late + 1] = holder
+      elseif name ~= me then alive = alive + 1 end
+    end
   end
-end
+  if mine and mine.count >= number then return -1, 0, 0, 0 end
+  if at > now + 1 then at = now end
+  if not level then level = math.min(burst * TOKEN, math.floor(age * rate)) end
 
-table.sort(late, function (one, other) return one.dies < other.dies end)
-for _, holder in ipairs(late) do
-  refill(holder.dies)
-  held = held - holder.tokens
-  if holder == mine then mine = nil end
-  redis.call('HDEL', KEYS[1], holder.name)
-end
-refill(now)
-
-local before = mine and mine.tokens or 0
-held = held - before + have
-level = level + (math.min(back, math.max(0, before - have)) - debt) * TOKEN
-level = math.min(level, (burst - held - reserve) * TOKEN)
-level = math.max(level, -burst * TOKEN)
-
-local whole, granted, wait = math.floor(level / TOKEN), 0, 0
-if want > 0 then
-  if whole >= least then
-    granted = math.min(want, whole)
-    level = level - granted * TOKEN
-    held = held + granted
-  else
-    wait = math.max(1, math.ceil((target * TOKEN - level) / rate / 1000))
+  local function refill(upto)
+    local cap = (burst - held - reserve) * TOKEN
+    local gained = math.floor(math.max(0, upto - at) * rate)
+    if level + gained >= cap then
+      level = math.min(level, cap)
+      if gained > 0 then level = cap end
+      at = math.max(at, upto)
+    elseif gained > 0 then
+      level = level + gained
+      at = at + math.ceil(gained / rate * 4) / 4
+    end
   end
+
+  table.sort(late, function (one, other) return one.dies < other.dies end)
+  for _, holder in ipairs(late) do
+    refill(holder.dies)
+    held = held - holder.tokens
+    if holder == mine then mine = nil end
+    redis.call('HDEL', bucket, holder.name)
+  end
+  refill(now)
+
+  local known = mine and mine.tokens or 0
+  held = held - known + have
+  level = level + (math.min(back, math.max(0, known - have)) - debt) * TOKEN
+  level = math.min(level, (burst - held - reserve) * TOKEN)
+  level = math.max(level, -burst * TOKEN)
+
+  local whole, granted, wait = math.floor(level / TOKEN), 0, 0
+  if want > 0 then
+    if whole >= least then
+      granted = math.min(want, whole)
+      level = level - granted * TOKEN
+      held = held + granted
+    else
+      wait = math.max(1, math.ceil((target * TOKEN - level) / rate / 1000))
+    end
+  end
+
+  local total = have + granted
+  redis.call('HSET', bucket, 'x', string.format('%.0f', level), 't', string.format('%.2f', at),
+    me, string.format('%.0f %.0f %.0f', total, number, now + life))
+  local full = math.ceil((burst * TOKEN - level) / rate / 1000)
+  redis.call('PEXPIRE', bucket, string.format('%.0f', full + math.ceil(life / 1000) + 1000))
+  return granted, math.min(wait, 2147483647), math.max(0, math.floor(level / TOKEN)), alive
 end
 
-local total = have + granted
-redis.call('HSET', KEYS[1], 'x', string.format('%.0f', level), 't', string.format('%.2f', at),
-  me, string.format('%.0f %.0f %.0f', total, number, now + life))
-local full = math.ceil((burst * TOKEN - level) / rate / 1000)
-redis.call('PEXPIRE', KEYS[1], string.format('%.0f', full + math.ceil(life / 1000) + 1000))
-return { granted, math.min(wait, 2147483647), math.max(0, math.floor(level / TOKEN)), alive }
+local answers, failures, failure = {}, 0, nil
+for i = 1, #KEYS / 2 do
+  local isDone, granted, wait, left, alive = pcall(step, KEYS[2 * i - 1], KEYS[2 * i], (i - 1) * ARGS)
+  if not isDone then
+    failures, failure = failures + 1, granted
+    granted, wait, left, alive = -2, 0, 0, 0
+  end
+  local at = 4 * (i - 1)
+  answers[at + 1], answers[at + 2], answers[at + 3], answers[at + 4] = granted, wait, left, alive
+end
+if failures == #KEYS / 2 then
+  return redis.error_reply(type(failure) == 'table' and failure.err or tostring(failure))
+end
+return answers
 `;
 
 /** Begins the epoch of a tag, if it has none. */
@@ -144,11 +163,23 @@ export function leaseArgs(call: LeaseCall): readonly (string | number)[] {
   return [perSecond, burst, want, atLeast, holder, number, have, back, debt, deadAfterMs * 1000, target];
 }
 
-/** Null: the call came too late, behind a later one of the same holder, and changed nothing. Throws TypeError for anything else. */
-export function decodeLease(reply: StoreReply): LeaseReply | null {
+/** What became of a step. Null: it came too late, behind a later one of the same holder, and changed nothing. */
+export type LeaseResult = LeaseReply | null | 'failed';
+
+const STALE = -1;
+const FAILED = -2;
+const FIGURES = 4;
+
+/** What became of each of `count` steps. Throws TypeError for what is no answer of the script. */
+export function decodeLeases(reply: StoreReply, count: number): LeaseResult[] {
   const numbers = Array.isArray(reply) ? reply.filter((value): value is number => Number.isSafeInteger(value)) : [];
-  const [granted, waitMs, left, hosts, ...rest] = numbers;
-  const isWhole = granted !== undefined && waitMs !== undefined && left !== undefined && hosts !== undefined && rest.length === 0;
-  if (!isWhole || !Array.isArray(reply) || reply.length !== 4) throw new TypeError('no answer of the lease script');
-  return granted < 0 ? null : { granted, waitMs, left, hosts };
+  if (!Array.isArray(reply) || numbers.length !== reply.length || numbers.length !== count * FIGURES)
+    throw new TypeError('no answer of the lease script');
+  return Array.from({ length: count }, (_, step) => resultOf(numbers, step * FIGURES));
+}
+
+function resultOf(numbers: readonly number[], at: number): LeaseResult {
+  const [granted = FAILED, waitMs = 0, left = 0, hosts = 0] = numbers.slice(at, at + FIGURES);
+  if (granted === STALE) return null;
+  return granted < 0 ? 'failed' : { granted, waitMs, left, hosts };
 }

@@ -178,6 +178,14 @@ async function startClusterNode(): Promise<RedisNode> {
   return await startRedis({ args: ['--port', 'PORT', '--cluster-enabled', 'yes', '--cluster-port', bus, ...timing] });
 }
 
+/** One node that looks like any other, but takes no call whose keys lie in different slots, as proxies in front of several do. */
+export async function startSplitNode(): Promise<RedisNode> {
+  const node = await startClusterNode();
+  await node.cli('cluster', 'addslotsrange', '0', '16383');
+  await waitUntil(async () => (await node.cli('cluster', 'info')).includes('cluster_state:ok'), { what: 'the node', timeoutMs: 30_000 });
+  return node;
+}
+
 export interface SentinelSet {
   readonly name: string;
   readonly master: RedisNode;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Store } from '../../src/core/store.ts';
 import { bucketKeys, TAG_COUNT } from '../../src/limit/redis-keys.ts';
-import { decodeLease, LEASE_SCRIPT, type LeaseCall, type LeaseReply, leaseArgs, TOUCH_SCRIPT } from '../../src/limit/redis-script.ts';
+import { decodeLeases, LEASE_SCRIPT, type LeaseCall, type LeaseReply, leaseArgs, TOUCH_SCRIPT } from '../../src/limit/redis-script.ts';
 import { RedisStore } from '../../src/store/redis-store.ts';
 import { type RedisNode, redisSettings, startRedis } from '../e2e/redis.ts';
 import { sleep, waitUntil } from '../e2e/wait.ts';
@@ -45,7 +45,10 @@ const CALL: Omit<LeaseCall, 'number'> = {
 
 async function maybeAsk(keys: readonly string[], call: Partial<LeaseCall>): Promise<LeaseReply | null> {
   const whole = { ...CALL, number: ++numbers, ...call };
-  return decodeLease(await store.run(LEASE_SCRIPT, keys, leaseArgs({ ...whole, target: call.target ?? whole.atLeast })));
+  const args = leaseArgs({ ...whole, target: call.target ?? whole.atLeast });
+  const [result = 'failed'] = decodeLeases(await store.run(LEASE_SCRIPT, keys, args), 1);
+  if (result === 'failed') throw new Error('a failed step');
+  return result;
 }
 
 async function ask(keys: readonly string[], call: Partial<LeaseCall>): Promise<LeaseReply> {
@@ -267,11 +270,43 @@ describe('the names of buckets', () => {
   });
 });
 
+describe('several steps in one call', () => {
+  it('are answered each, in order, also on one bucket', async () => {
+    const [keys, other] = [await newBucket(), await newBucket()];
+    const steps: readonly (readonly [readonly string[], Partial<LeaseCall>])[] = [
+      [keys, { want: 4, number: 1 }],
+      [other, { want: 11, atLeast: 11, number: 1 }],
+      [keys, { want: 10, have: 4, number: 2 }],
+      [keys, { want: 1, number: 2 }],
+    ];
+    const args = steps.flatMap(([, call]) => leaseArgs({ ...CALL, number: 0, ...call }));
+    const reply = await store.run(
+      LEASE_SCRIPT,
+      steps.flatMap(([both]) => both),
+      args,
+    );
+    const [first, denied, second, stale] = decodeLeases(reply, 4);
+    expect(first).toEqual({ granted: 4, waitMs: 0, left: 6, hosts: 1 });
+    expect(denied).toMatchObject({ granted: 0, left: 10 });
+    expect(second).toEqual({ granted: 6, waitMs: 0, left: 0, hosts: 1 });
+    expect(stale).toBeNull();
+  });
+
+  it('fail one by one, and the call only when all do', async () => {
+    const [good, bad] = [await newBucket(), await newBucket()];
+    await redis.cli('set', bad[0], 'no bucket');
+    const args = leaseArgs({ ...CALL, want: 1, number: 1 });
+    const reply = await store.run(LEASE_SCRIPT, [...bad, ...good], [...args, ...args]);
+    expect(decodeLeases(reply, 2)).toEqual(['failed', { granted: 1, waitMs: 0, left: 9, hosts: 1 }]);
+    await expect(store.run(LEASE_SCRIPT, [...bad, ...bad], [...args, ...args])).rejects.toThrow('WRONGTYPE');
+  });
+});
+
 describe('an answer that is none of the script', () => {
   it('is refused', () => {
-    for (const reply of [null, 'OK', 3, [1, 2], [1, 2, 3, 'x'], [1.5, 0, 0, 0], [1, 2, 3, 4, 5]]) {
-      expect(() => decodeLease(reply)).toThrow(TypeError);
+    for (const reply of [null, 'OK', 3, [1, 2], [1, 2, 3, 'x'], [1.5, 0, 0, 0], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6, 7, 8]]) {
+      expect(() => decodeLeases(reply, 1)).toThrow(TypeError);
     }
-    expect(decodeLease([-1, 0, 0, 0])).toBeNull();
+    expect(decodeLeases([-1, 0, 0, 0, -2, 0, 0, 0], 2)).toEqual([null, 'failed']);
   });
 });
