@@ -1,4 +1,5 @@
 import type { AuditRecord } from '../core/audit.ts';
+import type { PrincipalNotes } from '../core/principal.ts';
 import { THREE_DIGITS, wholeText } from '../core/whole-text.ts';
 import { buildFieldEncoder, CACHED_IDENTITIES, cutField, quote } from './field.ts';
 import type { Redact } from './redact.ts';
@@ -35,6 +36,12 @@ export function buildRecordLine(redact: Redact): (record: AuditRecord, stamp: Re
   const reason = buildFieldEncoder('reason', redact);
   const detail = buildFieldEncoder('detail', redact);
   const policyVersion = buildFieldEncoder('policy_version', redact);
+  const noted = (id: string, notes: PrincipalNotes): string => {
+    if (notes.encoder === identity) return notes.member;
+    notes.encoder = identity;
+    notes.member = identity(id);
+    return notes.member;
+  };
   const encodeId = (id: string): string => (isUuid(id) ? `"${id}"` : quote(cutField(id, redact)));
   const time = buildTimestamp();
   const decidedMs = buildDecimal();
@@ -42,7 +49,8 @@ export function buildRecordLine(redact: Redact): (record: AuditRecord, stamp: Re
   return (record, stamp) => {
     let line = `{"timestamp":"${time(stamp.wallMs)}","event_type":"${record.event_type}","seq":${wholeText(stamp.seq)},"worker":${stamp.worker}`;
     if (record.request_id !== undefined) line += `,"request_id":${encodeId(record.request_id)}`;
-    if (record.identity !== undefined) line += identity(record.identity);
+    if (record.identity !== undefined)
+      line += record.notes === undefined ? identity(record.identity) : noted(record.identity, record.notes);
     if (record.provider !== undefined) line += provider(record.provider);
     if (record.client_ip !== undefined) line += clientIp(record.client_ip);
     if (record.session !== undefined) line += session(record.session);

@@ -1,7 +1,7 @@
 import type { Access, Grants } from '../core/access.ts';
 import type { AuthSurface } from '../core/auth.ts';
 import type { ApiKeySettings, AuthSettings, ResourceMetadataSettings } from '../core/config.ts';
-import type { LimitSpec, Principal } from '../core/principal.ts';
+import { emptyNotes, type LimitSpec, type Principal } from '../core/principal.ts';
 import { ApiKeyStore } from './api-keys.ts';
 import type { StoredKey } from './api-keys.ts';
 import { ProviderChain } from './authenticator.ts';
@@ -65,6 +65,7 @@ function apiKeyPrincipal(settings: ApiKeySettings, deps: AuthDeps): Principal {
     access: deps.makeAccess(settings.grants),
     limit: settings.limit ?? deps.defaultLimit,
     notAfterMs: settings.expiresAtMs ?? Number.POSITIVE_INFINITY,
+    notes: emptyNotes(),
   });
 }
 

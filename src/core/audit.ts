@@ -1,4 +1,5 @@
 import type { LimitName } from './limit.ts';
+import type { PrincipalNotes } from './principal.ts';
 
 /** The closed set of audit event types; `docs/audit.md` describes each. */
 export const AUDIT_EVENTS = [
@@ -27,6 +28,8 @@ export interface AuditRecord {
   readonly event_type: AuditEventType;
   readonly request_id?: string | undefined;
   readonly identity?: string | undefined;
+  /** Not written: where what `identity` comes to is kept. */
+  readonly notes?: PrincipalNotes | undefined;
   readonly provider?: string | undefined;
   readonly client_ip?: string | undefined;
   /** Public name of the client's session; never the id that opens it. */

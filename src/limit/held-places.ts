@@ -7,6 +7,9 @@ export interface Waiter {
   late: Timer | null;
 }
 
+/** Stays empty. */
+const NOBODY: Waiter[] = [];
+
 /** What one worker knows of one key's places. */
 export class HeldPlaces {
   readonly key: string;
@@ -18,8 +21,8 @@ export class HeldPlaces {
   #inUse = 0;
   /** As the authority counts them, once it has read what was sent. */
   held = 0;
-  /** First come first. */
-  readonly waiters: Waiter[] = [];
+  /** First come first. One list for all keys that nobody waits for, which are most of them. */
+  #waiters: Waiter[] = NOBODY;
   /** An ask is on its way. */
   isAsked = false;
   deniedUntilMs = 0;
@@ -35,6 +38,24 @@ export class HeldPlaces {
     this.key = key;
     this.max = max;
     this.#maxAhead = Math.max(Math.floor(max / (4 * workers)), 1);
+  }
+
+  get waiters(): readonly Waiter[] {
+    return this.#waiters;
+  }
+
+  wait(waiter: Waiter): void {
+    if (this.#waiters === NOBODY) this.#waiters = [waiter];
+    else this.#waiters.push(waiter);
+  }
+
+  /** False: it does not wait any more. */
+  unwait(waiter: Waiter): boolean {
+    const at = this.#waiters.indexOf(waiter);
+    if (at < 0) return false;
+    if (this.#waiters.length === 1) this.#waiters = NOBODY;
+    else this.#waiters.splice(at, 1);
+    return true;
   }
 
   get inUse(): number {

@@ -14,6 +14,8 @@ const IDLE_MS = 1000;
 /** With more keys than this the last one does too: what is kept for callers who come back is bounded. */
 const CROWDED_KEYS = 20_000;
 const SWEEP_MS = 250;
+/** A sweep looks at this many keys, or at an eighth of them, whichever is more: each is looked at every two seconds. */
+const SWEEP_KEYS = 1024;
 /** After a recall, places go back as they become free for so long: another worker waits for them. */
 const RECALL_MS = 100;
 /** Requests that wait here, of all keys. */
@@ -44,6 +46,7 @@ export class PlaceLease implements Places {
   /** The authority did not answer in time and has not been heard since. */
   #isSilent = false;
   #sweeper: Timer | null = null;
+  #swept: Iterator<HeldPlaces, undefined> = this.#keys.values();
   #asks = 0;
   #waiting = 0;
   #timeouts = 0;
@@ -96,7 +99,7 @@ export class PlaceLease implements Places {
     }
     const places = this.#open(key, max);
     this.#waiting += 1;
-    places.waiters.push(waiter);
+    places.wait(waiter);
     if (!waiter.isPatient) waiter.late = this.#options.clock.after(ANSWER_MS, () => this.#onLate(places, waiter));
     this.#ask(places);
     return { cancel: () => this.#cancel(places, waiter) };
@@ -204,9 +207,7 @@ export class PlaceLease implements Places {
   }
 
   #remove(places: HeldPlaces, waiter: Waiter): void {
-    const at = places.waiters.indexOf(waiter);
-    if (at < 0) return;
-    places.waiters.splice(at, 1);
+    if (!places.unwait(waiter)) return;
     this.#waiting -= 1;
     waiter.late?.cancel();
   }
@@ -263,15 +264,29 @@ export class PlaceLease implements Places {
   #sweep(): void {
     const nowMs = this.#options.clock.nowMs();
     const lastMs = this.#keys.size > CROWDED_KEYS ? IDLE_MS : this.#options.idleMs;
-    for (const places of this.#keys.values()) {
-      places.forget();
-      if (places.wasUsed) places.idleSinceMs = nowMs;
-      places.wasUsed = false;
-      const idleMs = nowMs - places.idleSinceMs;
-      if (places.free > 0 && idleMs >= lastMs) this.#giveBack(places, places.free, false);
-      else if (places.free > 1 && idleMs >= IDLE_MS) this.#giveBack(places, places.free - 1, false);
-      if (places.isEmpty && nowMs >= places.deniedUntilMs && nowMs >= places.recalledUntilMs) this.#keys.delete(places.key);
+    for (let visits = Math.min(this.#keys.size, Math.max(SWEEP_KEYS, Math.ceil(this.#keys.size / 8))); visits > 0; visits--) {
+      const places = this.#next();
+      if (places === null) break;
+      this.#sweepOne(places, nowMs, lastMs);
     }
     if (this.#keys.size === 0) this.close();
+  }
+
+  /** Where the last sweep left off; from the first one on again behind the last. */
+  #next(): HeldPlaces | null {
+    const next = this.#swept.next();
+    if (!next.done) return next.value;
+    this.#swept = this.#keys.values();
+    return this.#swept.next().value ?? null;
+  }
+
+  #sweepOne(places: HeldPlaces, nowMs: number, lastMs: number): void {
+    places.forget();
+    if (places.wasUsed) places.idleSinceMs = nowMs;
+    places.wasUsed = false;
+    const idleMs = nowMs - places.idleSinceMs;
+    if (places.free > 0 && idleMs >= lastMs) this.#giveBack(places, places.free, false);
+    else if (places.free > 1 && idleMs >= IDLE_MS) this.#giveBack(places, places.free - 1, false);
+    if (places.isEmpty && nowMs >= places.deniedUntilMs && nowMs >= places.recalledUntilMs) this.#keys.delete(places.key);
   }
 }

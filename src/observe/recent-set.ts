@@ -24,6 +24,11 @@ export class RecentSet {
     return true;
   }
 
+  /** Until when the key counts as added; −∞ for one that does not. */
+  untilMs(key: string): number {
+    return this.#until.get(key) ?? Number.NEGATIVE_INFINITY;
+  }
+
   get size(): number {
     return this.#until.size;
   }

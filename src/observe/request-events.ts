@@ -7,7 +7,7 @@ import type { Cell } from './families.ts';
 import { BurstGate } from './burst-gate.ts';
 import type { Metrics } from './metrics.ts';
 import { attemptedProvider, budgetResult, closingEvent, isDenied, refusingLimit, upstreamResult } from './outcome.ts';
-import { RecentSet } from './recent-set.ts';
+import { RecentLogins } from './recent-logins.ts';
 import { closingRecord, requestRecord } from './request-record.ts';
 
 /** A principal's success from one address is recorded once in this time; each of its requests has a record of its own anyway. */
@@ -30,7 +30,7 @@ export interface RequestEventsDeps {
 /** The events of a request's life. */
 export class RequestEvents {
   readonly #deps: RequestEventsDeps;
-  readonly #logins: RecentSet;
+  readonly #logins: RecentLogins;
   readonly #gate: BurstGate;
   readonly #authCells = new Map<string, Cell>();
   readonly #isShowable: (tool: string) => boolean;
@@ -38,7 +38,7 @@ export class RequestEvents {
   constructor(deps: RequestEventsDeps) {
     this.#deps = deps;
     this.#isShowable = (tool) => deps.redact(tool) === tool;
-    this.#logins = new RecentSet(deps.clock, LOGIN_TTL_MS, LOGINS);
+    this.#logins = new RecentLogins(deps.clock, LOGIN_TTL_MS, LOGINS);
     this.#gate = new BurstGate({
       clock: deps.clock,
       perSecond: REFUSALS_PER_SECOND,
@@ -56,7 +56,7 @@ export class RequestEvents {
     }
     this.#authCell(principal.provider).value += 1;
     const { audit, policyVersion } = this.#deps;
-    if (audit === null || !this.#logins.addIfNew(`${principal.key}\n${context.exchange.head.clientIp}`)) return;
+    if (audit === null || !this.#logins.isNew(principal, context.exchange.head.clientIp)) return;
     audit.write(requestRecord('auth_success', context, policyVersion, 'allow'));
   }
 

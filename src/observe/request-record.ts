@@ -15,6 +15,7 @@ export function requestRecord(event: AuditEventType, context: RequestContext, po
     event_type: event,
     request_id: context.requestId,
     identity: principal === null ? undefined : principal.id,
+    notes: principal === null ? undefined : principal.notes,
     provider: principal === null ? undefined : principal.provider,
     client_ip: context.exchange.head.clientIp,
     session: known(context.session),

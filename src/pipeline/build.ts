@@ -26,7 +26,7 @@ import { buildEvents, type ObservedEvents } from '../observe/events.ts';
 import { createLog } from '../observe/log.ts';
 import type { CarrierStats } from '../observe/limit-counts.ts';
 import { Metrics } from '../observe/metrics.ts';
-import { compileAccess } from '../policy/compile.ts';
+import { accessCompiler } from '../policy/compile.ts';
 import { compileSelection } from '../policy/selection.ts';
 import { compileToolIndex } from '../policy/tool-index.ts';
 import { commandExists } from '../upstream/command.ts';
@@ -192,7 +192,7 @@ export function buildGateway(config: ConfigSnapshot, deps: GatewayDeps): Gateway
     auth: buildAuthenticator({
       settings: config.auth,
       adminTokenHashes: config.server.admin.tokenHashes,
-      makeAccess: (grants) => compileAccess(grants, config.policy, config.auth.defaultTools),
+      makeAccess: accessCompiler(config.policy, config.auth.defaultTools),
       defaultLimit: config.rateLimit.default,
     }),
     authSurface: buildAuthSurface(config.auth.resourceMetadata),

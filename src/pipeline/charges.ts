@@ -47,11 +47,14 @@ export class ChargeBook {
   /** Kept for principals that the configuration names; anonymous callers are as many as there are addresses. */
   budgetOf(who: Principal, clientIp: string): Budget {
     if (who.provider === 'anonymous') return this.#make(budgetKey(who, clientIp), who.limit);
+    const { notes } = who;
+    if (notes?.book === this) return notes.budget as Budget;
     let budget = this.#budgets.get(who);
     if (budget === undefined) {
       budget = this.#make(who.key, who.limit);
       this.#budgets.set(who, budget);
     }
+    if (notes !== undefined) Object.assign(notes, { book: this, budget });
     return budget;
   }
 

@@ -31,6 +31,20 @@ export function compileAccess(grants: Grants, policy: PolicySettings, defaultToo
   return new CompiledAccess(grants, policy, defaultTools === 'all' ? DEFAULT_ALL : DEFAULT_NONE);
 }
 
+/** As `compileAccess`, for many identities: those with the same grants share what is compiled and remembered. */
+export function accessCompiler(policy: PolicySettings, defaultTools: 'all' | 'none'): (grants: Grants) => Access {
+  const compiled = new Map<string, Access>();
+  return (grants) => {
+    const name = JSON.stringify([grants.allowedTools, grants.deniedTools, grants.servers]);
+    let access = compiled.get(name);
+    if (access === undefined) {
+      access = compileAccess(grants, policy, defaultTools);
+      compiled.set(name, access);
+    }
+    return access;
+  };
+}
+
 /** What holds for everybody, compiled once per configuration and shared by all its identities. */
 interface GeneralLists {
   readonly deny: ToolList;

@@ -4,6 +4,7 @@ import { MAX_FIELD_CHARS } from '../../src/audit/field.ts';
 import { buildRecordLine } from '../../src/audit/record.ts';
 import { compileRedaction } from '../../src/audit/redact.ts';
 import type { AuditRecord } from '../../src/core/audit.ts';
+import { emptyNotes } from '../../src/core/principal.ts';
 
 const line = buildRecordLine(compileRedaction([]));
 const stamp = { wallMs: Date.UTC(2026, 10, 20, 10, 15, 1, 7), seq: 3, worker: 2 };
@@ -167,5 +168,25 @@ describe('buildRecordLine', () => {
     for (let round = 0; round < 3; round++) {
       for (let i = 0; i < 3000; i++) expect(line({ event_type: 'tool_call', tool: `t${i}` }, stamp)).toContain(`"tool":"t${i}"`);
     }
+  });
+});
+
+describe('the member of an identity that is kept with its principal', () => {
+  it('is the same, and each writer makes its own', () => {
+    const notes = emptyNotes();
+    const id = 'k-\u202e"sk-secret-1234';
+    const record: AuditRecord = { event_type: 'request', identity: id };
+    const hiding = buildRecordLine((text) => text.replace('sk-secret-1234', '[REDACTED]'));
+    const plain = line(record, stamp);
+    const hidden = hiding(record, stamp);
+    expect(hidden).not.toContain('secret');
+    for (const [write, expected] of [
+      [line, plain],
+      [line, plain],
+      [hiding, hidden],
+      [hiding, hidden],
+      [line, plain],
+    ] as const)
+      expect(write({ ...record, notes }, stamp)).toBe(expected);
   });
 });

@@ -113,6 +113,23 @@ describe('places over several workers', () => {
     expect([fleet.authority.size, fleet.lease(0).size, fleet.lease(1).size, fleet.clock.timers]).toEqual([0, 0, 0, 0]);
   });
 
+  it('of ten thousand keys nothing is kept of those that nobody uses, but later', async () => {
+    const fleet = new PlaceFleet({ workers: 2, maxKeys: 20_000 });
+    const keys = over(1, 10_000).map((_, at) => `k${at}`);
+    expect(
+      await entered(
+        fleet,
+        keys.map((key) => enter(fleet, 0, key, 64)),
+      ),
+    ).toBe(10_000);
+    for (const key of keys.slice(1)) fleet.lease(0).leave(key);
+    await fleet.pass(5000 + IDLE_MS, 100);
+    expect([fleet.authority.size, fleet.lease(0).size]).toEqual([1, 1]);
+    fleet.lease(0).leave('k0');
+    await fleet.pass(5000 + IDLE_MS, 100);
+    expect([fleet.authority.size, fleet.lease(0).size, fleet.clock.timers]).toEqual([0, 0, 0]);
+  });
+
   it('a caller who comes back before its places are idle has them at once, and nobody is asked', async () => {
     const fleet = new PlaceFleet({ workers: 2 });
     expect(await entered(fleet, [enter(fleet, 0, 'a', 64)])).toBe(1);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { RateLimitSettings } from '../../src/core/config.ts';
-import type { LimitSpec, Principal, ProviderName } from '../../src/core/principal.ts';
+import { emptyNotes, type LimitSpec, type Principal, type ProviderName } from '../../src/core/principal.ts';
 import { type Budget, ChargeBook, type NamedCharge } from '../../src/pipeline/charges.ts';
 import { limitPolicy } from '../../src/pipeline/limit-fields.ts';
 import { compileToolIndex } from '../../src/policy/tool-index.ts';
@@ -155,5 +155,22 @@ describe('what a message takes beside its token', () => {
     expect(new Set(keys).size).toBe(2);
     const named = charges.budgetOf(principal('alice\nfs'), '');
     expect(ofCall(named, 'x')).not.toEqual(ofCall(budget, 'x'));
+  });
+});
+
+describe('a budget that is kept with its principal', () => {
+  it('is that of the book that is asked', () => {
+    const noted: Principal = { ...ALICE, notes: emptyNotes() };
+    const [first, second] = [book(), book({ isEnabled: false })];
+    const own = first.budgetOf(noted, '');
+    const other = second.budgetOf(noted, '');
+    expect([own.own.length, other.own.length]).toEqual([1, 0]);
+    for (const [one, budget] of [
+      [first, own],
+      [first, own],
+      [second, other],
+      [first, own],
+    ] as const)
+      expect(one.budgetOf(noted, '')).toBe(budget);
   });
 });

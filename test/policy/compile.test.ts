@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Access, Grants } from '../../src/core/access.ts';
 import type { PolicySettings } from '../../src/core/config.ts';
-import { compileAccess } from '../../src/policy/compile.ts';
+import { accessCompiler, compileAccess } from '../../src/policy/compile.ts';
 import { PatternError } from '../../src/policy/glob.ts';
 
 const OPEN: PolicySettings = { tools: { allow: null, deny: [] } };
@@ -144,5 +144,28 @@ describe('compileAccess', () => {
     expect(() => access({ deniedTools: ['[a'] })).toThrow(PatternError);
     expect(() => access({ servers: ['re:('] })).toThrow(PatternError);
     expect(() => access({}, { tools: { allow: null, deny: ['{a,b}'] } })).toThrow(PatternError);
+  });
+});
+
+describe('accessCompiler', () => {
+  const GRANTS: Grants = { allowedTools: ['a'], deniedTools: ['b'], servers: ['s'] };
+
+  it('shares what is compiled among identities with the same grants, and among no others', () => {
+    const compile = accessCompiler(OPEN, 'none');
+    const first = compile(GRANTS);
+    expect(compile({ servers: ['s'], deniedTools: ['b'], allowedTools: ['a'] })).toBe(first);
+    const others: readonly Partial<Grants>[] = [
+      { allowedTools: null },
+      { allowedTools: [] },
+      { allowedTools: ['a', 'b'] },
+      { allowedTools: ['a","b'] },
+      { deniedTools: [] },
+      { servers: null },
+      { servers: [] },
+    ];
+    const all = [first, ...others.map((change) => compile({ ...GRANTS, ...change }))];
+    expect(new Set(all).size).toBe(all.length);
+    expect(rule(first, 's', 'a')).toBe('allow: allowed_tools "a"');
+    expect(rule(compile({ ...GRANTS, allowedTools: null }), 's', 'a')).toBe('deny: auth.default_tools "none"');
   });
 });
