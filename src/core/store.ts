@@ -1,7 +1,7 @@
 /** What a script answers: Lua tables arrive as lists, numbers as whole numbers. */
 export type StoreReply = number | string | null | readonly StoreReply[];
 
-/** A program that the store runs as one atomic step. Where a store is spread, all keys of one call must carry the same `{tag}`. */
+/** A program that the store runs as one atomic step. All keys of one call must carry the same `{tag}`, unless the store `takesAnyKeys`. */
 export interface StoreScript {
   readonly name: string;
   readonly lua: string;
@@ -19,6 +19,11 @@ export interface Store {
   readonly state: StoreState;
   /** Whether keys are spread over several nodes, which fail one by one. */
   readonly isSpread: boolean;
+  /**
+   * Whether who answers is known to be one node that has all keys: a proxy in front of several may send a script to the node of its first key, with all
+   * others. False while that is not known.
+   */
+  readonly takesAnyKeys: boolean;
   /**
    * Runs a script. Calls on keys of one tag are executed in the order of their calls, unless the store is being
    * rearranged. Rejects with an Error, which carries no key, argument or credential, when the store refuses, is not

@@ -13,7 +13,7 @@ interface Step {
   readonly refused: () => void;
 }
 
-/** Steps of buckets on their way to Redis: those of one turn of the event loop travel together, where one node has all keys. */
+/** Steps of buckets on their way to Redis: those of one turn of the event loop travel together, where one node is known to have all keys. */
 export class RedisCalls {
   readonly #store: Store;
   #steps: Step[] = [];
@@ -37,7 +37,7 @@ export class RedisCalls {
   flush(): void {
     const steps = this.#steps;
     this.#steps = [];
-    const size = this.#store.isSpread || this.#isSplit ? 1 : MAX_STEPS;
+    const size = this.#store.takesAnyKeys && !this.#isSplit ? MAX_STEPS : 1;
     for (let at = 0; at < steps.length; at += size) void this.#run(steps.slice(at, at + size));
   }
 

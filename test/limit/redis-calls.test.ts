@@ -1,4 +1,5 @@
 import { onTestFinished, describe, expect, it } from 'vitest';
+import type { RedisSettings } from '../../src/core/config.ts';
 import { RedisCalls } from '../../src/limit/redis-calls.ts';
 import { bucketKeys } from '../../src/limit/redis-keys.ts';
 import type { LeaseCall, LeaseResult } from '../../src/limit/redis-script.ts';
@@ -20,11 +21,12 @@ const CALL: LeaseCall = {
   target: 1,
 };
 
-async function openCalls(node: RedisNode): Promise<RedisCalls> {
+async function openCalls(node: RedisNode, settings: Partial<RedisSettings> = {}): Promise<RedisCalls> {
   await beginEpochsLongAgoEachAlone(node);
-  const store = new RedisStore(redisSettings([node]));
+  const store = new RedisStore(redisSettings([node], settings));
   onTestFinished(async () => await store.close());
-  await waitUntil(() => store.state === 'ready', { what: 'the store' });
+  const isKnown = (): boolean => store.state === 'ready' && (store.takesAnyKeys || settings.username !== undefined);
+  await waitUntil(isKnown, { what: 'the store' });
   const calls = new RedisCalls(store);
   await sent(calls, 'warm');
   return calls;
@@ -83,6 +85,15 @@ describe('calls of one turn', () => {
     const before = await callCount(node);
     expect(await Promise.all(KEYS.map(async (key) => await sent(calls, key, { number: 2, have: 1 })))).toEqual(KEYS.map(() => granted(8)));
     expect((await callCount(node)) - before).toBe(KEYS.length);
+  });
+
+  it('go one by one where nobody says that it is a node, as proxies in front of several', async () => {
+    const redis = await startRedis();
+    await redis.cli('acl', 'setuser', 'guard', 'on', '>secret', '~*', '+@all', '-role');
+    const calls = await openCalls(redis, { username: 'guard', password: 'secret' });
+    const before = await callCount(redis);
+    expect(await Promise.all(KEYS.map(async (key) => await sent(calls, key)))).toEqual(KEYS.map(() => granted(9)));
+    expect((await callCount(redis)) - before).toBe(KEYS.length);
   });
 
   it('are all refused when the call fails', async () => {
