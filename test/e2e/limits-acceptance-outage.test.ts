@@ -116,11 +116,14 @@ function lateIn(loads: Loads, { fromMs, toMs }: Phase): number {
   return statusesOf(loads.closed, fromMs, toMs).get(503) ?? 0;
 }
 
+/** One answer that is late by a tenth of a second, as where a machine stands still for as long, is an outage of a second: there are machines on which most phases have one. */
+const MAX_TRIES = 15;
+
 /** The first phase in which no more than a few come late: a machine that is busy for seconds says nothing of the limit. */
 async function calmPhase(loads: Loads): Promise<Phase> {
   for (let tries = 1; ; tries++) {
     const found = await phase(2000);
-    if (tries === 5 || lateIn(loads, found) <= fewOf(found)) return found;
+    if (tries === MAX_TRIES || lateIn(loads, found) <= fewOf(found)) return found;
   }
 }
 
@@ -168,7 +171,7 @@ async function expectTrail(gateway: Gateway): Promise<void> {
 }
 
 it('row 148: Redis killed, hung, slow by 500 ms and flushed: each limit does as configured, and none is exceeded in any window', {
-  timeout: 120_000,
+  timeout: 240_000,
 }, async () => {
   const redis = await startRedis();
   const proxy = await slowProxy(redis.port);
@@ -198,7 +201,7 @@ it('row 148: Redis killed, hung, slow by 500 ms and flushed: each limit does as 
 });
 
 it('row 148: a failover by Sentinels: each limit does as configured meanwhile, and nobody has a second burst after it', {
-  timeout: 120_000,
+  timeout: 240_000,
 }, async () => {
   const { name, master, replica, sentinels } = await startSentinels();
   await beginEpochsLongAgo(master);
