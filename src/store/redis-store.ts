@@ -112,11 +112,15 @@ export class RedisStore implements Store {
     client.on('end', () => this.#reopen());
   }
 
-  /** A node says what it is. Proxies that divide keys among several do not know the question, and who may not ask it loses nothing but speed. */
+  /**
+   * A node says what it is. Proxies that divide keys among several do not know the question, or answer with what each of them says; who may not ask
+   * it loses nothing but speed.
+   */
   async #askRole(): Promise<void> {
     if (this.isSpread) return;
     const role: unknown = await this.#client.role().catch(() => null);
-    this.#isNode = this.#state === 'ready' && Array.isArray(role) && role[0] === 'master';
+    // `master`, how far it is, its replicas.
+    this.#isNode = this.#state === 'ready' && Array.isArray(role) && role.length === 3 && role[0] === 'master';
   }
 
   #failed(error: unknown): void {
