@@ -1,6 +1,6 @@
 import type { Exchange } from './exchange.ts';
 import type { FieldText } from './field-text.ts';
-import type { LimitName } from './limit.ts';
+import type { LimitName, PlaceNote } from './limit.ts';
 import type { Principal } from './principal.ts';
 import type { Refusal } from './refusal.ts';
 import type { TransportName } from './upstream.ts';
@@ -65,6 +65,8 @@ export interface RequestContext {
   sentMs: number;
   /** Key of the principal's budgets; empty until authenticated. */
   budgetKey: string;
+  /** What is kept with that key; null until authenticated. */
+  placeNote: PlaceNote | null;
   /** A message of revision 2026-07-28, which stands for itself. */
   isModern: boolean;
   /** Its answer is an event stream that has begun. */

@@ -162,6 +162,12 @@ export interface LimitAuthority {
  */
 export type Entry = 'entered' | 'full' | 'unknown';
 
+/** Who takes places of a key, where it is kept from one request to the next. */
+export interface PlaceNote {
+  /** Where the key's places were found last: whoever keeps them writes it, and asks whether it still holds. */
+  places: object | null;
+}
+
 /** A wait for a place. */
 export interface PlaceTicket {
   /** No callback any more. Nothing happens after the callback. */
@@ -174,9 +180,9 @@ export interface PlaceTicket {
  */
 export interface Places {
   /** Synchronous, without allocation where this worker holds a place. `max` ≥ 1, the same for a key at all times. */
-  enter(key: string, max: number): Entry;
+  enter(key: string, max: number, note?: PlaceNote | null): Entry;
   /** Exactly once per `entered`; throws RangeError without one, because counts would drift open otherwise. */
-  leave(key: string): void;
+  leave(key: string, note?: PlaceNote | null): void;
   /**
    * Calls back exactly once, never inside: true = entered (the caller owes a `leave`, also when nobody wants the place any
    * more), false = full. `brief` ends with the first denial or after 200 ms, when the fail mode decides; `patient` waits for a
@@ -210,9 +216,9 @@ export interface PlaceFigures {
 export interface InFlightLimiter {
   /** Most per key; −1 = no limit. */
   readonly max: number;
-  enter(key: string): Entry;
+  enter(key: string, note?: PlaceNote | null): Entry;
   /** After `unknown`: as `Places.whenFree`, brief. */
   whenFree(key: string, done: (isEntered: boolean) => void): void;
   /** Exactly once per entry. */
-  leave(key: string): void;
+  leave(key: string, note?: PlaceNote | null): void;
 }

@@ -16,6 +16,8 @@ export class HeldPlaces {
   readonly max: number;
   /** Most free places that are kept ahead of need: what one worker may hold idle of all. */
   readonly #maxAhead: number;
+  /** Whose they are; null once they are forgotten. */
+  keeper: object | null;
   /** Most places that were in use at once, lately. */
   #busiest = 1;
   #inUse = 0;
@@ -28,14 +30,16 @@ export class HeldPlaces {
   deniedUntilMs = 0;
   /** As of the last answer: it was denied, and all who hold places said that they use them. */
   isTaken = false;
-  /** 0: not called back. */
+  /** Until a moment that may have come. */
+  isRecalled = false;
   recalledUntilMs = 0;
   idleSinceMs = 0;
   /** Since the last sweep. */
   wasUsed = false;
 
-  constructor(key: string, max: number, workers: number) {
+  constructor(key: string, max: number, workers: number, keeper: object) {
     this.key = key;
+    this.keeper = keeper;
     this.max = max;
     this.#maxAhead = Math.max(Math.floor(max / (4 * workers)), 1);
   }

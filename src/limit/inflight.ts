@@ -1,4 +1,4 @@
-import type { Entry, InFlightLimiter, Places } from '../core/limit.ts';
+import type { Entry, InFlightLimiter, PlaceNote, Places } from '../core/limit.ts';
 
 /** Requests in progress per key, all with the same maximum. */
 export class InFlightLimit implements InFlightLimiter {
@@ -12,15 +12,15 @@ export class InFlightLimit implements InFlightLimiter {
     this.#places = places;
   }
 
-  enter(key: string): Entry {
-    return this.#places.enter(key, this.max);
+  enter(key: string, note?: PlaceNote | null): Entry {
+    return this.#places.enter(key, this.max, note);
   }
 
   whenFree(key: string, done: (isEntered: boolean) => void): void {
     this.#places.whenFree(key, this.max, 'brief', done);
   }
 
-  leave(key: string): void {
-    this.#places.leave(key);
+  leave(key: string, note?: PlaceNote | null): void {
+    this.#places.leave(key, note);
   }
 }

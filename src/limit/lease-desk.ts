@@ -19,7 +19,7 @@ import type { Waiter, Waiters } from './waiters.ts';
 
 /** What is spent of a limit too small for leases is told so soon: the authority cannot refill what it believes to be held. */
 const REPORT_SOON_MS = 5;
-/** Of a lease of which less than a quarter is left, the rest may be gone before the next tick of the line. */
+/** What is left of a lease may be gone before the next tick of the line. */
 const URGENT_MS = 1;
 /** A sweep looks at this many slots, or an eighth of those ever used, whichever is more. */
 const SWEEP_SLOTS = 8_192;
@@ -284,8 +284,8 @@ export class LeaseDesk {
     told[slot] = have;
     this.#table.spentMs[slot] = this.#clock.nowMs();
     const ahead = first > have ? Math.max(0, want - Math.max(atLeast, this.#waiters.need(slot) - have)) : want;
-    // That there is no lease of a small limit says nothing of what a request needs.
-    askedLeast[slot] = ahead === want && this.#table.isSmall[slot] === 1 ? (this.#table.burst[slot] as number) + 1 : atLeast;
+    // That there is no lease says nothing of what a request needs.
+    askedLeast[slot] = ahead === want ? (this.#table.burst[slot] as number) + 1 : atLeast;
     this.asks += 1;
     const spec = specs[slot] as SlotAsk['spec'];
     const generation = this.#table.generation(slot);

@@ -10,6 +10,11 @@ const SMALL_LEASE_FRACTION = 0.5;
 /** What a lease of a small limit is worth at most in time: so soon it is earned again if its holder dies. */
 const SMALL_LEASE_SECS = 0.05;
 
+/** Such a part of a lease is left for the time that an answer takes, whatever the rate. */
+const URGENT_FRACTION = 0.25;
+/** Within so long an ask that is sent at once is answered, on a machine that is busy. */
+const ANSWER_SECS = 0.008;
+
 /** Whole tokens that each of `holders` keeps of a limit; 0: too small for leases, each decision is asked for. */
 export function leaseSize(spec: LimitSpec, holders: number): number {
   return Math.min(MAX_LEVEL >> 1, Math.floor((wholeBurst(spec) * LEASE_FRACTION) / holders));
@@ -22,4 +27,12 @@ export function leaseSize(spec: LimitSpec, holders: number): number {
 export function smallLeaseSize(spec: LimitSpec, holders: number): number {
   if (leaseSize(spec, holders) > 0) return 0;
   return Math.floor(Math.min((wholeBurst(spec) * SMALL_LEASE_FRACTION) / holders, spec.perSecond * SMALL_LEASE_SECS));
+}
+
+/**
+ * Tokens of a lease below which it may be used up before an ask is answered that waits for the next batch: what the limit lets all workers
+ * together spend meanwhile.
+ */
+export function urgentLevel(spec: LimitSpec, lease: number): number {
+  return Math.ceil(Math.min(lease * URGENT_FRACTION, spec.perSecond * ANSWER_SECS));
 }

@@ -3,7 +3,7 @@ import type { LimitSpec } from '../core/principal.ts';
 import { wholeBurst } from './bucket.ts';
 import { BYTES_PER_LEASE, generationOf, leaseMemory, levelOf, resetLease } from './lease-memory.ts';
 import type { LeaseMemory } from './lease-memory.ts';
-import { leaseSize, smallLeaseSize } from './lease-size.ts';
+import { leaseSize, smallLeaseSize, urgentLevel } from './lease-size.ts';
 
 /** What a slot is in the middle of. Only one with none of these may change its owner. */
 export const QUEUED: number = 1;
@@ -32,6 +32,8 @@ export class LeaseTable {
   /** Whole burst, and what is kept of it here. */
   readonly burst: Int32Array;
   readonly quota: Int32Array;
+  /** With fewer tokens than this it is asked for more at once. */
+  readonly urgent: Int32Array;
   /** 1: what is kept here is called back when others lack it. */
   readonly isSmall: Uint8Array;
   /** What the authority believes that this worker holds, as of its last message; never less than the level. */
@@ -75,6 +77,7 @@ export class LeaseTable {
     this.#modes = new Uint8Array(capacity);
     this.burst = new Int32Array(capacity);
     this.quota = new Int32Array(capacity);
+    this.urgent = new Int32Array(capacity);
     this.told = new Int32Array(capacity);
     this.left = new Int32Array(capacity);
     this.deniedNeed = new Int32Array(capacity);
@@ -137,6 +140,7 @@ export class LeaseTable {
     const small = size === 0 && this.#hasRecalls && isRecallable(this.keys[slot] as string) ? smallLeaseSize(spec, this.#workers) : 0;
     this.quota[slot] = Math.max(size, small);
     this.isSmall[slot] = small > 0 ? 1 : 0;
+    this.urgent[slot] = urgentLevel(spec, this.quota[slot] as number);
   }
 
   /** Until then the authority gives nothing that no request waits for. */

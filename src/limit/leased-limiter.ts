@@ -149,7 +149,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
     const quota = table.quota[slot] as number;
     if (quota === 0) this.#desk.markDirty(slot);
     else if (table.isSmall[slot] === 1) this.#desk.askAheadSoon(slot, nowMs, left === 0);
-    else if (left * 2 < quota) this.#desk.askAhead(slot, nowMs, left * 4 < quota);
+    else if (left * 2 < quota) this.#desk.askAhead(slot, nowMs, left < (table.urgent[slot] as number));
     return 'leased';
   }
 

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../core/clock.ts';
-import type { Entry, PlaceFigures, Places, PlaceTicket } from '../core/limit.ts';
+import type { Entry, PlaceFigures, PlaceNote, Places, PlaceTicket } from '../core/limit.ts';
 import type { PlaceToPrimary, PlaceToWorker } from '../core/place-messages.ts';
 import type { FailMode } from '../core/principal.ts';
 import { HeldPlaces, type Waiter } from './held-places.ts';
@@ -68,8 +68,8 @@ export class PlaceLease implements Places {
     return { keys: this.#keys.size, asks: this.#asks, waiting: this.#waiting, timeouts: this.#timeouts, unleased: this.#unleased };
   }
 
-  enter(key: string, max: number): Entry {
-    const places = this.#keys.get(key);
+  enter(key: string, max: number, note?: PlaceNote | null): Entry {
+    const places = this.#find(key, note);
     if (places === undefined) return this.#enterUnknown(key, max);
     if (places.free > 0 && places.waiters.length === 0) {
       places.take();
@@ -81,8 +81,8 @@ export class PlaceLease implements Places {
     return places.waiters.length === 0 && this.#options.clock.nowMs() < places.deniedUntilMs ? 'full' : 'unknown';
   }
 
-  leave(key: string): void {
-    const places = this.#keys.get(key);
+  leave(key: string, note?: PlaceNote | null): void {
+    const places = this.#find(key, note);
     if (places === undefined || places.inUse === 0) throw new RangeError('leave without enter');
     places.release();
     places.wasUsed = true;
@@ -121,6 +121,15 @@ export class PlaceLease implements Places {
     this.#sweeper = null;
   }
 
+  /** Looks first where the key was the last time. */
+  #find(key: string, note: PlaceNote | null | undefined): HeldPlaces | undefined {
+    const noted = note?.places;
+    if (noted instanceof HeldPlaces && noted.keeper === this && noted.key === key) return noted;
+    const found = this.#keys.get(key);
+    if (found !== undefined && note) note.places = found;
+    return found;
+  }
+
   #enterUnknown(key: string, max: number): Entry {
     if (!this.#hasRoom(key)) return 'full';
     return this.#isSilent ? this.#enterSilent(this.#open(key, max)) : 'unknown';
@@ -134,7 +143,7 @@ export class PlaceLease implements Places {
   #open(key: string, max: number): HeldPlaces {
     const known = this.#keys.get(key);
     if (known !== undefined) return known;
-    const places = new HeldPlaces(key, max, this.#options.workers);
+    const places = new HeldPlaces(key, max, this.#options.workers, this);
     this.#keys.set(key, places);
     this.#sweeper ??= this.#options.clock.every(SWEEP_MS, () => this.#sweep());
     return places;
@@ -171,16 +180,15 @@ export class PlaceLease implements Places {
   #onRecall(key: string): void {
     const places = this.#keys.get(key);
     if (places === undefined) return this.#options.send({ type: 'back', key, places: 0, isRecall: true });
+    places.isRecalled = true;
     places.recalledUntilMs = this.#options.clock.nowMs() + RECALL_MS;
     this.#giveBack(places, places.free, true);
   }
 
   /** Looks at the clock only where it matters: few keys are called back. */
   #isRecalled(places: HeldPlaces): boolean {
-    if (places.recalledUntilMs === 0) return false;
-    const isRecalled = this.#options.clock.nowMs() < places.recalledUntilMs;
-    if (!isRecalled) places.recalledUntilMs = 0;
-    return isRecalled;
+    if (places.isRecalled) places.isRecalled = this.#options.clock.nowMs() < places.recalledUntilMs;
+    return places.isRecalled;
   }
 
   /** Lets in who waits, first come first; false when nobody waited. */
@@ -287,6 +295,11 @@ export class PlaceLease implements Places {
     const idleMs = nowMs - places.idleSinceMs;
     if (places.free > 0 && idleMs >= lastMs) this.#giveBack(places, places.free, false);
     else if (places.free > 1 && idleMs >= IDLE_MS) this.#giveBack(places, places.free - 1, false);
-    if (places.isEmpty && nowMs >= places.deniedUntilMs && nowMs >= places.recalledUntilMs) this.#keys.delete(places.key);
+    if (places.isEmpty && nowMs >= places.deniedUntilMs && nowMs >= places.recalledUntilMs) this.#forget(places);
+  }
+  /** Notes of it hold no more. */
+  #forget(places: HeldPlaces): void {
+    places.keeper = null;
+    this.#keys.delete(places.key);
   }
 }

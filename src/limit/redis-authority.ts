@@ -30,6 +30,8 @@ const REPORT_MS = 2;
 /** Who is refused by `closed` may ask again after this long: Redis may be back. At once, if only one answer was late. */
 const CLOSED_MS = 250;
 const REPORTS_PER_SWEEP = 5000;
+/** A worker that holds its part may ask ahead again after this long. */
+const AHEAD_AGAIN_MS = 100;
 const MAX_WAITING = 10_000;
 
 export interface RedisAuthorityOptions {
@@ -97,14 +99,16 @@ export class RedisAuthority implements LimitAuthority {
     return this.#table.size;
   }
 
-  ask(holder: number, ask: LeaseAsk, answer: (answer: LeaseAnswer) => void): void {
+  ask(holder: number, asked: LeaseAsk, answer: (answer: LeaseAnswer) => void): void {
     if (this.#isClosed) return;
     this.#counts.asks++;
     const nowMs = this.#clock.nowMs();
-    const bucket = this.#bucketOf(ask, nowMs);
+    const bucket = this.#bucketOf(asked, nowMs);
     this.#noteOutage(bucket, nowMs);
-    bucket.settle(holder, ask.have, nowMs);
+    bucket.settle(holder, asked.have, nowMs);
     bucket.lastAskMs = nowMs;
+    const ask = bucket.trimmed(asked, this.#options.workers);
+    if (ask === null) return answer({ granted: 0, waitMs: AHEAD_AGAIN_MS, left: bucket.leftAt(nowMs), mode: 'remote' });
     const waiter: Waiter = { bucket, holder, ask, answer, untilMs: nowMs + WAIT_MS, isDone: false };
     if (bucket.isExact && bucket.record !== bucket.have) this.#reportSoon(bucket);
     if (this.#serve(waiter, nowMs)) return;
@@ -212,11 +216,10 @@ export class RedisAuthority implements LimitAuthority {
   #serve(waiter: Waiter, nowMs: number): boolean {
     const { bucket, holder, ask } = waiter;
     bucket.expirePool(nowMs);
-    const fair = bucket.isExact ? ask.want : Math.max(1, Math.floor(bucket.lease / Math.max(1, this.#options.workers)));
-    const granted = bucket.takeFromPool(holder, atLeastOf(ask), ask.want, fair);
+    const granted = bucket.takeFromPool(holder, atLeastOf(ask), ask.want, bucket.partOf(this.#options.workers));
     if (granted === 0) return false;
     this.#answer(waiter, { granted, waitMs: 0, left: bucket.leftAt(nowMs), mode: 'remote' });
-    if (!bucket.isExact && bucket.pool < bucket.lease / 4 && bucket.have < bucket.lease) this.#call(bucket, nowMs);
+    if (!bucket.isExact && bucket.pool < bucket.lease / 4) this.#call(bucket, nowMs);
     return true;
   }
 

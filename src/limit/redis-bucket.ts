@@ -5,12 +5,14 @@ import type { LocalShare } from './local-share.ts';
 import { bucketKeys, type BucketKeys } from './redis-keys.ts';
 import type { LeaseReply } from './redis-script.ts';
 
-/** Part of a burst that holders may keep, all together. */
+/** Part of a burst that all hosts together may keep in their pools, and all their workers together as much again. */
 const LEASED_PART = 0.1;
 /** How much longer a denial may last for a call to bring more than one token. */
 const LEASE_WAIT_MS = 100;
 /** An outage may be over sooner than a share is filled. */
 const MAX_SHARE_WAIT_MS = 1000;
+/** What was told so lately need not be told again because something was spent since: the next call says it. */
+const SOON_ENOUGH_MS = 500;
 /** Whose answer is owed for longer than this may never have reached Redis. */
 const OVERDUE_MS = 1000;
 
@@ -42,7 +44,7 @@ export class RedisBucket {
   readonly names: BucketKeys;
   spec: LimitSpec;
   burst: number;
-  /** Most tokens that the host keeps when nobody waits; 0: every decision is Redis's. */
+  /** Most tokens that the pool keeps, and most that the workers are given ahead of need; 0: every decision is Redis's. */
   lease = 0;
   pool = 0;
   /** Tokens at the workers. */
@@ -141,7 +143,23 @@ export class RedisBucket {
     this.pool = 0;
   }
 
-  /** Grants `atLeast` … `want` tokens out of the pool, no more than `fair` ahead of need; 0 when there are fewer. */
+  /** What each of the host's workers may keep; without bound where each decision is Redis's. */
+  partOf(workers: number): number {
+    return this.isExact ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(this.lease / Math.max(1, workers)));
+  }
+
+  /**
+   * The ask, with no more ahead of need than gives its holder its part of what all workers of all hosts may keep; null when nothing is left of
+   * it. Small limits are asked for each time, and called back.
+   */
+  trimmed(ask: LeaseAsk, workers: number): LeaseAsk | null {
+    if (ask.ahead === 0 || this.isExact) return ask;
+    const ahead = Math.min(ask.ahead, Math.max(0, this.partOf(workers) - ask.have));
+    const want = ask.want - ask.ahead + ahead;
+    return want === 0 ? null : { ...ask, want, ahead, atLeast: Math.min(ask.atLeast, want) };
+  }
+
+  /** Grants `atLeast` … `want` tokens out of the pool, no more than `fair` beyond the least; 0 when there are fewer. */
   takeFromPool(holder: number, atLeast: number, want: number, fair: number): number {
     if (this.pool < atLeast) return 0;
     const granted = Math.min(this.pool, Math.max(atLeast, Math.min(want, fair)));
@@ -173,9 +191,9 @@ export class RedisBucket {
     return Math.max(1, Math.ceil((missing * 1000) / this.spec.perSecond));
   }
 
-  /** Tokens to ask Redis for: what is needed, or a whole lease if that is more. */
+  /** Tokens to ask Redis for: what is needed, and what fills the pool besides. */
   wanted(needed: number): number {
-    return Math.min(this.burst, Math.max(needed, this.lease - this.have));
+    return Math.min(this.burst, needed + Math.max(0, this.lease - this.pool));
   }
 
   /** Tokens that are worth a call: half a lease, if it is there soon after what is needed. */
@@ -263,8 +281,9 @@ export class RedisBucket {
   /** Whether Redis should hear of this bucket without being asked for anything. */
   isReportDue(nowMs: number, renewMs: number): boolean {
     if (this.call !== null) return false;
-    if (this.debt > 0 || this.record !== this.have) return true;
-    return this.have > 0 && nowMs - this.lastCallMs >= renewMs;
+    if (this.debt > 0) return true;
+    const sinceMs = nowMs - this.lastCallMs;
+    return this.record === this.have ? this.have > 0 && sinceMs >= renewMs : sinceMs >= SOON_ENOUGH_MS;
   }
 
   /** Whether forgetting it loses nothing. `outage`: of the one that is going on. */

@@ -11,7 +11,7 @@ import type { StoreReply, StoreScript } from '../core/store.ts';
  * With L the tokens held, x ≤ b − L always; only refill raises x + L. A holder that is late counts as having spent all, from
  * its moment on. An ask that is older than the last one of its holder changes nothing and is told so. A bucket that does not exist
  * was full or was lost with the epoch: it is worth what the time since the epoch began is worth. In the epoch's first
- * moments holders that have not called yet are allowed for with a tenth of the burst.
+ * moments holders that have not called yet are allowed for with two tenths of the burst: pools, and leases of workers.
  *
  * For each step, KEYS: bucket, epoch; ARGV: tokens per second, burst, want, at least, holder, number of the ask, tokens the holder still has,
  * tokens it gives back, tokens it spent while there was no Redis, µs after which a silent holder is dead, tokens that a denied holder waits for.
@@ -37,7 +37,7 @@ local function step(bucket, epochOfTag, before)
     redis.call('SET', epochOfTag, string.format('%.0f', now))
   end
   local age = now - epoch
-  local reserve = age < life and math.floor(burst / 10) or 0
+  local reserve = age < life and math.floor(burst / 5) or 0
 
   local level, at, held, alive, late, mine = nil, now, 0, 1, {}, nil
   local fields = redis.call('HGETALL', bucket)

@@ -21,6 +21,7 @@ export function admitConnection(parts: Parts, context: RequestContext, path: str
     if (isRefusal(who)) return refuse(parts, context, who);
     const budget = parts.charges.budgetOf(who, head.clientIp);
     context.budgetKey = budget.key;
+    context.placeNote = budget;
     takeCharges(parts, context, budget.own, nowMs, (limited) => {
       if (limited !== null) return refuse(parts, context, limited);
       const route = parts.routes.match(path);

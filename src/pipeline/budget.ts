@@ -112,7 +112,7 @@ function giveBack(parts: Parts, context: RequestContext, budget: Budget): void {
 
 /** Takes one of the caller's places for requests in progress, which `settle` gives back; or tells that all are taken. */
 export function takePlace(parts: Parts, context: RequestContext, next: (isFull: boolean) => void): void {
-  const entry = parts.inFlight.enter(context.budgetKey);
+  const entry = parts.inFlight.enter(context.budgetKey, context.placeNote);
   if (entry !== 'unknown') {
     context.isInFlight = entry === 'entered';
     return next(!context.isInFlight);
@@ -124,7 +124,7 @@ export function takePlace(parts: Parts, context: RequestContext, next: (isFull: 
 function awaitPlace(parts: Parts, context: RequestContext, next: (isFull: boolean) => void): void {
   parts.inFlight.whenFree(context.budgetKey, (isEntered) => {
     if (context.isSettled || context.exchange.isClosed) {
-      if (isEntered) parts.inFlight.leave(context.budgetKey);
+      if (isEntered) parts.inFlight.leave(context.budgetKey, context.placeNote);
       return;
     }
     context.isInFlight = isEntered;

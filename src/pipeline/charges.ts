@@ -1,7 +1,7 @@
 import { clientNetwork } from '../core/client-network.ts';
 import type { RateLimitSettings, ToolLimit } from '../core/config.ts';
 import { type FieldText, NO_FIELDS } from '../core/field-text.ts';
-import type { Charge, LimitName } from '../core/limit.ts';
+import type { Charge, LimitName, PlaceNote } from '../core/limit.ts';
 import type { LimitSpec, Principal } from '../core/principal.ts';
 import { budgetKey } from './budget-key.ts';
 import { limitPolicy } from './limit-fields.ts';
@@ -70,13 +70,15 @@ export class ChargeBook {
 }
 
 /** The buckets of one caller. */
-export class Budget {
+export class Budget implements PlaceNote {
   /** Of all that is kept for the caller. */
   readonly key: string;
   /** What each of its requests takes; empty when nobody is limited. */
   readonly own: readonly NamedCharge[];
   readonly #settings: RateLimitSettings;
   readonly #toolIndex: ToolIndex;
+  /** As `PlaceNote`, of its requests in progress. */
+  places: object | null = null;
   /** By index of the tool limit, and by method: as many as the configuration has. */
   #ofTools: (readonly NamedCharge[] | undefined)[] | null = null;
   #ofMethods: Map<string, readonly NamedCharge[]> | null = null;

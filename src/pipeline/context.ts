@@ -38,6 +38,7 @@ export function newContext(exchange: Exchange, nowMs: number): RequestContext {
     isToolError: false,
     sentMs: 0,
     budgetKey: '',
+    placeNote: null,
     isModern: false,
     isStreaming: false,
     isInFlight: false,

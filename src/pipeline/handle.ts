@@ -66,6 +66,7 @@ function handleCaller(parts: Parts, context: RequestContext, nowMs: number): voi
   const route = findRoute(parts, context);
   const budget = parts.charges.budgetOf(who, context.exchange.head.clientIp);
   context.budgetKey = budget.key;
+  context.placeNote = budget;
   takeCharges(parts, context, budget.own, nowMs, (limited) => {
     if (limited !== null) return refuseLimited(parts, context, limited);
     admit(parts, context, who, budget, route);

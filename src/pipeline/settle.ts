@@ -25,7 +25,7 @@ export function settle(parts: Parts, context: RequestContext): void {
   }
   context.isSettled = true;
   if (context.isStreaming) parts.load.streams -= 1;
-  if (context.isInFlight) parts.inFlight.leave(context.budgetKey);
+  if (context.isInFlight) parts.inFlight.leave(context.budgetKey, context.placeNote);
   parts.events.settled(context);
   parts.load.active -= 1;
   if (parts.load.active === 0) parts.load.onIdle?.();
@@ -43,10 +43,10 @@ export function settleGone(parts: Parts, context: RequestContext): void {
  * asking again would get around the limit. Whoever gets the result calls it once, when that work is over.
  */
 export function passPlace(parts: Parts, context: RequestContext): () => void {
-  const { budgetKey, isInFlight, isSettled } = context;
+  const { budgetKey, placeNote, isInFlight, isSettled } = context;
   if (!isInFlight || isSettled) return nothing;
   context.isInFlight = false;
-  return () => parts.inFlight.leave(budgetKey);
+  return () => parts.inFlight.leave(budgetKey, placeNote);
 }
 
 function nothing(): void {}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { leaseSize, smallLeaseSize } from '../../src/limit/lease-size.ts';
+import { leaseSize, smallLeaseSize, urgentLevel } from '../../src/limit/lease-size.ts';
 import { specOf } from './limit-support.ts';
 
 describe('smallLeaseSize', () => {
@@ -34,5 +34,18 @@ describe('leaseSize', () => {
 
   it('fits into a slot, with as much again for those who wait', () => {
     expect(leaseSize(specOf(1, 2 ** 30), 1)).toBe(2 ** 19 - 1);
+  });
+});
+
+describe('urgentLevel', () => {
+  it.each([
+    [1_000, 50, 8],
+    [10_000, 50, 13],
+    [100, 50, 1],
+    [0.001, 50, 1],
+    [1_000, 1, 1],
+    [1_000, 0, 0],
+  ])('at %d/s of a lease of %d is %d: what may be spent in 8 ms, a quarter at most', (rate, lease, level) => {
+    expect(urgentLevel(specOf(rate, 1_000), lease)).toBe(level);
   });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { PlaceNote } from '../../src/core/limit.ts';
 import { IDLE_MS, PlaceFleet } from './place-fleet.ts';
 
 /** Enters in a worker, waiting if need be; the promise is of what came of it. */
@@ -111,6 +112,33 @@ describe('places over several workers', () => {
     for (const slot of over(2, 20)) fleet.lease(slot).leave('a');
     await fleet.pass(2000, 5);
     expect([fleet.authority.size, fleet.lease(0).size, fleet.lease(1).size, fleet.clock.timers]).toEqual([0, 0, 0, 0]);
+  });
+
+  it('what a caller notes of its places is believed only as long as it holds', async () => {
+    const fleet = new PlaceFleet({ workers: 2 });
+    const note: PlaceNote = { places: null };
+    const lease = fleet.lease(0);
+    for (const key of ['a', 'b']) {
+      await entered(fleet, [enter(fleet, 0, key, 8)]);
+      lease.leave(key);
+    }
+    await entered(fleet, [enter(fleet, 1, 'a', 8)]);
+    expect([lease.enter('a', 8, note), note.places === null]).toEqual(['entered', false]);
+    // Of another key, and in another worker, each of which has its own.
+    lease.leave('a', note);
+    expect(lease.enter('b', 8, note)).toBe('entered');
+    lease.leave('b', note);
+    expect(fleet.lease(1).enter('a', 8, note)).toBe('entered');
+    fleet.lease(1).leave('a', note);
+    expect(() => lease.leave('a', note)).toThrow(RangeError);
+    // Of places that were forgotten since: those of the key are others by now.
+    expect(lease.enter('a', 8, note)).toBe('entered');
+    lease.leave('a', note);
+    await fleet.pass(2 * IDLE_MS + 2000, 5);
+    expect([lease.size, fleet.authority.size, lease.enter('a', 8, note)]).toEqual([0, 1, 'unknown']);
+    expect(await entered(fleet, [enter(fleet, 0, 'a', 8), enter(fleet, 1, 'a', 8), enter(fleet, 1, 'a', 8)])).toBe(3);
+    lease.leave('a', note);
+    expect(() => lease.leave('a', note)).toThrow(RangeError);
   });
 
   it('of ten thousand keys nothing is kept of those that nobody uses, but later', async () => {

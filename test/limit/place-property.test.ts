@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { PlaceNote } from '../../src/core/limit.ts';
 import { PlaceFleet, type PlaceFleetOptions } from './place-fleet.ts';
 
 /** Mulberry32: a run is replayed by its seed. */
@@ -20,6 +21,8 @@ class Run {
   readonly max: number;
   readonly fleet: PlaceFleet;
   readonly #random: () => number;
+  /** One for all workers, which none may take at its word: what it notes is another's most of the time, or of one that is dead. */
+  readonly #note: PlaceNote = { places: null };
   readonly #workers: number;
   /** In progress, by worker; the requests of a dead one are gone. */
   readonly inUse: Set<() => void>[];
@@ -64,7 +67,7 @@ class Run {
   #request(slot: number): void {
     if (!this.fleet.isAlive(slot)) return;
     const lease = this.fleet.lease(slot);
-    const entry = lease.enter(KEY, this.max);
+    const entry = lease.enter(KEY, this.max, this.#note);
     if (entry === 'entered') return this.#begin(slot);
     if (entry === 'full') return;
     const patience = this.#random() < 0.3 ? 'patient' : 'brief';
@@ -79,7 +82,7 @@ class Run {
     const lease = this.fleet.lease(slot);
     const requests = this.inUse[slot] as Set<() => void>;
     const leave = (): void => {
-      if (requests.delete(leave)) lease.leave(KEY);
+      if (requests.delete(leave)) lease.leave(KEY, this.#note);
     };
     requests.add(leave);
     this.most = Math.max(this.most, this.total);

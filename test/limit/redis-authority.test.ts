@@ -5,7 +5,7 @@ import type { LimitSpec } from '../../src/core/principal.ts';
 import { bucketKeys } from '../../src/limit/redis-keys.ts';
 import { type RedisNode, redisSettings, startRedis } from '../e2e/redis.ts';
 import { sleep, waitUntil } from '../e2e/wait.ts';
-import { asked, excess, openHost, spendAll } from './redis-support.ts';
+import { asked, excess, type Host, openHost, spendAll } from './redis-support.ts';
 
 const LARGE: LimitSpec = { perSecond: 1000, burst: 500, failMode: 'local' };
 const SMALL: LimitSpec = { perSecond: 0.5, burst: 5, failMode: 'local' };
@@ -46,18 +46,44 @@ describe('a host that leases from Redis', () => {
     expect(first).toMatchObject({ granted: 12, waitMs: 0, mode: 'remote', isSync: false });
     const second = await asked(host, { spec: LARGE, want: 12, holder: 1 });
     expect(second).toMatchObject({ granted: 12, isSync: true });
-    expect(await heldInRedis('k')).toBe(50);
+    // What the workers hold, and a tenth of the burst.
+    expect(await heldInRedis('k')).toBe(74);
   });
 
   it('keeps a tenth of the burst at most, less where other hosts ask for the same key', async () => {
     const spec = { ...LARGE, perSecond: 0.01 };
     const hosts = [await openHost(settings()), await openHost(settings())];
-    for (const host of [...hosts, ...hosts]) {
-      const { granted } = await asked(host, { spec, want: 12 });
-      host.authority.giveBack(0, 'k', 0, 0);
-      expect(granted).toBe(12);
+    for (let round = 0; round < 12; round++) {
+      for (const host of hosts) {
+        const { granted } = await asked(host, { spec, want: 12 });
+        host.authority.giveBack(0, 'k', 0, 0);
+        expect(granted).toBe(12);
+      }
+      expect(await heldInRedis('k')).toBeLessThanOrEqual(100);
     }
-    expect(await heldInRedis('k')).toBeLessThanOrEqual(75);
+    // For each host a twentieth, and what its worker was just given.
+    expect(await heldInRedis('k')).toBeLessThanOrEqual(2 * (25 + 12));
+  });
+
+  it('gives workers a tenth of the burst at most ahead of need, less where other hosts ask for the same key', async () => {
+    const spec = { ...LARGE, perSecond: 0.01 };
+    const hosts = [await openHost(settings()), await openHost(settings())];
+    const ahead = async (host: Host, holder: number, have: number): Promise<LeaseAnswer> =>
+      await asked(host, { spec, holder, want: 25 - have, atLeast: 25 - have, have, ahead: 25 - have });
+    for (const host of hosts) await ahead(host, 0, 0);
+    for (const host of hosts) host.authority.giveBack(0, 'k', 0, 0);
+    // More than there is in their pools: Redis says how many hosts there are.
+    for (const host of hosts) await asked(host, { spec, atLeast: 60 });
+    for (const host of hosts) host.authority.giveBack(0, 'k', 0, 0);
+    for (const host of hosts) {
+      for (const holder of [0, 1]) {
+        expect(await ahead(host, holder, 0)).toMatchObject({ granted: 12 });
+        expect(await ahead(host, holder, 12)).toMatchObject({ granted: 0, waitMs: 100, mode: 'remote', isSync: true });
+        expect(await ahead(host, holder, 10)).toMatchObject({ granted: 2 });
+      }
+    }
+    // What requests need is no part of it.
+    expect((await asked(hosts[0] as Host, { spec, atLeast: 40, have: 12 })).granted).toBe(40);
   });
 
   it('grants more than its lease when requests wait for it, and never more than the limit', async () => {
@@ -218,7 +244,7 @@ describe('a closed authority', () => {
     const host = await openHost(settings());
     const slow = { ...LARGE, perSecond: 0.01 };
     await asked(host, { spec: slow, want: 1 });
-    expect(await heldInRedis('k')).toBe(25);
+    expect(await heldInRedis('k')).toBe(26);
     await host.authority.close();
     await waitUntil(async () => (await heldInRedis('k')) === 1, { what: 'the return' });
     const answers: LeaseAnswer[] = [];

@@ -63,12 +63,13 @@ export interface AskOptions {
   readonly want?: number;
   readonly atLeast?: number;
   readonly have?: number;
+  readonly ahead?: number;
 }
 
 /** One ask, and what became of it. */
 export async function asked(host: Host, options: AskOptions): Promise<Answered> {
-  const { key = 'k', spec, holder = 0, atLeast = 1, want = atLeast, have = 0 } = options;
-  const ask: LeaseAsk = { key, limit: 'principal', spec, want, atLeast, have, ahead: 0 };
+  const { key = 'k', spec, holder = 0, atLeast = 1, want = atLeast, have = 0, ahead = 0 } = options;
+  const ask: LeaseAsk = { key, limit: 'principal', spec, want, atLeast, have, ahead };
   const startMs = performance.now();
   return await new Promise((resolve) => {
     let isSync = true;

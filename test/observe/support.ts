@@ -142,6 +142,7 @@ export function contextOf(changes: Partial<RequestContext> = {}, head: Partial<R
     isToolError: false,
     sentMs: 0,
     budgetKey: '',
+    placeNote: null,
     isModern: false,
     isStreaming: false,
     isInFlight: false,
