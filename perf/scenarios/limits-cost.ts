@@ -12,8 +12,8 @@ import { ownCpuUs } from '../lib/usage.ts';
 const WORKERS = 2;
 const CALLERS = 100;
 /**
- * A program that its compiler treated badly at the start stays slower by two per cent, some by twenty: as much as is to be measured. So the
- * rounds are divided among so many starts of each.
+ * A program that was compiled unluckily stays slower until it ends, at times by more than limits cost. So the rounds are divided among so
+ * many starts of each.
  */
 const STARTS = 3;
 /** A tenth of the burst, divided among the workers, are leases of 50 tokens: each is fetched after 25 calls. */

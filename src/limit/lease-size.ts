@@ -10,8 +10,9 @@ const SMALL_LEASE_FRACTION = 0.5;
 /** What a lease of a small limit is worth at most in time: so soon it is earned again if its holder dies. */
 const SMALL_LEASE_SECS = 0.05;
 
-/** Such a part of a lease is left for the time that an answer takes, whatever the rate. */
-const URGENT_FRACTION = 0.25;
+/** Of a lease, what is left for the time that an answer takes: never more, whatever the rate, and never less, because a burst is spent at any rate. */
+const MOST_URGENT = 1 / 4;
+const LEAST_URGENT = 1 / 8;
 /** Within so long an ask that is sent at once is answered, on a machine that is busy. */
 const ANSWER_SECS = 0.008;
 
@@ -34,5 +35,5 @@ export function smallLeaseSize(spec: LimitSpec, holders: number): number {
  * together spend meanwhile.
  */
 export function urgentLevel(spec: LimitSpec, lease: number): number {
-  return Math.ceil(Math.min(lease * URGENT_FRACTION, spec.perSecond * ANSWER_SECS));
+  return Math.ceil(Math.min(lease * MOST_URGENT, Math.max(lease * LEAST_URGENT, spec.perSecond * ANSWER_SECS)));
 }

@@ -30,8 +30,6 @@ const REPORT_MS = 2;
 /** Who is refused by `closed` may ask again after this long: Redis may be back. At once, if only one answer was late. */
 const CLOSED_MS = 250;
 const REPORTS_PER_SWEEP = 5000;
-/** A worker that holds its part may ask ahead again after this long. */
-const AHEAD_AGAIN_MS = 100;
 const MAX_WAITING = 10_000;
 
 export interface RedisAuthorityOptions {
@@ -108,7 +106,7 @@ export class RedisAuthority implements LimitAuthority {
     bucket.settle(holder, asked.have, nowMs);
     bucket.lastAskMs = nowMs;
     const ask = bucket.trimmed(asked, this.#options.workers);
-    if (ask === null) return answer({ granted: 0, waitMs: AHEAD_AGAIN_MS, left: bucket.leftAt(nowMs), mode: 'remote' });
+    if (ask === null) return answer(bucket.nothingAhead(asked, this.#options.workers, nowMs));
     const waiter: Waiter = { bucket, holder, ask, answer, untilMs: nowMs + WAIT_MS, isDone: false };
     if (bucket.isExact && bucket.record !== bucket.have) this.#reportSoon(bucket);
     if (this.#serve(waiter, nowMs)) return;

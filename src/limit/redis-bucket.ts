@@ -1,4 +1,4 @@
-import type { LeaseAsk, LimitName } from '../core/limit.ts';
+import type { LeaseAnswer, LeaseAsk, LimitName } from '../core/limit.ts';
 import type { LimitSpec } from '../core/principal.ts';
 import { wholeBurst } from './bucket.ts';
 import type { LocalShare } from './local-share.ts';
@@ -11,6 +11,8 @@ const LEASED_PART = 0.1;
 const LEASE_WAIT_MS = 100;
 /** An outage may be over sooner than a share is filled. */
 const MAX_SHARE_WAIT_MS = 1000;
+/** How long a worker that holds its part waits at most before it asks ahead again. */
+const MAX_AHEAD_WAIT_MS = 100;
 /** What was told so lately need not be told again because something was spent since: the next call says it. */
 const SOON_ENOUGH_MS = 500;
 /** Whose answer is owed for longer than this may never have reached Redis. */
@@ -157,6 +159,12 @@ export class RedisBucket {
     const ahead = Math.min(ask.ahead, Math.max(0, this.partOf(workers) - ask.have));
     const want = ask.want - ask.ahead + ahead;
     return want === 0 ? null : { ...ask, want, ahead, atLeast: Math.min(ask.atLeast, want) };
+  }
+
+  /** To a worker that holds its part: it may ask again when half of that can be gone. */
+  nothingAhead(ask: LeaseAsk, workers: number, nowMs: number): LeaseAnswer {
+    const spentMs = ((ask.have - this.partOf(workers) / 2) * 1000) / this.spec.perSecond;
+    return { granted: 0, waitMs: Math.min(MAX_AHEAD_WAIT_MS, Math.max(1, Math.ceil(spentMs))), left: this.leftAt(nowMs), mode: 'remote' };
   }
 
   /** Grants `atLeast` … `want` tokens out of the pool, no more than `fair` beyond the least; 0 when there are fewer. */

@@ -41,11 +41,11 @@ describe('urgentLevel', () => {
   it.each([
     [1_000, 50, 8],
     [10_000, 50, 13],
-    [100, 50, 1],
-    [0.001, 50, 1],
+    [100, 50, 7],
+    [0.001, 50, 7],
     [1_000, 1, 1],
     [1_000, 0, 0],
-  ])('at %d/s of a lease of %d is %d: what may be spent in 8 ms, a quarter at most', (rate, lease, level) => {
+  ])('at %d/s of a lease of %d is %d: what comes back in 8 ms, an eighth at least and a quarter at most', (rate, lease, level) => {
     expect(urgentLevel(specOf(rate, 1_000), lease)).toBe(level);
   });
 });

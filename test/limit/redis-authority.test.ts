@@ -82,6 +82,12 @@ describe('a host that leases from Redis', () => {
         expect(await ahead(host, holder, 10)).toMatchObject({ granted: 2 });
       }
     }
+    const fast = { ...spec, perSecond: 1000 };
+    // Half of twelve tokens are spent in six milliseconds.
+    expect(await asked(hosts[0] as Host, { spec: fast, want: 13, atLeast: 13, have: 12, ahead: 13 })).toMatchObject({
+      granted: 0,
+      waitMs: 6,
+    });
     // What requests need is no part of it.
     expect((await asked(hosts[0] as Host, { spec, atLeast: 40, have: 12 })).granted).toBe(40);
   });
