@@ -117,7 +117,7 @@ export class LeaseDesk {
       takeLease(table.memory, slot, level - have);
       table.told[slot] = have;
       table.spentMs[slot] = nowMs;
-      table.left[slot] = (table.left[slot] as number) + level - have;
+      table.figures.addLeft(slot, level - have);
       this.#returns.push({ key, tokens: level - have, have, recall });
     }
     this.#schedule();
@@ -158,7 +158,7 @@ export class LeaseDesk {
     const settled = answers.filter((answer) => this.#note(answer, nowMs));
     for (const { slot } of settled) {
       for (const waiter of this.#waiters.of(slot)) this.#call(waiter);
-      if (levelOf(this.#table.memory, slot) > (this.#table.quota[slot] as number)) this.markDirty(slot);
+      if (levelOf(this.#table.memory, slot) > this.#table.figures.quota(slot)) this.markDirty(slot);
     }
   }
 
@@ -185,11 +185,11 @@ export class LeaseDesk {
   }
 
   sweep(nowMs: number): void {
-    const { used, usedMs } = this.#table;
+    const { used, figures } = this.#table;
     for (let visits = Math.min(used, Math.max(SWEEP_SLOTS, Math.ceil(used / 8))); visits > 0; visits--) {
       if (this.#sweepHand >= used) this.#sweepHand = 0;
       const slot = this.#sweepHand++;
-      if (nowMs - (usedMs[slot] as number) >= this.#idleTtlMs) this.letGo(slot);
+      if (nowMs - figures.usedMs(slot) >= this.#idleTtlMs) this.letGo(slot);
     }
     if (this.#table.size === 0) this.#table.forgetAll();
   }
@@ -267,15 +267,15 @@ export class LeaseDesk {
 
   /** What a queued slot needs by now; null when it is there already. */
   #ask(slot: number): SlotAsk | null {
-    const { flags, memory, told, quota, askedLeast, specs, keys, limits } = this.#table;
+    const { flags, memory, told, figures, askedLeast, specs, keys, limits } = this.#table;
     flags[slot] = (flags[slot] as number) & ~QUEUED;
     const have = levelOf(memory, slot);
     const first = this.#waiters.firstNeed(slot);
     if (first > 0 && first <= have) for (const waiter of this.#waiters.of(slot)) this.#callSoon(waiter);
-    const want = Math.min(this.#table.burst[slot] as number, this.#waiters.need(slot) + (quota[slot] as number) - have);
+    const want = Math.min(figures.burst(slot), this.#waiters.need(slot) + figures.quota(slot) - have);
     if (want <= 0) {
       // It came back with more than it needs: what was spent of that is told all the same, or nothing is refilled in its place.
-      if (this.#table.isSmall[slot] === 1) this.markDirty(slot);
+      if (figures.isSmall(slot)) this.markDirty(slot);
       return null;
     }
     // Ahead of need a lease is worth an answer only as a whole; who waits takes what there is.
@@ -285,7 +285,7 @@ export class LeaseDesk {
     this.#table.spentMs[slot] = this.#clock.nowMs();
     const ahead = first > have ? Math.max(0, want - Math.max(atLeast, this.#waiters.need(slot) - have)) : want;
     // That there is no lease says nothing of what a request needs.
-    askedLeast[slot] = ahead === want ? (this.#table.burst[slot] as number) + 1 : atLeast;
+    askedLeast[slot] = ahead === want ? figures.burst(slot) + 1 : atLeast;
     this.asks += 1;
     const spec = specs[slot] as SlotAsk['spec'];
     const generation = this.#table.generation(slot);
@@ -298,8 +298,7 @@ export class LeaseDesk {
     if (!table.isOwner(slot, generation) || ((table.flags[slot] as number) & ASKING) === 0) return false;
     table.flags[slot] = (table.flags[slot] as number) & ~ASKING;
     table.told[slot] = (table.told[slot] as number) + granted;
-    table.left[slot] = left;
-    table.answeredMs[slot] = nowMs;
+    table.figures.answer(slot, left, nowMs);
     table.setMode(slot, mode);
     if (granted > 0) {
       table.deferAhead(slot, waitMs > 0 ? nowMs + waitMs : 0);
@@ -374,14 +373,14 @@ export class LeaseDesk {
 
   /** What cannot be returned is lost: beyond its lease a worker may have no more than its own share, which it earns now. */
   #dropSurplus(): void {
-    const { memory, quota } = this.#table;
-    for (const slot of this.#dirty) takeLease(memory, slot, Math.max(0, levelOf(memory, slot) - (quota[slot] as number)));
+    const { memory, figures } = this.#table;
+    for (const slot of this.#dirty) takeLease(memory, slot, Math.max(0, levelOf(memory, slot) - figures.quota(slot)));
   }
 
   #reportSlot(slot: number, isTick: boolean): void {
-    const { flags, memory, told, left, quota, keys } = this.#table;
+    const { flags, memory, told, figures, keys } = this.#table;
     const level = levelOf(memory, slot);
-    const surplus = Math.max(0, level - (quota[slot] as number));
+    const surplus = Math.max(0, level - figures.quota(slot));
     const tokens = isTick ? surplus : 0;
     // A request may still be waiting for another limit, and come back for what it was granted of this one.
     if (surplus > tokens) this.#dirty.push(slot);
@@ -391,7 +390,7 @@ export class LeaseDesk {
     takeLease(memory, slot, tokens);
     told[slot] = have;
     this.#table.spentMs[slot] = this.#clock.nowMs();
-    left[slot] = (left[slot] as number) + tokens;
+    figures.addLeft(slot, tokens);
     this.#returns.push({ key: keys[slot] as string, tokens, have, recall: 0 });
     this.#schedule();
   }

@@ -1,6 +1,7 @@
 import type { Charge, LimitMode, LimitName } from '../core/limit.ts';
 import type { LimitSpec } from '../core/principal.ts';
 import { wholeBurst } from './bucket.ts';
+import { LeaseFigures } from './lease-figures.ts';
 import { BYTES_PER_LEASE, generationOf, leaseMemory, levelOf, resetLease } from './lease-memory.ts';
 import type { LeaseMemory } from './lease-memory.ts';
 import { leaseSize, smallLeaseSize, urgentLevel } from './lease-size.ts';
@@ -29,20 +30,11 @@ export class LeaseTable {
   readonly buffer: SharedArrayBuffer;
   readonly memory: LeaseMemory;
   readonly flags: Uint8Array;
-  /** Whole burst, and what is kept of it here. */
-  readonly burst: Int32Array;
-  readonly quota: Int32Array;
-  /** With fewer tokens than this it is asked for more at once. */
-  readonly urgent: Int32Array;
-  /** 1: what is kept here is called back when others lack it. */
-  readonly isSmall: Uint8Array;
+  readonly figures: LeaseFigures;
   /** What the authority believes that this worker holds, as of its last message; never less than the level. */
   readonly told: Int32Array;
   /** What was taken up to then was reported as spent, or was not of the authority's tokens: it cannot be given back. */
   readonly spentMs: Float64Array;
-  /** Tokens left at the authority when it answered last, and when that was. */
-  readonly left: Int32Array;
-  readonly answeredMs: Float64Array;
   /** Until when asking for `deniedNeed` tokens or more is in vain. */
   readonly deniedUntilMs: Float64Array;
   readonly deniedNeed: Int32Array;
@@ -50,12 +42,10 @@ export class LeaseTable {
   readonly askedLeast: Int32Array;
   /** Where this worker's own share stood at zero (`local-share.ts`). */
   readonly emptyAtMs: Float64Array;
-  readonly usedMs: Float64Array;
   readonly refused: Float64Array;
   readonly specs: LimitSpec[] = [];
   readonly keys: string[] = [];
   readonly limits: LimitName[] = [];
-  readonly #modes: Uint8Array;
   readonly #slots = new Map<string, number>();
   readonly #free: number[] = [];
   readonly #capacity: number;
@@ -73,20 +63,13 @@ export class LeaseTable {
     this.buffer = new SharedArrayBuffer(capacity * BYTES_PER_LEASE);
     this.memory = leaseMemory(this.buffer);
     this.flags = new Uint8Array(capacity);
-    this.isSmall = new Uint8Array(capacity);
-    this.#modes = new Uint8Array(capacity);
-    this.burst = new Int32Array(capacity);
-    this.quota = new Int32Array(capacity);
-    this.urgent = new Int32Array(capacity);
+    this.figures = new LeaseFigures(capacity);
     this.told = new Int32Array(capacity);
-    this.left = new Int32Array(capacity);
     this.deniedNeed = new Int32Array(capacity);
     this.askedLeast = new Int32Array(capacity);
-    this.answeredMs = new Float64Array(capacity);
     this.spentMs = new Float64Array(capacity);
     this.deniedUntilMs = new Float64Array(capacity);
     this.emptyAtMs = new Float64Array(capacity);
-    this.usedMs = new Float64Array(capacity);
     this.refused = new Float64Array(capacity);
   }
 
@@ -123,11 +106,11 @@ export class LeaseTable {
     this.#slots.set(charge.key, slot);
     this.keys[slot] = charge.key;
     this.limits[slot] = charge.limit;
-    this.flags[slot] = this.told[slot] = this.left[slot] = this.deniedNeed[slot] = this.refused[slot] = 0;
-    this.#modes[slot] = 0;
+    this.flags[slot] = this.told[slot] = this.deniedNeed[slot] = this.refused[slot] = 0;
+    this.figures.reset(slot, nowMs);
     this.deniedUntilMs[slot] = 0;
     this.spentMs[slot] = Number.NEGATIVE_INFINITY;
-    this.answeredMs[slot] = this.emptyAtMs[slot] = this.usedMs[slot] = nowMs;
+    this.emptyAtMs[slot] = nowMs;
     this.shape(slot, charge.spec);
     return slot;
   }
@@ -135,23 +118,21 @@ export class LeaseTable {
   /** Takes over a (changed) limit. What is held is kept: the authority knows of it. */
   shape(slot: number, spec: LimitSpec): void {
     this.specs[slot] = spec;
-    this.burst[slot] = wholeBurst(spec);
     const size = leaseSize(spec, this.#workers);
     const small = size === 0 && this.#hasRecalls && isRecallable(this.keys[slot] as string) ? smallLeaseSize(spec, this.#workers) : 0;
-    this.quota[slot] = Math.max(size, small);
-    this.isSmall[slot] = small > 0 ? 1 : 0;
-    this.urgent[slot] = urgentLevel(spec, this.quota[slot] as number);
+    const quota = Math.max(size, small);
+    this.figures.shape(slot, wholeBurst(spec), quota, urgentLevel(spec, quota), small > 0);
   }
 
   /** Until then the authority gives nothing that no request waits for. */
   deferAhead(slot: number, untilMs: number): void {
     this.deniedUntilMs[slot] = untilMs;
-    this.deniedNeed[slot] = (this.burst[slot] as number) + 1;
+    this.deniedNeed[slot] = this.figures.burst(slot) + 1;
   }
 
   /** Milliseconds for which takes will be refused without asking; 0: none. */
   deniedForMs(slot: number, nowMs: number): number {
-    if ((this.deniedNeed[slot] as number) > (this.burst[slot] as number)) return 0;
+    if ((this.deniedNeed[slot] as number) > this.figures.burst(slot)) return 0;
     return Math.max(0, Math.ceil((this.deniedUntilMs[slot] as number) - nowMs));
   }
 
@@ -188,22 +169,22 @@ export class LeaseTable {
   }
 
   modeOf(slot: number): LimitMode {
-    return MODES[this.#modes[slot] as number] as LimitMode;
+    return MODES[this.figures.mode(slot)] as LimitMode;
   }
 
   setMode(slot: number, mode: LimitMode): void {
-    this.#modes[slot] = MODES.indexOf(mode);
+    this.figures.setMode(slot, MODES.indexOf(mode));
   }
 
   /** Tokens left at the authority by now, if nobody else took any; a fraction counts. */
   leftNow(slot: number, nowMs: number): number {
-    const refilled = ((nowMs - (this.answeredMs[slot] as number)) * (this.specs[slot] as LimitSpec).perSecond) / 1000;
-    return Math.max(0, (this.left[slot] as number) + Math.max(0, refilled));
+    const refilled = ((nowMs - this.figures.answeredMs(slot)) * (this.specs[slot] as LimitSpec).perSecond) / 1000;
+    return Math.max(0, this.figures.left(slot) + Math.max(0, refilled));
   }
 
   /** Of this worker's tokens and those known to be left, as many as fit into the burst. */
   remaining(slot: number, nowMs: number): number {
-    return Math.min(this.burst[slot] as number, levelOf(this.memory, slot) + Math.floor(this.leftNow(slot, nowMs) + 1e-6));
+    return Math.min(this.figures.burst(slot), levelOf(this.memory, slot) + Math.floor(this.leftNow(slot, nowMs) + 1e-6));
   }
 
   #vacantSlot(letGo: LetGo): number {

@@ -142,14 +142,14 @@ export class LeasedLimiter implements Limiter, LeaseClient {
     this.#lastSlot = slot;
     if (slot < 0) return this.#withoutRoom(spec.failMode);
     if (table.specs[slot] !== spec) table.shape(slot, spec);
-    table.usedMs[slot] = nowMs;
+    table.figures.setUsedMs(slot, nowMs);
     const left = takeLease(table.memory, slot, tokens);
     if (left < 0) return this.#takeWithout(slot, charge, nowMs);
     if (nowMs >= this.#desk.line.shareFromMs) this.#clipShare(slot, left + tokens, nowMs);
-    const quota = table.quota[slot] as number;
+    const quota = table.figures.quota(slot);
     if (quota === 0) this.#desk.markDirty(slot);
-    else if (table.isSmall[slot] === 1) this.#desk.askAheadSoon(slot, nowMs, left === 0);
-    else if (left * 2 < quota) this.#desk.askAhead(slot, nowMs, left < (table.urgent[slot] as number));
+    else if (table.figures.isSmall(slot)) this.#desk.askAheadSoon(slot, nowMs, left === 0);
+    else if (left * 2 < quota) this.#desk.askAhead(slot, nowMs, left < table.figures.urgent(slot));
     return 'leased';
   }
 
@@ -160,7 +160,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
   /** This worker holds too few tokens. */
   #takeWithout(slot: number, { tokens, spec }: Charge, nowMs: number): Verdict {
     const { line, isForced } = this.#desk;
-    if (tokens > (this.#table.burst[slot] as number)) return 'refused';
+    if (tokens > this.#table.figures.burst(slot)) return 'refused';
     if (!line.mayWait) return this.#fallBack(slot, spec, tokens, nowMs);
     if (this.#isDenied(slot, tokens, nowMs)) return 'refused';
     if (isForced || !this.#waiters.hasRoom(slot)) return this.#fallBack(slot, spec, tokens, nowMs);
@@ -216,9 +216,9 @@ export class LeasedLimiter implements Limiter, LeaseClient {
   }
 
   #putBack(slot: number, tokens: number): void {
-    const { memory, quota } = this.#table;
+    const { memory, figures } = this.#table;
     if (applyGrant(memory, slot, this.#table.generation(slot), tokens) === 0) return;
-    if (levelOf(memory, slot) > (quota[slot] as number)) this.#desk.markDirty(slot);
+    if (levelOf(memory, slot) > figures.quota(slot)) this.#desk.markDirty(slot);
   }
 
   /** Of several limits, the one with the smallest share left. */
@@ -272,13 +272,13 @@ export class LeasedLimiter implements Limiter, LeaseClient {
   }
 
   #viewOf(slot: number, nowMs: number): BucketView {
-    const { keys, limits, specs, burst, refused, memory } = this.#table;
+    const { keys, limits, specs, figures, refused, memory } = this.#table;
     const spec = specs[slot] as LimitSpec;
     return {
       key: keys[slot] as string,
       limit: limits[slot] as BucketView['limit'],
       perSecond: spec.perSecond,
-      burst: burst[slot] as number,
+      burst: figures.burst(slot),
       leased: levelOf(memory, slot),
       remaining: this.#table.remaining(slot, nowMs),
       refused: refused[slot] as number,

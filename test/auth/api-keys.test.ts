@@ -52,6 +52,24 @@ describe('ApiKeyStore', () => {
     expect(compare).not.toHaveBeenCalled();
   });
 
+  it('tells keys apart whose digests begin alike, and those that share a place with others', () => {
+    const keys = Array.from({ length: 20 }, generateKey);
+    const digests = keys.map((key) => createHash('sha256').update(key).digest('hex'));
+    const alike = digests.map((digest) => digest.slice(0, 8) + '0'.repeat(56));
+    const crowded = Array.from({ length: 20 }, (_, at) => `ffffffff${at.toString(16).padStart(56, '0')}`);
+    const others = [...alike, ...crowded].map((hex, at) => ({ keyHash: `sha256:${hex}`, principal: principalOf(`other-${at}`) }));
+    const own = keys.map((key, at) => ({ keyHash: hashKey(key), principal: principalOf(`user-${at}`) }));
+    for (const stored of [
+      [...others, ...own],
+      [...own, ...others],
+    ]) {
+      const store = new ApiKeyStore(stored);
+      expect(keys.map((key) => store.find(key)?.id)).toEqual(keys.map((_, at) => `user-${at}`));
+    }
+    const strangers = new ApiKeyStore(others);
+    expect(keys.map((key) => strangers.find(key))).toEqual(keys.map(() => null));
+  });
+
   it('is decided by the comparison, not by the index', () => {
     const key = generateKey();
     const store = new ApiKeyStore([{ keyHash: hashKey(key), principal: principalOf('a') }]);
