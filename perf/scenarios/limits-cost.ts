@@ -48,7 +48,11 @@ async function measure(bench: Bench, upstream: Readonly<Record<string, unknown>>
     ...(await startGateways(bench, { ...common, name: 'gateway, exact', rateLimit: EXACT })),
   ];
   const plan = echoCall('echo', 'text');
-  for (const target of targets) await warmUp(bench, target, plan);
+  for (const target of targets) {
+    await warmUp(bench, target, plan);
+    // What asks for leases runs ten times a second, and is compiled late.
+    await closedLoopRound(bench, target, plan, { secs: 6, leastSecs: 2 });
+  }
   await interleave(rounds, targets, async (target, round) => {
     const redisBeforeUs = ownCpuUs(redis.program());
     const figures = await closedLoopRound(bench, target, plan, { secs: 6, leastSecs: 2 });
