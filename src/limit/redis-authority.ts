@@ -105,7 +105,8 @@ export class RedisAuthority implements LimitAuthority {
     this.#noteOutage(bucket, nowMs);
     bucket.settle(holder, asked.have, nowMs);
     bucket.lastAskMs = nowMs;
-    const ask = bucket.trimmed(asked, this.#options.workers);
+    // In an outage the share bounds what is given, and the answer names the fail mode.
+    const ask = this.#outageOf(bucket).isOpen ? asked : bucket.trimmed(asked, this.#options.workers);
     if (ask === null) return answer(bucket.nothingAhead(asked, this.#options.workers, nowMs));
     const waiter: Waiter = { bucket, holder, ask, answer, untilMs: nowMs + WAIT_MS, isDone: false };
     if (bucket.isExact && bucket.record !== bucket.have) this.#reportSoon(bucket);
