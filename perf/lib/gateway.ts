@@ -23,6 +23,8 @@ export interface GatewaySettings {
   /** The section `redis`; without it there is none. */
   readonly redis?: Readonly<Record<string, unknown>>;
   readonly isAudited?: boolean;
+  /** Further members of the section `audit`. */
+  readonly audit?: Readonly<Record<string, unknown>>;
   /** How many callers there are; requests take the first `callersUsed` of them in turn. */
   readonly callers?: number;
   readonly callersUsed?: number;
@@ -111,7 +113,7 @@ function configOf(bench: Bench, settings: GatewaySettings, port: number, keys: r
     },
     rate_limit: { ...GENEROUS, ...settings.rateLimit },
     policy: { tools: { deny: ['forbidden_*'] } },
-    audit: { enabled: settings.isAudited ?? true, file: 'audit.jsonl' },
+    audit: { enabled: settings.isAudited ?? true, file: 'audit.jsonl', ...settings.audit },
     upstream: settings.upstream,
     ...(settings.session === undefined ? {} : { session: settings.session }),
     ...(settings.redis === undefined ? {} : { redis: settings.redis }),

@@ -13,7 +13,7 @@ export interface RecordStamp {
   readonly worker: number;
 }
 
-/** Up to here a thousandth can be told. */
+/** Up to here a hundredth can be told. */
 const MAX_DECIMAL = 2 ** 40;
 /** Length of a UUID, the form of the ids that the gateway mints itself: nothing in them to redact, and they never repeat. */
 const UUID_CHARS = 36;
@@ -48,7 +48,8 @@ export function buildRecordLine(redact: Redact): (record: AuditRecord, stamp: Re
   const durationMs = buildDecimal();
   return (record, stamp) => {
     let line = `{"timestamp":"${time(stamp.wallMs)}","event_type":"${record.event_type}","seq":${wholeText(stamp.seq)},"worker":${stamp.worker}`;
-    if (record.request_id !== undefined) line += `,"request_id":${encodeId(record.request_id)}`;
+    if (record.request_id !== undefined)
+      line += record.isIdMinted === true ? `,"request_id":"${record.request_id}"` : `,"request_id":${encodeId(record.request_id)}`;
     if (record.identity !== undefined)
       line += record.notes === undefined ? identity(record.identity) : noted(record.identity, record.notes);
     if (record.provider !== undefined) line += provider(record.provider);
@@ -85,31 +86,32 @@ function isUuid(id: string): boolean {
   return true;
 }
 
-/** `.001` … `.999`, without zeros at the end. */
-const THOUSANDTHS: readonly string[] = Array.from({ length: 1000 }, (_, count) => String(count / 1000).slice(1));
+/** `.01` … `.99`, without zeros at the end. */
+const HUNDREDTHS: readonly string[] = Array.from({ length: 100 }, (_, count) => String(count / 100).slice(1));
 
 /**
- * At most three decimals; JSON has no NaN or infinity. Digits of a number with a fraction are costly to find (0.3 µs for times), so the
- * text of the last whole part is kept.
+ * At most two decimals; JSON has no NaN or infinity. Digits of a number with a fraction are costly to find (0.3 µs for times), so the
+ * text of the last whole part is kept. Not three: a thousand texts, of which each record needs two anywhere among them, are in no cache
+ * when they are needed, which costs 0.08 µs each.
  */
 function buildDecimal(): (value: number) => string {
   let last = 0;
   let text = '0';
   return (value) => {
     if (!(value >= 0 && value <= MAX_DECIMAL)) return rareDecimal(value);
-    const thousandths = Math.round(value * 1000);
-    const whole = Math.floor(thousandths / 1000);
+    const hundredths = Math.round(value * 100);
+    const whole = Math.floor(hundredths / 100);
     if (whole !== last) {
       last = whole;
       text = wholeText(whole);
     }
-    return text + (THOUSANDTHS[thousandths - whole * 1000] as string);
+    return text + (HUNDREDTHS[hundredths - whole * 100] as string);
   };
 }
 
 function rareDecimal(value: number): string {
   if (!Number.isFinite(value)) return '0';
-  return String(Math.abs(value) <= MAX_DECIMAL ? Math.round(value * 1000) / 1000 : value);
+  return String(Math.abs(value) <= MAX_DECIMAL ? Math.round(value * 100) / 100 : value);
 }
 
 /** RFC 3339 in UTC with milliseconds. The text of the last second is kept: making it costs 0.6 µs, and under load hardly a millisecond is met twice. */

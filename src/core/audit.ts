@@ -27,6 +27,8 @@ export type AuditEventType = (typeof AUDIT_EVENTS)[number];
 export interface AuditRecord {
   readonly event_type: AuditEventType;
   readonly request_id?: string | undefined;
+  /** Not written: the request's id is a UUID that the gateway made, in which nothing has to be looked for. */
+  readonly isIdMinted?: boolean;
   readonly identity?: string | undefined;
   /** Not written: where what `identity` comes to is kept. */
   readonly notes?: PrincipalNotes | undefined;

@@ -35,7 +35,7 @@ export interface RequestContext {
   isNotification: boolean;
   /** The limit that refused, else the one whose figures the answer shows; empty when none was consulted. */
   limitedBy: LimitName | '';
-  /** What of its headers never changes (`pipeline/limit-fields.ts`). */
+  /** What of its headers never changes (`limit-fields.ts`). */
   limitPolicy: FieldText;
   /** Limit headers: its values; −1 = none to be shown. */
   limit: number;

@@ -1,5 +1,5 @@
-import type { FieldText } from './field-text.ts';
 import type { RequestHead } from './head.ts';
+import type { LimitFigures } from './limit-fields.ts';
 import type { SocketOpener } from './message-socket.ts';
 import type { Refusal } from './refusal.ts';
 
@@ -30,10 +30,10 @@ export interface Exchange {
   onDrain: (() => void) | null;
   /** Collects the body, counting bytes as they arrive. */
   readBody(limitBytes: number, receive: BodyReceiver): void;
-  /** The whole answer at once. `Content-Length` is added; a HEAD request gets no body. `fields`: further headers. */
-  send(status: number, headers: HeaderList, body: string | Uint8Array, fields?: FieldText): void;
+  /** The whole answer at once. `Content-Length` is added; a HEAD request gets no body. `figures`: of the limit that it tells of. */
+  send(status: number, headers: HeaderList, body: string | Uint8Array, figures?: LimitFigures): void;
   /** Starts a streamed answer (chunked). */
-  open(status: number, headers: HeaderList, fields?: FieldText): void;
+  open(status: number, headers: HeaderList, figures?: LimitFigures): void;
   /**
    * One piece of a streamed answer, one `cork` each. False: the peer reads slowly and `onDrain` will follow; what is
    * written all the same is buffered, and the connection is dropped when more than the configured limit waits beside it.

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../core/clock.ts';
+import type { Clock } from '../core/clock.ts';
 import type { AuthorityStatus } from '../core/fleet.ts';
 import type { LeaseAnswer, LeaseAsk, LimitAuthority, LimitMode } from '../core/limit.ts';
 import type { FailMode } from '../core/principal.ts';
@@ -9,6 +9,7 @@ import { RedisEpochs } from './redis-epochs.ts';
 import { RedisHealth } from './redis-health.ts';
 import type { RedisOutage } from './redis-outage.ts';
 import type { LeaseCall, LeaseReply } from './redis-script.ts';
+import { RedisSoon } from './redis-soon.ts';
 import { RedisTable } from './redis-table.ts';
 import { RedisWaiting, type Waiter } from './redis-waiting.ts';
 import { VouchedTime } from './vouched-time.ts';
@@ -27,6 +28,8 @@ const RENEW_MS = 900;
 const IDLE_MS = 1000;
 /** What is spent of a small limit is reported soon, because Redis cannot refill what it believes to be held. */
 const REPORT_MS = 2;
+/** A pool that runs low is filled so soon, with others, unless it is nearly empty or somebody waits for it. */
+const REFILL_MS = 100;
 /** Who is refused by `closed` may ask again after this long: Redis may be back. At once, if only one answer was late. */
 const CLOSED_MS = 250;
 const REPORTS_PER_SWEEP = 5000;
@@ -73,8 +76,8 @@ export class RedisAuthority implements LimitAuthority {
   readonly #health: RedisHealth;
   readonly #waiting: RedisWaiting;
   readonly #calls: RedisCalls;
-  readonly #unreported = new Set<RedisBucket>();
-  #reportTimer: Timer | null = null;
+  readonly #unreported: RedisSoon;
+  readonly #low: RedisSoon;
   #number = 0;
   #isClosed = false;
   #mode: LimitMode = 'remote';
@@ -89,6 +92,8 @@ export class RedisAuthority implements LimitAuthority {
     this.#waiting = new RedisWaiting(options.clock, (waiter, nowMs) => this.#tooLate(waiter, nowMs));
     const { store, clock, random = Math.random } = options;
     this.#calls = new RedisCalls(store);
+    this.#unreported = new RedisSoon(clock, REPORT_MS, (bucket, nowMs) => this.#reportSpent(bucket, nowMs));
+    this.#low = new RedisSoon(clock, REFILL_MS, (bucket, nowMs) => this.#refill(bucket, nowMs));
     const onBack = (outage: RedisOutage): void => this.#succeeded(outage);
     this.#health = new RedisHealth({ clock, epochs: this.#epochs, isSpread: store.isSpread, random, waitMs: WAIT_MS, onBack });
   }
@@ -109,12 +114,13 @@ export class RedisAuthority implements LimitAuthority {
     const ask = this.#outageOf(bucket).isOpen ? asked : bucket.trimmed(asked, this.#options.workers);
     if (ask === null) return answer(bucket.nothingAhead(asked, this.#options.workers, nowMs));
     const waiter: Waiter = { bucket, holder, ask, answer, untilMs: nowMs + WAIT_MS, isDone: false };
-    if (bucket.isExact && bucket.record !== bucket.have) this.#reportSoon(bucket);
+    if (bucket.isExact && bucket.record !== bucket.have) this.#unreported.add(bucket);
     if (this.#serve(waiter, nowMs)) return;
     if (atLeastOf(ask) > bucket.burst || bucket.isDenied(atLeastOf(ask), nowMs)) return this.#deny(waiter, nowMs);
     if (!this.#mayWait(bucket, nowMs)) return this.#fallBack(waiter, nowMs);
     this.#waiting.add(waiter);
     this.#call(bucket, nowMs);
+    this.#low.now();
   }
 
   giveBack(holder: number, key: string, tokens: number, have: number): void {
@@ -123,7 +129,7 @@ export class RedisAuthority implements LimitAuthority {
     const nowMs = this.#clock.nowMs();
     this.#noteOutage(bucket, nowMs);
     bucket.giveBack(holder, tokens, have, nowMs);
-    if (bucket.isExact) this.#reportSoon(bucket);
+    if (bucket.isExact) this.#unreported.add(bucket);
   }
 
   lost(holder: number): void {
@@ -175,7 +181,8 @@ export class RedisAuthority implements LimitAuthority {
     this.#isClosed = true;
     this.#calls.flush();
     this.#epochs.close();
-    this.#reportTimer?.cancel();
+    this.#unreported.close();
+    this.#low.close();
     this.#waiting.clear();
   }
 
@@ -198,6 +205,7 @@ export class RedisAuthority implements LimitAuthority {
       this.#fallBack(waiter, nowMs);
     }
     this.#unreported.delete(bucket);
+    this.#low.delete(bucket);
     if (bucket.have + bucket.debt === 0 || this.#outageOf(bucket).isOpen) return;
     this.#send(bucket, nowMs, { want: 0, atLeast: 1, back: bucket.pool, deadAfterMs: FORGOTTEN_DEAD_AFTER_MS });
   }
@@ -218,7 +226,8 @@ export class RedisAuthority implements LimitAuthority {
     const granted = bucket.takeFromPool(holder, atLeastOf(ask), ask.want, bucket.partOf(this.#options.workers));
     if (granted === 0) return false;
     this.#answer(waiter, { granted, waitMs: 0, left: bucket.leftAt(nowMs), mode: 'remote' });
-    if (!bucket.isExact && bucket.pool < bucket.lease / 4) this.#call(bucket, nowMs);
+    if (bucket.isLow) this.#low.add(bucket);
+    if (bucket.isNearlyEmpty) this.#low.now();
     return true;
   }
 
@@ -304,18 +313,12 @@ export class RedisAuthority implements LimitAuthority {
     return isIdle ? bucket.pool : Math.max(0, bucket.pool - bucket.lease);
   }
 
-  #reportSoon(bucket: RedisBucket): void {
-    this.#unreported.add(bucket);
-    this.#reportTimer ??= this.#clock.after(REPORT_MS, () => this.#reportAll());
+  #reportSpent(bucket: RedisBucket, nowMs: number): void {
+    if (bucket.call === null && bucket.record !== bucket.have && !this.#outageOf(bucket).isOpen) this.#report(bucket, nowMs);
   }
 
-  #reportAll(): void {
-    this.#reportTimer = null;
-    const nowMs = this.#clock.nowMs();
-    for (const bucket of this.#unreported) {
-      if (bucket.call === null && bucket.record !== bucket.have && !this.#outageOf(bucket).isOpen) this.#report(bucket, nowMs);
-    }
-    this.#unreported.clear();
+  #refill(bucket: RedisBucket, nowMs: number): void {
+    if (bucket.isLow) this.#call(bucket, nowMs);
   }
 
   #send(bucket: RedisBucket, nowMs: number, what: { want: number; atLeast: number; back: number; deadAfterMs: number }): void {
@@ -354,7 +357,7 @@ export class RedisAuthority implements LimitAuthority {
       else this.#succeeded(this.#outageOf(bucket));
     }
     this.#serveWaiting(bucket, reply, nowMs);
-    if (bucket.isExact && bucket.call === null && bucket.record !== bucket.have) this.#reportSoon(bucket);
+    if (bucket.isExact && bucket.call === null && bucket.record !== bucket.have) this.#unreported.add(bucket);
   }
 
   /** First come, first served; who needs more than there is hears so, and the next may need less. */

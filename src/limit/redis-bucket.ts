@@ -101,6 +101,16 @@ export class RedisBucket {
     this.lease = this.isExact ? 0 : Math.max(1, Math.floor((this.burst * LEASED_PART) / this.#hosts));
   }
 
+  /** A worker that asks may find too little: a third was given to one, and others may come before it is filled. */
+  get isLow(): boolean {
+    return !this.isExact && this.pool < (this.lease * 2) / 3;
+  }
+
+  /** The next worker that asks finds too little. */
+  get isNearlyEmpty(): boolean {
+    return !this.isExact && this.pool < this.lease / 4;
+  }
+
   reshape(spec: LimitSpec): void {
     if (this.spec === spec) return;
     this.spec = spec;

@@ -4,7 +4,7 @@ import { decodeLeases, LEASE_SCRIPT, type LeaseCall, type LeaseReply, leaseArgs,
 /**
  * Steps in one call. A call costs this process several times what a step more costs; but Redis does nothing else meanwhile, and each waits for all.
  */
-const MAX_STEPS = 16;
+const MAX_STEPS = 32;
 
 interface Step {
   readonly keys: readonly [string, string];

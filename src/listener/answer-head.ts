@@ -50,6 +50,11 @@ export function hasBody(status: number): boolean {
   return status !== 204 && status !== 304 && status >= 200;
 }
 
+/** Whether an answer may have this status. */
+export function isFinal(status: number): boolean {
+  return Number.isInteger(status) && status >= 200 && status <= 599;
+}
+
 const statusLines: (string | undefined)[] = [];
 
 /** `200 OK`. */
@@ -101,7 +106,7 @@ function linesOf(headers: HeaderList): string {
  * @returns whether the application has a `content-security-policy` of its own
  */
 function checkAnswer(status: number, headers: HeaderList, fields: FieldText): boolean {
-  if (!Number.isInteger(status) || status < 200 || status > 599) throw new Error(`Not a final HTTP status: ${status}`);
+  if (!isFinal(status)) throw new Error(`Not a final HTTP status: ${status}`);
   let hasPolicy = false;
   let bytes: number = fields.length;
   for (let i = 0; i + 1 < headers.length; i += 2) {

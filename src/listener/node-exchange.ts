@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../core/clock.ts';
 import { BAD_FRAMING, INTERNAL, REQUEST_TIMEOUT } from '../core/errors.ts';
 import type { BodyReceiver, Exchange, HeaderList } from '../core/exchange.ts';
-import type { FieldText } from '../core/field-text.ts';
+import { limitFields, type LimitFigures } from '../core/limit-fields.ts';
 import type { RequestHead } from '../core/head.ts';
 import { answerHead, hasBody, MINIMAL_HEADERS, minimalBody } from './answer-head.ts';
 import { ChunkQueue, OPENING_BYTES } from './chunk-queue.ts';
@@ -86,9 +86,9 @@ export class NodeExchange implements Exchange, BodyHost, Deferred {
     this.#watchBody();
   }
 
-  send(status: number, headers: HeaderList, body: string | Uint8Array, fields?: FieldText): void {
+  send(status: number, headers: HeaderList, body: string | Uint8Array, figures?: LimitFigures): void {
     if (this.#phase !== 'open') return;
-    const isFit = this.#prepare(status, headers, fields);
+    const isFit = this.#prepare(status, headers, figures);
     const bytes = Buffer.from(isFit ? body : minimalBody(INTERNAL));
     const hasContent = hasBody(this.#status);
     if (hasContent) this.#headers.push('content-length', String(bytes.length));
@@ -97,10 +97,10 @@ export class NodeExchange implements Exchange, BodyHost, Deferred {
     this.#context.queue.push(this);
   }
 
-  open(status: number, headers: HeaderList, fields?: FieldText): void {
-    if (this.head.method === 'HEAD') return this.send(status, headers, '', fields);
+  open(status: number, headers: HeaderList, figures?: LimitFigures): void {
+    if (this.head.method === 'HEAD') return this.send(status, headers, '', figures);
     if (this.#phase !== 'open') return;
-    if (!this.#prepare(status, headers, fields)) {
+    if (!this.#prepare(status, headers, figures)) {
       this.#queue.push(Buffer.from(minimalBody(INTERNAL)));
       this.#phase = 'ending';
     } else {
@@ -212,9 +212,9 @@ export class NodeExchange implements Exchange, BodyHost, Deferred {
     else this.#guarded(() => this.#body.fail(REQUEST_TIMEOUT));
   }
 
-  #prepare(status: number, headers: HeaderList, fields?: FieldText): boolean {
+  #prepare(status: number, headers: HeaderList, figures?: LimitFigures): boolean {
     try {
-      this.#headers = answerHead(status, headers, this.head.secure, fields);
+      this.#headers = answerHead(status, headers, this.head.secure, limitFields(figures));
       this.#status = status;
       return true;
     } catch (error) {

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { Clock } from '../core/clock.ts';
 import { BAD_FRAMING } from '../core/errors.ts';
 import type { BodyReceiver, Exchange, HeaderList } from '../core/exchange.ts';
-import { type FieldText, NO_FIELDS } from '../core/field-text.ts';
+import { limitFields, type LimitFigures } from '../core/limit-fields.ts';
 import type { RequestHead } from '../core/head.ts';
 import { answerHead, statusLine } from './answer-head.ts';
 
@@ -19,7 +19,12 @@ export class RawExchange implements Exchange {
   isClosed = false;
   readonly #socket: Duplex;
   readonly #clock: Clock;
-  #opened: { readonly status: number; readonly headers: HeaderList; readonly fields: FieldText; readonly pieces: Buffer[] } | null = null;
+  #opened: {
+    readonly status: number;
+    readonly headers: HeaderList;
+    readonly figures: LimitFigures | undefined;
+    readonly pieces: Buffer[];
+  } | null = null;
 
   constructor(socket: Duplex, head: RequestHead, clock: Clock) {
     this.#socket = socket;
@@ -34,10 +39,10 @@ export class RawExchange implements Exchange {
     setImmediate(() => receive(null, BAD_FRAMING));
   }
 
-  send(status: number, headers: HeaderList, body: string | Uint8Array, fields: FieldText = NO_FIELDS): void {
+  send(status: number, headers: HeaderList, body: string | Uint8Array, figures?: LimitFigures): void {
     if (this.isClosed) return;
     const bytes = Buffer.from(body);
-    const all = answerHead(status, headers, this.head.secure, fields);
+    const all = answerHead(status, headers, this.head.secure, limitFields(figures));
     this.isClosed = true;
     all.push('date', new Date(this.#clock.wallMs()).toUTCString(), 'content-length', String(bytes.length), 'connection', 'close');
     let text = `HTTP/1.1 ${statusLine(status)}\r\n`;
@@ -46,8 +51,8 @@ export class RawExchange implements Exchange {
     this.#clock.after(LINGER_MS, () => this.#socket.destroy());
   }
 
-  open(status: number, headers: HeaderList, fields: FieldText = NO_FIELDS): void {
-    this.#opened ??= { status, headers, fields, pieces: [] };
+  open(status: number, headers: HeaderList, figures?: LimitFigures): void {
+    this.#opened ??= { status, headers, figures, pieces: [] };
   }
 
   write(chunk: string | Uint8Array): boolean {
@@ -57,7 +62,7 @@ export class RawExchange implements Exchange {
 
   end(): void {
     const opened = this.#opened;
-    if (opened !== null) this.send(opened.status, opened.headers, Buffer.concat(opened.pieces), opened.fields);
+    if (opened !== null) this.send(opened.status, opened.headers, Buffer.concat(opened.pieces), opened.figures);
   }
 
   destroy(): void {

@@ -1,12 +1,13 @@
 import type { BodyReceiver, Exchange, HeaderList } from '../core/exchange.ts';
-import type { FieldText } from '../core/field-text.ts';
 import { INTERNAL } from '../core/errors.ts';
 import type { RequestHead } from '../core/head.ts';
-import { answerLines, firstName, hasBody, MINIMAL_HEADERS, minimalBody, statusLine } from './answer-head.ts';
+import { limitFields, type LimitFigures } from '../core/limit-fields.ts';
+import { answerLines, firstName, hasBody, isFinal, MINIMAL_HEADERS, minimalBody, statusLine } from './answer-head.ts';
 import { ChunkQueue, OPENING_BYTES } from './chunk-queue.ts';
 import type { Verdict } from './head-guard.ts';
 import type { Deferred } from './loop-queue.ts';
 import type { HttpResponse } from './native.ts';
+import { isPlain, plainHead } from './plain-head.ts';
 import { type BodyHost, RequestBody } from './request-body.ts';
 import { StallWatch } from './stall-watch.ts';
 import type { UwsConnection } from './uws-connection.ts';
@@ -36,9 +37,10 @@ export class UwsExchange implements Exchange, BodyHost, Deferred {
   #phase: Phase = 'open';
   #isDeliveryDue = false;
   #status = 0;
-  #firstName = '';
-  /** Of the answer's head, all but the name of the first header. */
-  #lines = '';
+  #headers: HeaderList = [];
+  #figures: LimitFigures | undefined = undefined;
+  /** Of the answer's head, all but the name of the first header; null where the head is one of most (`plain-head.ts`). */
+  #lines: string | null = '';
   /** The complete answer, or the part of a streamed one that waits. */
   #answer: string | Uint8Array = '';
   #queue: ChunkQueue | null = null;
@@ -67,18 +69,18 @@ export class UwsExchange implements Exchange, BodyHost, Deferred {
     this.#body.request(limitBytes, receive);
   }
 
-  send(status: number, headers: HeaderList, body: string | Uint8Array, fields?: FieldText): void {
+  send(status: number, headers: HeaderList, body: string | Uint8Array, figures?: LimitFigures): void {
     if (this.#phase !== 'open' || this.#res === null) return;
-    this.#prepare(status, headers, fields);
+    this.#prepare(status, headers, figures);
     if (this.#status === status) this.#answer = body;
     this.#phase = 'answering';
     this.#context.queue.push(this);
   }
 
-  open(status: number, headers: HeaderList, fields?: FieldText): void {
-    if (this.head.method === 'HEAD') return this.send(status, headers, '', fields);
+  open(status: number, headers: HeaderList, figures?: LimitFigures): void {
+    if (this.head.method === 'HEAD') return this.send(status, headers, '', figures);
     if (this.#phase !== 'open' || this.#res === null) return;
-    this.#prepare(status, headers, fields);
+    this.#prepare(status, headers, figures);
     if (this.#status !== status) {
       this.#phase = 'answering';
     } else {
@@ -167,16 +169,17 @@ export class UwsExchange implements Exchange, BodyHost, Deferred {
   }
 
   /** Sets status and headers, or those of a 500 when they are not fit to be written. */
-  #prepare(status: number, headers: HeaderList, fields?: FieldText): void {
+  #prepare(status: number, headers: HeaderList, figures?: LimitFigures): void {
     try {
-      this.#lines = answerLines(status, headers, fields);
-      this.#firstName = firstName(headers);
+      this.#lines = isFinal(status) && isPlain(headers) ? null : answerLines(status, headers, limitFields(figures));
+      this.#headers = headers;
+      this.#figures = figures;
       this.#status = status;
     } catch (error) {
       this.#context.failed(error);
       this.#status = INTERNAL.status;
       this.#lines = answerLines(INTERNAL.status, MINIMAL_HEADERS);
-      this.#firstName = firstName(MINIMAL_HEADERS);
+      this.#headers = MINIMAL_HEADERS;
       this.#answer = minimalBody(INTERNAL);
     }
   }
@@ -263,8 +266,10 @@ export class UwsExchange implements Exchange, BodyHost, Deferred {
     res.writeStatus(statusLine(this.#status));
     const isCloseSaid = !isKept && isCloseOurs && !this.#connection.isPeerClosing;
     const last = isKept ? KEEP_ALIVE : isCloseSaid ? CLOSE : '';
+    const bytes = this.#lines === null && isKept ? plainHead(this.#headers, this.#figures, KEEP_ALIVE) : null;
+    const lines = bytes === null ? (this.#lines ?? answerLines(this.#status, this.#headers, limitFields(this.#figures))) + last : bytes;
     // Every header is checked, so the lines may go over in one call instead of a dozen (`native-bench/uws-headers.ts`).
-    res.writeHeader(this.#firstName, this.#lines + last);
+    res.writeHeader(firstName(this.#headers), lines);
   }
 
   /** Streams: the peer takes data again, or the answer has just been opened. */

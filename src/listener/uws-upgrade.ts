@@ -1,6 +1,6 @@
 import type { us_socket_context_t } from 'uWebSockets.js';
 import type { BodyReceiver, Exchange, HeaderList } from '../core/exchange.ts';
-import { type FieldText, NO_FIELDS } from '../core/field-text.ts';
+import { limitFields, type LimitFigures } from '../core/limit-fields.ts';
 import { BAD_FRAMING, INTERNAL } from '../core/errors.ts';
 import type { RequestHead } from '../core/head.ts';
 import type { SocketOpener } from '../core/message-socket.ts';
@@ -15,7 +15,7 @@ interface Answer {
   readonly status: number;
   readonly headers: HeaderList;
   readonly body: string | Uint8Array;
-  readonly fields: FieldText;
+  readonly figures: LimitFigures | undefined;
 }
 
 /** A request for a WebSocket on the µWS engine: becomes one, or is answered and its connection closed. */
@@ -30,7 +30,12 @@ export class UwsUpgrade implements Exchange, Deferred {
   #opener: SocketOpener | null = null;
   #isInHandler = true;
   #answer: Answer | null = null;
-  #opened: { readonly status: number; readonly headers: HeaderList; readonly fields: FieldText; readonly pieces: Buffer[] } | null = null;
+  #opened: {
+    readonly status: number;
+    readonly headers: HeaderList;
+    readonly figures: LimitFigures | undefined;
+    readonly pieces: Buffer[];
+  } | null = null;
 
   constructor(context: UwsContext, res: HttpResponse, head: RequestHead, key: string, socketContext: us_socket_context_t) {
     this.#context = context;
@@ -66,14 +71,14 @@ export class UwsUpgrade implements Exchange, Deferred {
     setImmediate(() => receive(null, BAD_FRAMING));
   }
 
-  send(status: number, headers: HeaderList, body: string | Uint8Array, fields: FieldText = NO_FIELDS): void {
+  send(status: number, headers: HeaderList, body: string | Uint8Array, figures?: LimitFigures): void {
     if (this.#res === null || this.#answer !== null || this.#opener !== null) return;
-    this.#answer = { status, headers, body, fields };
+    this.#answer = { status, headers, body, figures };
     this.#context.queue.push(this);
   }
 
-  open(status: number, headers: HeaderList, fields: FieldText = NO_FIELDS): void {
-    this.#opened ??= { status, headers, fields, pieces: [] };
+  open(status: number, headers: HeaderList, figures?: LimitFigures): void {
+    this.#opened ??= { status, headers, figures, pieces: [] };
   }
 
   write(chunk: string | Uint8Array): boolean {
@@ -83,7 +88,7 @@ export class UwsUpgrade implements Exchange, Deferred {
 
   end(): void {
     const opened = this.#opened;
-    if (opened !== null) this.send(opened.status, opened.headers, Buffer.concat(opened.pieces), opened.fields);
+    if (opened !== null) this.send(opened.status, opened.headers, Buffer.concat(opened.pieces), opened.figures);
   }
 
   destroy(): void {
@@ -122,8 +127,8 @@ export class UwsUpgrade implements Exchange, Deferred {
   }
 
   #write(res: HttpResponse): void {
-    const { status, headers, body, fields } = this.#answer ?? internalError();
-    const lines = answerLines(status, headers, fields);
+    const { status, headers, body, figures } = this.#answer ?? internalError();
+    const lines = answerLines(status, headers, limitFields(figures));
     // The answer ends the connection, and µWS calls no abort handler then.
     this.#context.addresses.give(this.head.peerIp);
     res.cork(() => {
@@ -135,5 +140,5 @@ export class UwsUpgrade implements Exchange, Deferred {
 }
 
 function internalError(): Answer {
-  return { status: INTERNAL.status, headers: MINIMAL_HEADERS, body: minimalBody(INTERNAL), fields: NO_FIELDS };
+  return { status: INTERNAL.status, headers: MINIMAL_HEADERS, body: minimalBody(INTERNAL), figures: undefined };
 }

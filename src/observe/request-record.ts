@@ -14,6 +14,7 @@ export function requestRecord(event: AuditEventType, context: RequestContext, po
   return {
     event_type: event,
     request_id: context.requestId,
+    isIdMinted: context.exchange.head.requestId === '',
     identity: principal === null ? undefined : principal.id,
     notes: principal === null ? undefined : principal.notes,
     provider: principal === null ? undefined : principal.provider,

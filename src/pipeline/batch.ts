@@ -10,7 +10,6 @@ import { encodeMarkedEvent } from '../mcp/sse.ts';
 import { scanUpstreamMessage } from '../mcp/upstream-message.ts';
 import { ElementExchange, type ElementOutlet } from './batch-element.ts';
 import { guarded } from './guarded.ts';
-import { limitFields } from './limit-fields.ts';
 import type { Parts } from './parts.ts';
 import { answer, headersOf, JSON_TYPE, refuse, SSE_TYPE } from './reply.ts';
 import type { Session } from './session.ts';
@@ -165,7 +164,7 @@ class Batch implements ElementOutlet {
     this.#parts.load.streams += 1;
     const headers = headersOf(this.#parts, this.#context, SSE_TYPE);
     headers.push('x-accel-buffering', 'no');
-    this.#context.exchange.open(200, headers, limitFields(this.#context));
+    this.#context.exchange.open(200, headers, this.#context);
     for (const one of this.#held.splice(0)) this.#tell(one);
     this.#heldBytes = 0;
   }

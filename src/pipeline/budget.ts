@@ -4,7 +4,7 @@ import type { LimitName, LimitOutcome } from '../core/limit.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Budget, NamedCharge } from './charges.ts';
 import { guarded } from './guarded.ts';
-import { limitPolicy } from './limit-fields.ts';
+import { limitPolicy } from '../core/limit-fields.ts';
 import type { Parts } from './parts.ts';
 import { refuse } from './reply.ts';
 

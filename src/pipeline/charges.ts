@@ -4,11 +4,11 @@ import { type FieldText, NO_FIELDS } from '../core/field-text.ts';
 import type { Charge, LimitName, PlaceNote } from '../core/limit.ts';
 import type { LimitSpec, Principal } from '../core/principal.ts';
 import { budgetKey } from './budget-key.ts';
-import { limitPolicy } from './limit-fields.ts';
+import { limitPolicy } from '../core/limit-fields.ts';
 
 /** A charge, and what answers and records say of its limit. */
 export interface NamedCharge extends Charge {
-  /** What of the limit's headers never changes (`limit-fields.ts`). */
+  /** What of the limit's headers never changes (`core/limit-fields.ts`). */
   readonly policy: FieldText;
   /** The rule in words, for audit and log; never for the client. */
   readonly rule: string;

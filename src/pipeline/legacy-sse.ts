@@ -7,7 +7,6 @@ import { encodeSseEvent } from '../mcp/sse.ts';
 import { admitConnection } from './admission.ts';
 import { Conversation } from './conversation.ts';
 import { whenExpired } from './expiry.ts';
-import { limitFields } from './limit-fields.ts';
 import type { Parts } from './parts.ts';
 import { PostedExchange } from './posted-exchange.ts';
 import { headersOf, refuse, SSE_TYPE } from './reply.ts';
@@ -70,7 +69,7 @@ function stand(parts: Parts, context: RequestContext, begin: Begin): void {
   context.isStreaming = true;
   parts.load.streams += 1;
   context.status = 200;
-  exchange.open(200, [...headersOf(parts, context, SSE_TYPE), 'x-accel-buffering', 'no'], limitFields(context));
+  exchange.open(200, [...headersOf(parts, context, SSE_TYPE), 'x-accel-buffering', 'no'], context);
   exchange.write(`event: endpoint\ndata: ${MESSAGES_PATH}?sessionId=${id}\n\n`);
   if (parts.load.isDraining) conversation.leave();
 }

@@ -5,7 +5,6 @@ import type { Upstream } from '../core/upstream.ts';
 import { initializeResult } from '../mcp/initialize.ts';
 import { rpcResult } from '../mcp/messages.ts';
 import { preflightHeaders } from './cors.ts';
-import { limitFields } from './limit-fields.ts';
 import type { Parts } from './parts.ts';
 import { answer, headersOf, JSON_TYPE, refuse } from './reply.ts';
 import { settle } from './settle.ts';
@@ -37,6 +36,6 @@ export function answerPreflight(parts: Parts, context: RequestContext): void {
   context.status = 204;
   const headers = headersOf(parts, context, '');
   headers.push(...preflightHeaders(parts.settings.cors));
-  context.exchange.send(204, headers, '', limitFields(context));
+  context.exchange.send(204, headers, '', context);
   settle(parts, context);
 }

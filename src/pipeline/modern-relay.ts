@@ -13,7 +13,6 @@ import { rpcResult } from '../mcp/messages.ts';
 import { encodeSseEvent } from '../mcp/sse.ts';
 import { looksLikeToolError } from '../mcp/tool-result.ts';
 import { whenExpired } from './expiry.ts';
-import { limitFields } from './limit-fields.ts';
 import type { Parts } from './parts.ts';
 import type { TaskView } from './task-view.ts';
 import { answer, headersOf, JSON_TYPE, markRefused, refusalBody, refuse, SSE_TYPE } from './reply.ts';
@@ -160,7 +159,7 @@ export class ModernRelay implements ReplySink {
     const headers = headersOf(this.#parts, this.#context, SSE_TYPE);
     headers.push('x-accel-buffering', 'no');
     this.#context.status = 200;
-    this.#context.exchange.open(200, headers, limitFields(this.#context));
+    this.#context.exchange.open(200, headers, this.#context);
     this.#heartbeat = this.#parts.clock.every(HEARTBEAT_MS, () => void this.#context.exchange.write(HEARTBEAT));
   }
 

@@ -1,6 +1,7 @@
 import { NOT_FOUND, OVERLOADED } from '../core/errors.ts';
 import type { BodyReceiver, Exchange, HeaderList } from '../core/exchange.ts';
-import { fieldPairs, type FieldText, NO_FIELDS } from '../core/field-text.ts';
+import { fieldPairs } from '../core/field-text.ts';
+import { limitFields, type LimitFigures } from '../core/limit-fields.ts';
 import type { RequestHead } from '../core/head.ts';
 import type { PostAnswer, PostRelay, RelayedPost } from '../core/post-relay.ts';
 import { isRefusal, type Refusal } from '../core/refusal.ts';
@@ -54,12 +55,12 @@ export class RelayedExchange implements Exchange {
     queueMicrotask(() => receive(this.#body, null));
   }
 
-  send(status: number, headers: HeaderList, body: string | Uint8Array, fields: FieldText = NO_FIELDS): void {
+  send(status: number, headers: HeaderList, body: string | Uint8Array, figures?: LimitFigures): void {
     if (this.isClosed) return;
     this.isClosed = true;
     this.#done({
       status,
-      headers: [...headers, ...fieldPairs(fields)],
+      headers: [...headers, ...fieldPairs(limitFields(figures))],
       body: typeof body === 'string' ? body : Buffer.from(body).toString('utf8'),
     });
   }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { BodyReceiver, Exchange, HeaderList } from '../core/exchange.ts';
-import type { FieldText } from '../core/field-text.ts';
+import type { LimitFigures } from '../core/limit-fields.ts';
 import type { RequestHead } from '../core/head.ts';
 import type { Conversation } from './conversation.ts';
 import type { MessageExchange } from './message-exchange.ts';
@@ -50,11 +50,11 @@ export class PostedExchange implements Exchange {
     });
   }
 
-  send(status: number, headers: HeaderList, body: string | Uint8Array, fields?: FieldText): void {
+  send(status: number, headers: HeaderList, body: string | Uint8Array, figures?: LimitFigures): void {
     const onStream = this.#onStream;
     if (!this.#isAccepted && (onStream === null || status >= 400)) {
       this.#isAccepted = true;
-      this.#http.send(status, headers, body, fields);
+      this.#http.send(status, headers, body, figures);
       return onStream?.end();
     }
     this.#accept();

@@ -11,7 +11,6 @@ import { filterTools } from '../mcp/lists.ts';
 import { LATEST_LEGACY_REVISION } from '../mcp/revisions.ts';
 import { encodeMark, encodeMarkedEvent, encodeSseEvent } from '../mcp/sse.ts';
 import { looksLikeToolError } from '../mcp/tool-result.ts';
-import { limitFields } from './limit-fields.ts';
 import type { Parts } from './parts.ts';
 import type { Session } from './session.ts';
 import { answer, headersOf, JSON_TYPE, markRefused, refusalBody, refuse, SSE_TYPE } from './reply.ts';
@@ -148,7 +147,7 @@ export class Relay implements ReplySink {
       this.#openStream();
       this.#context.exchange.end();
     } else {
-      this.#context.exchange.send(202, headersOf(this.#parts, this.#context, ''), '', limitFields(this.#context));
+      this.#context.exchange.send(202, headersOf(this.#parts, this.#context, ''), '', this.#context);
     }
     settleGone(this.#parts, this.#context);
   }
@@ -205,7 +204,7 @@ export class Relay implements ReplySink {
     const headers = headersOf(this.#parts, this.#context, SSE_TYPE);
     headers.push('x-accel-buffering', 'no');
     this.#context.status = 200;
-    this.#context.exchange.open(200, headers, limitFields(this.#context));
+    this.#context.exchange.open(200, headers, this.#context);
   }
 
   #event(bytes: Buffer, mark: StreamMark | undefined): Buffer {

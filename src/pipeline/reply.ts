@@ -4,7 +4,6 @@ import { METHOD_NOT_ALLOWED } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
 import { rpcError } from '../mcp/messages.ts';
 import { addCorsHeaders } from './cors.ts';
-import { limitFields } from './limit-fields.ts';
 import type { Parts } from './parts.ts';
 import { settle } from './settle.ts';
 
@@ -16,7 +15,7 @@ export function isMcpPath(path: string): boolean {
   return path === '/mcp' || path.startsWith('/mcp/');
 }
 
-/** Headers of any answer but `limitFields`: what belongs to the request comes from the context, the security headers from the engine. */
+/** Headers of any answer but those of its limit: what belongs to the request comes from the context, the security headers from the engine. */
 export function headersOf(parts: Parts, context: RequestContext, contentType: string): string[] {
   const headers = ['x-request-id', context.requestId];
   if (contentType !== '') headers.push('content-type', contentType, 'cache-control', 'no-store');
@@ -28,7 +27,7 @@ export function headersOf(parts: Parts, context: RequestContext, contentType: st
 /** A complete answer; the request is over. */
 export function answer(parts: Parts, context: RequestContext, status: number, contentType: string, body: string | Uint8Array): void {
   context.status = status;
-  context.exchange.send(status, headersOf(parts, context, contentType), body, limitFields(context));
+  context.exchange.send(status, headersOf(parts, context, contentType), body, context);
   settle(parts, context);
 }
 
@@ -39,7 +38,7 @@ export function refuse(parts: Parts, context: RequestContext, refusal: Refusal):
   context.status = refusal.status;
   const headers = headersOf(parts, context, JSON_TYPE);
   addRefusalHeaders(parts, context, refusal, headers);
-  context.exchange.send(refusal.status, headers, refusalBody(context, refusal), limitFields(context));
+  context.exchange.send(refusal.status, headers, refusalBody(context, refusal), context);
   settle(parts, context);
 }
 

@@ -7,7 +7,6 @@ import type { SessionAgreement, UpstreamSession } from '../core/upstream-session
 import { acceptsOf } from '../mcp/content.ts';
 import { initializeResult, sessionInitializeResult } from '../mcp/initialize.ts';
 import { encodeSseEvent } from '../mcp/sse.ts';
-import { limitFields } from './limit-fields.ts';
 import type { Parts } from './parts.ts';
 import { headersOf, JSON_TYPE, refuse, SSE_TYPE } from './reply.ts';
 import { passPlace, settle, settleGone } from './settle.ts';
@@ -80,7 +79,7 @@ export class Opening implements ReplySink {
     const headers = headersOf(this.#parts, this.#context, isJson ? JSON_TYPE : SSE_TYPE);
     if (sessionId !== '') headers.push('mcp-session-id', sessionId);
     this.#context.status = 200;
-    exchange.send(200, headers, isJson ? bytes : encodeSseEvent(bytes), limitFields(this.#context));
+    exchange.send(200, headers, isJson ? bytes : encodeSseEvent(bytes), this.#context);
     settle(this.#parts, this.#context);
   }
 }

@@ -7,7 +7,6 @@ import type { Listening, StreamMark, StreamSink } from '../core/upstream-session
 import { filterAnyTools } from '../mcp/lists.ts';
 import { encodeMark, encodeMarkedEvent } from '../mcp/sse.ts';
 import { whenExpired } from './expiry.ts';
-import { limitFields } from './limit-fields.ts';
 import type { Parts } from './parts.ts';
 import { headersOf, refuse, SSE_TYPE } from './reply.ts';
 import type { PositionKind, Session } from './session.ts';
@@ -59,7 +58,7 @@ export class ClientStream implements StreamSink, StandingStream {
     this.#parts.load.streams += 1;
     const headers = headersOf(this.#parts, this.#context, SSE_TYPE);
     headers.push('x-accel-buffering', 'no');
-    this.#context.exchange.open(200, headers, limitFields(this.#context));
+    this.#context.exchange.open(200, headers, this.#context);
     // The head leaves with the first bytes.
     this.#context.exchange.write(COMMENT);
     this.#heartbeat = this.#parts.clock.every(HEARTBEAT_MS, () => this.#beat());

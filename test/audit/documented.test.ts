@@ -25,7 +25,7 @@ describe('docs/audit.md', () => {
   });
 
   it('row 199: lists the fields in the order in which they are written', () => {
-    const all: Required<Omit<AuditRecord, 'notes'>> = {
+    const all: Required<Omit<AuditRecord, 'notes' | 'isIdMinted'>> = {
       event_type: 'request', request_id: 'a', identity: 'a', provider: 'a', client_ip: 'a', session: 'a', server: 'a', method: 'a', tool: 'a', resource: 'a',
       decision: 'deny', reason: 'a', limit: 'tool', decided_ms: 1, detail: 'a', status: 1, duration_ms: 1, error_id: 'a', policy_version: 'a',
     }; // biome-ignore format: one record

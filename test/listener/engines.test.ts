@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Application } from '../../src/core/exchange.ts';
-import type { FieldText } from '../../src/core/field-text.ts';
+import { limitPolicy } from '../../src/core/limit-fields.ts';
 import type { ListenerSettings } from '../../src/listener/settings.ts';
 import {
   application,
@@ -77,12 +77,12 @@ describe.each(ENGINES)('requests and answers of the %s engine', (engine: EngineN
     }
   });
 
-  it('writes further fields of an answer, and of a stream', async () => {
-    const fields = '\r\nx-one: 1\r\nx-two: a: b' as FieldText;
+  it('writes the figures of a limit into the head of an answer, and of a stream', async () => {
+    const figures = { limitPolicy: limitPolicy('tool', 3, 2), limit: 3, limitRemaining: 2, limitResetSecs: 1 };
     const { port } = await start(
       application((exchange) => {
-        if (exchange.head.path === '/send') return exchange.send(200, ['content-type', 'text/plain'], 'whole', fields);
-        exchange.open(200, ['content-type', 'text/plain'], fields);
+        if (exchange.head.path === '/send') return exchange.send(200, ['content-type', 'text/plain'], 'whole', figures);
+        exchange.open(200, ['content-type', 'text/plain'], figures);
         exchange.write('piece');
         exchange.end();
       }),
@@ -91,11 +91,14 @@ describe.each(ENGINES)('requests and answers of the %s engine', (engine: EngineN
       const client = converse(port);
       client.socket.write(get(path));
       const [answer] = parseAnswers(await client.closed());
-      expect([answer?.headers.get('x-one'), answer?.headers.get('x-two'), answer?.headers.get('x-frame-options')]).toEqual([
-        '1',
-        'a: b',
-        'DENY',
-      ]);
+      expect(Object.fromEntries(answer?.headers ?? [])).toMatchObject({
+        'ratelimit-policy': '"tool";q=3;w=2',
+        ratelimit: '"tool";r=2;t=1',
+        'x-ratelimit-limit': '3',
+        'x-ratelimit-remaining': '2',
+        'x-ratelimit-reset': '1',
+        'x-frame-options': 'DENY',
+      });
       expect(answer?.body).toMatch(/^(?:whole|piece)$/);
     }
   });

@@ -67,6 +67,7 @@ describe('settled', () => {
     events.settled(context);
     const shared = {
       request_id: 'req-1',
+      isIdMinted: false,
       identity: 'alice',
       provider: 'api_key',
       client_ip: '192.0.2.7',

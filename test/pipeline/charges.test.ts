@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { RateLimitSettings } from '../../src/core/config.ts';
 import { emptyNotes, type LimitSpec, type Principal, type ProviderName } from '../../src/core/principal.ts';
 import { type Budget, ChargeBook, type NamedCharge } from '../../src/pipeline/charges.ts';
-import { limitPolicy } from '../../src/pipeline/limit-fields.ts';
+import { limitPolicy } from '../../src/core/limit-fields.ts';
 import { compileToolIndex } from '../../src/policy/tool-index.ts';
 
 const COMMON: LimitSpec = { perSecond: 25, burst: 10, failMode: 'local' };

@@ -4,7 +4,7 @@ import type { Exchange } from '../../src/core/exchange.ts';
 import { fieldPairs } from '../../src/core/field-text.ts';
 import type { LimitName } from '../../src/core/limit.ts';
 import { newContext } from '../../src/pipeline/context.ts';
-import { limitFields, limitPolicy } from '../../src/pipeline/limit-fields.ts';
+import { limitFields, limitPolicy } from '../../src/core/limit-fields.ts';
 
 const NAMES: readonly LimitName[] = ['address', 'principal', 'tool', 'method', 'in_flight', 'upstream'];
 
