@@ -318,7 +318,7 @@ export class RedisAuthority implements LimitAuthority {
   }
 
   #refill(bucket: RedisBucket, nowMs: number): void {
-    if (bucket.isLow) this.#call(bucket, nowMs);
+    if (bucket.isLow && !this.#outageOf(bucket).isOpen) this.#call(bucket, nowMs);
   }
 
   #send(bucket: RedisBucket, nowMs: number, what: { want: number; atLeast: number; back: number; deadAfterMs: number }): void {

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Application } from '../../src/core/exchange.ts';
 import { limitPolicy } from '../../src/core/limit-fields.ts';
@@ -100,6 +100,35 @@ describe.each(ENGINES)('requests and answers of the %s engine', (engine: EngineN
         'x-frame-options': 'DENY',
       });
       expect(answer?.body).toMatch(/^(?:whole|piece)$/);
+    }
+  });
+
+  it('writes the head that most answers have, with the id and the figures of each', async () => {
+    const ids = [randomUUID(), randomUUID(), randomUUID()];
+    const { port } = await start(
+      application((exchange) => {
+        const index = Number(exchange.head.path.slice(1));
+        const figures = { limitPolicy: limitPolicy('tool', 300, 2), limit: 300, limitRemaining: 10 ** index, limitResetSecs: index };
+        const headers = ['x-request-id', ids[index] ?? '', 'content-type', 'application/json', 'cache-control', 'no-store'];
+        exchange.send(200, headers, `{"index":${index}}`, index === 2 ? undefined : figures);
+      }),
+    );
+    const client = converse(port);
+    for (const index of [0, 1]) {
+      client.socket.write(post('x', [], `/${index}`));
+      await client.until((text) => text.includes(`{"index":${index}}`));
+    }
+    client.socket.write(get('/2'));
+    const answers = parseAnswers(await client.closed());
+    expect(answers.map(({ body }) => body)).toEqual(['{"index":0}', '{"index":1}', '{"index":2}']);
+    expect(answers.map(({ headers }) => headers.get('x-request-id'))).toEqual(ids);
+    expect(answers.map(({ headers }) => headers.get('ratelimit'))).toEqual(['"tool";r=1;t=0', '"tool";r=10;t=1', undefined]);
+    for (const { headers } of answers) {
+      expect(Object.fromEntries(headers)).toMatchObject({
+        'content-type': 'application/json',
+        'cache-control': 'no-store',
+        'x-frame-options': 'DENY',
+      });
     }
   });
 
