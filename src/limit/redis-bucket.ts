@@ -167,6 +167,7 @@ export class RedisBucket {
   trimmed(ask: LeaseAsk, workers: number): LeaseAsk | null {
     if (ask.ahead === 0 || this.isExact) return ask;
     const ahead = Math.min(ask.ahead, Math.max(0, this.partOf(workers) - ask.have));
+    if (ahead === ask.ahead) return ask;
     const want = ask.want - ask.ahead + ahead;
     return want === 0 ? null : { ...ask, want, ahead, atLeast: Math.min(ask.atLeast, want) };
   }

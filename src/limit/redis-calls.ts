@@ -1,5 +1,5 @@
 import type { Store, StoreReply } from '../core/store.ts';
-import { decodeLeases, LEASE_SCRIPT, type LeaseCall, type LeaseReply, leaseArgs, type LeaseResult } from './redis-script.ts';
+import { decodeLeases, LEASE_SCRIPT, type LeaseCall, type LeaseReply, leaseArg, type LeaseResult } from './redis-script.ts';
 
 /**
  * Steps in one call. A call costs this process several times what a step more costs; but Redis does nothing else meanwhile, and each waits for all.
@@ -8,7 +8,7 @@ const MAX_STEPS = 32;
 
 interface Step {
   readonly keys: readonly [string, string];
-  readonly args: readonly (string | number)[];
+  readonly said: string;
   readonly answered: (reply: LeaseReply | null) => void;
   readonly refused: () => void;
 }
@@ -29,7 +29,7 @@ export class RedisCalls {
    * was done is unknown. `keys`: bucket and epoch.
    */
   send(keys: Step['keys'], call: LeaseCall, answered: Step['answered'], refused: Step['refused']): void {
-    this.#steps.push({ keys, args: leaseArgs(call), answered, refused });
+    this.#steps.push({ keys, said: leaseArg(call), answered, refused });
     if (this.#steps.length === 1) queueMicrotask(() => this.flush());
   }
 
@@ -65,7 +65,7 @@ export class RedisCalls {
     return await this.#store.run(
       LEASE_SCRIPT,
       steps.flatMap(({ keys }) => keys),
-      steps.flatMap(({ args }) => args),
+      steps.map(({ said }) => said),
     );
   }
 

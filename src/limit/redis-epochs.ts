@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../core/clock.ts';
 import type { Store } from '../core/store.ts';
 import { bucketKeys, epochKey, TAG_COUNT } from './redis-keys.ts';
-import { LEASE_SCRIPT, leaseArgs, TOUCH_SCRIPT } from './redis-script.ts';
+import { LEASE_SCRIPT, leaseArg, TOUCH_SCRIPT } from './redis-script.ts';
 
 const BEGIN_MS = 25;
 const TOUCHES_PER_TURN = 16;
@@ -60,6 +60,6 @@ export class RedisEpochs {
 
   async #askNothing(number: number): Promise<void> {
     const { keys } = bucketKeys(this.#prefix, `nothing ${number}`);
-    await this.#store.run(LEASE_SCRIPT, keys, leaseArgs({ ...NOTHING, holder: this.#holder, number: number + 1 }));
+    await this.#store.run(LEASE_SCRIPT, keys, [leaseArg({ ...NOTHING, holder: this.#holder, number: number + 1 })]);
   }
 }

@@ -13,21 +13,23 @@ import type { StoreReply, StoreScript } from '../core/store.ts';
  * was full or was lost with the epoch: it is worth what the time since the epoch began is worth. In the epoch's first
  * moments holders that have not called yet are allowed for with two tenths of the burst: pools, and leases of workers.
  *
- * For each step, KEYS: bucket, epoch; ARGV: tokens per second, burst, want, at least, holder, number of the ask, tokens the holder still has,
- * tokens it gives back, tokens it spent while there was no Redis, µs after which a silent holder is dead, tokens that a denied holder waits for.
- * Answers for each granted (−1: stale; −2: this step failed), ms to wait, tokens left, holders alive. Fails when every step does.
+ * For each step, KEYS: bucket, epoch; ARGV, one text with spaces between: tokens per second, burst, want, at least, holder, number of the ask,
+ * tokens the holder still has, tokens it gives back, tokens it spent while there was no Redis, µs after which a silent holder is dead, tokens that
+ * a denied holder waits for. Answers for each granted (−1: stale; −2: this step failed), ms to wait, tokens left, holders alive; all in
+ * one text, because each value of a call or an answer costs the client more than what is in it. Fails when every step does.
  */
 const LUA = `
 local TOKEN = 1000000
-local ARGS = 11
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
-local function step(bucket, epochOfTag, before)
-  local function given(i) return tonumber(ARGV[before + i]) end
+local function step(bucket, epochOfTag, said)
+  local texts = {}
+  for text in string.gmatch(said, '%S+') do texts[#texts + 1] = text end
+  local function given(i) return tonumber(texts[i]) end
   local rate, burst = given(1), given(2)
   local want, least = given(3), math.max(1, given(4))
-  local me, number = 'h:' .. ARGV[before + 5], given(6)
+  local me, number = 'h:' .. texts[5], given(6)
   local have, back, debt = given(7), given(8), given(9)
   local life, target = given(10), given(11)
 
@@ -107,18 +109,17 @@ end
 
 local answers, failures, failure = {}, 0, nil
 for i = 1, #KEYS / 2 do
-  local isDone, granted, wait, left, alive = pcall(step, KEYS[2 * i - 1], KEYS[2 * i], (i - 1) * ARGS)
+  local isDone, granted, wait, left, alive = pcall(step, KEYS[2 * i - 1], KEYS[2 * i], ARGV[i])
   if not isDone then
     failures, failure = failures + 1, granted
     granted, wait, left, alive = -2, 0, 0, 0
   end
-  local at = 4 * (i - 1)
-  answers[at + 1], answers[at + 2], answers[at + 3], answers[at + 4] = granted, wait, left, alive
+  answers[i] = string.format('%.0f %.0f %.0f %.0f', granted, wait, left, alive)
 end
 if failures == #KEYS / 2 then
   return redis.error_reply(type(failure) == 'table' and failure.err or tostring(failure))
 end
-return answers
+return table.concat(answers, ' ')
 `;
 
 /** Begins the epoch of a tag, if it has none. */
@@ -139,6 +140,7 @@ export interface LeaseCall {
   readonly burst: number;
   readonly want: number;
   readonly atLeast: number;
+  /** Without spaces. */
   readonly holder: string;
   /** Grows with each call of the holder on this key. */
   readonly number: number;
@@ -158,28 +160,30 @@ export interface LeaseReply {
   readonly hosts: number;
 }
 
-export function leaseArgs(call: LeaseCall): readonly (string | number)[] {
+/** One step as the script wants it. */
+export function leaseArg(call: LeaseCall): string {
   const { perSecond, burst, want, atLeast, holder, number, have, back, debt, deadAfterMs, target } = call;
-  return [perSecond, burst, want, atLeast, holder, number, have, back, debt, deadAfterMs * 1000, target];
+  return `${perSecond} ${burst} ${want} ${atLeast} ${holder} ${number} ${have} ${back} ${debt} ${deadAfterMs * 1000} ${target}`;
 }
 
 /** What became of a step. Null: it came too late, behind a later one of the same holder, and changed nothing. */
 export type LeaseResult = LeaseReply | null | 'failed';
 
 const STALE = -1;
-const FAILED = -2;
 const FIGURES = 4;
 
 /** What became of each of `count` steps. Throws TypeError for what is no answer of the script. */
 export function decodeLeases(reply: StoreReply, count: number): LeaseResult[] {
-  const numbers = Array.isArray(reply) ? reply.filter((value): value is number => Number.isSafeInteger(value)) : [];
-  if (!Array.isArray(reply) || numbers.length !== reply.length || numbers.length !== count * FIGURES)
-    throw new TypeError('no answer of the lease script');
-  return Array.from({ length: count }, (_, step) => resultOf(numbers, step * FIGURES));
+  const numbers = typeof reply === 'string' ? reply.split(' ').map(Number) : [];
+  if (numbers.length !== count * FIGURES || !numbers.every(Number.isSafeInteger)) throw new TypeError('no answer of the lease script');
+  const results: LeaseResult[] = [];
+  for (let at = 0; at < numbers.length; at += FIGURES) results.push(resultOf(numbers, at));
+  return results;
 }
 
 function resultOf(numbers: readonly number[], at: number): LeaseResult {
-  const [granted = FAILED, waitMs = 0, left = 0, hosts = 0] = numbers.slice(at, at + FIGURES);
+  const granted = numbers[at] as number;
   if (granted === STALE) return null;
-  return granted < 0 ? 'failed' : { granted, waitMs, left, hosts };
+  if (granted < 0) return 'failed';
+  return { granted, waitMs: numbers[at + 1] as number, left: numbers[at + 2] as number, hosts: numbers[at + 3] as number };
 }
