@@ -5,6 +5,7 @@ import type { BodyReceiver, Exchange, HeaderList } from '../core/exchange.ts';
 import { limitFields, type LimitFigures } from '../core/limit-fields.ts';
 import type { RequestHead } from '../core/head.ts';
 import { answerHead, statusLine } from './answer-head.ts';
+import { WholeAnswer } from './whole-answer.ts';
 
 const LINGER_MS = 2000;
 
@@ -19,12 +20,7 @@ export class RawExchange implements Exchange {
   isClosed = false;
   readonly #socket: Duplex;
   readonly #clock: Clock;
-  #opened: {
-    readonly status: number;
-    readonly headers: HeaderList;
-    readonly figures: LimitFigures | undefined;
-    readonly pieces: Buffer[];
-  } | null = null;
+  readonly #whole = new WholeAnswer();
 
   constructor(socket: Duplex, head: RequestHead, clock: Clock) {
     this.#socket = socket;
@@ -52,17 +48,16 @@ export class RawExchange implements Exchange {
   }
 
   open(status: number, headers: HeaderList, figures?: LimitFigures): void {
-    this.#opened ??= { status, headers, figures, pieces: [] };
+    this.#whole.open(status, headers, figures);
   }
 
   write(chunk: string | Uint8Array): boolean {
-    this.#opened?.pieces.push(Buffer.from(chunk));
+    this.#whole.write(chunk);
     return true;
   }
 
   end(): void {
-    const opened = this.#opened;
-    if (opened !== null) this.send(opened.status, opened.headers, Buffer.concat(opened.pieces), opened.figures);
+    this.#whole.end(this);
   }
 
   destroy(): void {

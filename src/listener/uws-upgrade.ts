@@ -10,6 +10,7 @@ import type { HttpResponse } from './native.ts';
 import type { UwsContext } from './uws-context.ts';
 import type { UwsSocketData } from './uws-socket.ts';
 import { SUBPROTOCOL } from './websocket-ask.ts';
+import { WholeAnswer } from './whole-answer.ts';
 
 interface Answer {
   readonly status: number;
@@ -30,12 +31,7 @@ export class UwsUpgrade implements Exchange, Deferred {
   #opener: SocketOpener | null = null;
   #isInHandler = true;
   #answer: Answer | null = null;
-  #opened: {
-    readonly status: number;
-    readonly headers: HeaderList;
-    readonly figures: LimitFigures | undefined;
-    readonly pieces: Buffer[];
-  } | null = null;
+  readonly #whole = new WholeAnswer();
 
   constructor(context: UwsContext, res: HttpResponse, head: RequestHead, key: string, socketContext: us_socket_context_t) {
     this.#context = context;
@@ -78,17 +74,16 @@ export class UwsUpgrade implements Exchange, Deferred {
   }
 
   open(status: number, headers: HeaderList, figures?: LimitFigures): void {
-    this.#opened ??= { status, headers, figures, pieces: [] };
+    this.#whole.open(status, headers, figures);
   }
 
   write(chunk: string | Uint8Array): boolean {
-    this.#opened?.pieces.push(Buffer.from(chunk));
+    this.#whole.write(chunk);
     return true;
   }
 
   end(): void {
-    const opened = this.#opened;
-    if (opened !== null) this.send(opened.status, opened.headers, Buffer.concat(opened.pieces), opened.figures);
+    this.#whole.end(this);
   }
 
   destroy(): void {

@@ -1,10 +1,10 @@
 import type { RequestContext } from '../core/context.ts';
 import { LIMIT_UNAVAILABLE, RATE_LIMITED, TOO_MANY_IN_FLIGHT } from '../core/errors.ts';
+import { limitPolicy } from '../core/limit-fields.ts';
 import type { LimitName, LimitOutcome } from '../core/limit.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Budget, NamedCharge } from './charges.ts';
 import { guarded } from './guarded.ts';
-import { limitPolicy } from '../core/limit-fields.ts';
 import type { Parts } from './parts.ts';
 import { refuse } from './reply.ts';
 

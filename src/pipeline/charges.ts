@@ -1,10 +1,10 @@
 import { clientNetwork } from '../core/client-network.ts';
 import type { RateLimitSettings, ToolLimit } from '../core/config.ts';
 import { type FieldText, NO_FIELDS } from '../core/field-text.ts';
+import { limitPolicy } from '../core/limit-fields.ts';
 import type { Charge, LimitName, PlaceNote } from '../core/limit.ts';
 import type { LimitSpec, Principal } from '../core/principal.ts';
 import { budgetKey } from './budget-key.ts';
-import { limitPolicy } from '../core/limit-fields.ts';
 
 /** A charge, and what answers and records say of its limit. */
 export interface NamedCharge extends Charge {
