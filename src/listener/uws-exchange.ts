@@ -51,7 +51,7 @@ export class UwsExchange implements Exchange, BodyHost, Deferred {
   #isDrainOwed = false;
   #wasHeld = false;
 
-  constructor(context: UwsContext, res: HttpResponse, connection: UwsConnection, verdict: Verdict) {
+  constructor(context: UwsContext, res: HttpResponse | null, connection: UwsConnection, verdict: Verdict) {
     this.#context = context;
     this.#res = res;
     this.#connection = connection;

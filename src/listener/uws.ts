@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Application, Listener } from '../core/exchange.ts';
 import { SOCKET_PATH } from '../core/message-socket.ts';
 import type { Refusal } from '../core/refusal.ts';
+import { settleShape } from '../core/shape.ts';
 import { createAddressCount } from './address-count.ts';
 import { createAddressFormat, createAddressSet } from './client-address.ts';
 import { createHeadGuard, type HeadGuard, type Verdict } from './head-guard.ts';
@@ -86,6 +87,9 @@ class UwsServer implements Listener, UwsContext {
     this.#sockets = settings.isWebSocketEnabled ? new UwsSockets(this, () => this.#closed()) : null;
     this.#app.filter((res, change) => this.guarded(() => this.#counted(res, change)));
     this.#route();
+    guard.begin('GET', '/', '', '1.1');
+    const verdict = guard.finish('', false);
+    settleShape(() => new UwsExchange(this, null, new UwsConnection(this, null, '', false), verdict));
   }
 
   /** µWS tries the route of a method before the one of any method; a second route of the same kind would replace the first. */

@@ -2,6 +2,7 @@ import type { HttpSettings, UpstreamSettings } from '../core/config.ts';
 import type { Envelope } from '../core/envelope.ts';
 import { METHOD_NOT_FOUND, UPSTREAM_BUSY, UPSTREAM_DOWN, UPSTREAM_FAILED } from '../core/errors.ts';
 import type { Refusal } from '../core/refusal.ts';
+import { settleShape } from '../core/shape.ts';
 import type { ClientHello, SessionPlace, UpstreamSession } from '../core/upstream-session.ts';
 import type { Health, InFlight, ReplySink, RequestOptions, Upstream, UpstreamInfo, UpstreamState } from '../core/upstream.ts';
 import { changedList } from '../mcp/list-request.ts';
@@ -28,7 +29,7 @@ import { WireClient } from './http-wire.ts';
 import { ListWatch } from './list-watch.ts';
 import { OwnCall } from './own-call.ts';
 import type { OwnOutcome } from './own-call.ts';
-import { PendingTable } from './pending.ts';
+import { noEntry, PendingTable } from './pending.ts';
 import type { PendingEntry } from './pending.ts';
 import {
   cancelledBy,
@@ -95,6 +96,7 @@ export class HttpUpstream implements Upstream, CallListener, LinkHost {
     });
     this.#held = new HoldQueue(clock, ({ entry }) => this.#fail(entry, UPSTREAM_DOWN, 'not ready in time'));
     this.#callOptions = { clock, maxResponseBytes: settings.maxResponseBytes };
+    settleShape(() => new HttpCall(noEntry(), INITIALIZED, '', this.#callOptions, this));
     this.#headers = commonHeaders(http.headers, deps.version);
     this.#refused = checkUrl(http.url, http) ?? checkHeaders(http.headers);
     const url = URL.parse(http.url) ?? new URL('http://invalid.invalid/');

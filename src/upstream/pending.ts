@@ -3,6 +3,7 @@ import type { Envelope } from '../core/envelope.ts';
 import { UPSTREAM_TIMEOUT } from '../core/errors.ts';
 import type { InFlight, ReplySink } from '../core/upstream.ts';
 import type { Refusal } from '../core/refusal.ts';
+import { settleShape } from '../core/shape.ts';
 import type { DeadlinesOf } from './deadlines.ts';
 import { IdRing } from './id-ring.ts';
 
@@ -109,12 +110,20 @@ interface EntryFields {
   readonly principalKey: string;
   readonly idToken: string;
   readonly progressToken: string | null;
-  readonly sink: ReplySink;
+  readonly sink: ReplySink | null;
   readonly nowMs: number;
   readonly timeoutMs: number;
   readonly timeoutMaxMs: number;
   readonly isShort: boolean;
 }
+
+/** A request that nobody makes. */
+export function noEntry(): PendingEntry {
+  const times = { nowMs: 0, timeoutMs: 0, timeoutMaxMs: 0, isShort: false };
+  return new PendingEntry({ id: 0, isOwn: true, principalKey: '', idToken: '0', progressToken: null, sink: null, ...times });
+}
+
+settleShape(noEntry);
 
 /** Subscriptions at once, of one upstream and worker: they wait for hours, and must not take the room of what is answered in a moment. */
 const MAX_OPEN = 4096;
