@@ -27,20 +27,14 @@ const out: LimitOutcome = {
 
 const keys = Array.from({ length: KEYS }, (_, i) => `api_key:user-${i}`);
 
-/** One charge of which the key changes: a request has its charges at hand, but not what the table knows of them. */
-function chargeOf(limit: LimitSpec): { charges: readonly Charge[]; key: (index: number) => void } {
-  const charge = { limit: 'principal', key: '', spec: limit, tokens: 1 } as const satisfies Charge;
-  const mutable: { key: string } = charge;
-  return { charges: [charge], key: (index) => void (mutable.key = keys[index] as string) };
+/** What a gateway keeps for each caller. */
+function chargesOf(count: number, limit: LimitSpec): (readonly Charge[])[] {
+  return keys.slice(0, count).map((key) => [{ limit: 'principal', key, spec: limit, tokens: 1, slot: 0, tenure: 0 }]);
 }
 
 function filled(count: number): SharedTable {
   const table = new SharedTable({ capacity: 131_072, idleTtlMs: 10_000 });
-  const { charges, key } = chargeOf(spec);
-  for (let i = 0; i < count; i++) {
-    key(i);
-    table.take(charges, 0, out);
-  }
+  for (const charges of chargesOf(count, spec)) table.take(charges, 0, out);
   return table;
 }
 
@@ -91,15 +85,14 @@ function leased(count: number): { limiter: LeasedLimiter; settle: () => void } {
 
 /** Returns a task that takes once from each of the next keys, a step of `stride` apart so that caches do not help. */
 function takeFrom(limiter: Limiter, count: number, stride: number, limit = spec, settle: () => void = () => undefined): () => void {
-  const { charges, key } = chargeOf(limit);
+  const charges = chargesOf(count, limit);
   let next = 0;
   let nowMs = systemClock.nowMs();
   return () => {
     for (let i = 0; i < BATCH; i++) {
       next = (next + stride) % count;
       nowMs += 1e-5;
-      key(next);
-      limiter.take(charges, nowMs, out);
+      limiter.take(charges[next] as readonly Charge[], nowMs, out);
     }
     settle();
   };

@@ -14,8 +14,9 @@ export interface Charge {
   readonly spec: LimitSpec;
   /** Whole tokens, ≥ 1. More than the burst can never be admitted. */
   readonly tokens: number;
-  /** Where the limiter found the key last: a note of its own, of use with charges that are kept. */
+  /** Where the limiter found it last, and by what it knows whether it is still there: notes of its own, of use with charges that are kept. */
   slot?: number;
+  tenure?: number;
 }
 
 /**

@@ -86,7 +86,7 @@ export class LeaseDesk {
    * tokens takes along what is there.
    */
   askAhead(slot: number, nowMs: number, isUrgent: boolean): void {
-    const flags = this.#table.flags[slot] as number;
+    const flags = this.#table.figures.flags(slot);
     if ((flags & ASKING) !== 0 || ((flags & QUEUED) !== 0 && !isUrgent)) return;
     if (nowMs < (this.#table.deniedUntilMs[slot] as number) || !this.line.isUp) return;
     if ((flags & QUEUED) === 0) this.#enqueue(slot);
@@ -95,7 +95,7 @@ export class LeaseDesk {
 
   /** What was taken of a small limit is told soon, with an ask for as much unless leases of it are deferred. */
   askAheadSoon(slot: number, nowMs: number, isEmpty: boolean): void {
-    const flags = this.#table.flags[slot] as number;
+    const flags = this.#table.figures.flags(slot);
     if ((flags & QUEUED) !== 0 && !isEmpty) return;
     if ((flags & ASKING) !== 0 || nowMs < (this.#table.deniedUntilMs[slot] as number) || !this.line.isUp) return this.markDirty(slot);
     if ((flags & QUEUED) === 0) this.#enqueue(slot);
@@ -125,9 +125,9 @@ export class LeaseDesk {
 
   /** To be reported soon. */
   markDirty(slot: number): void {
-    const { flags } = this.#table;
-    if (((flags[slot] as number) & DIRTY) !== 0) return;
-    flags[slot] = (flags[slot] as number) | DIRTY;
+    const { figures } = this.#table;
+    if ((figures.flags(slot) & DIRTY) !== 0) return;
+    figures.setFlags(slot, figures.flags(slot) | DIRTY);
     this.#dirty.push(slot);
     this.#wakeReport();
   }
@@ -174,7 +174,7 @@ export class LeaseDesk {
   /** Gives a slot up; false while something is under way, or when what it holds could not be returned. */
   letGo(slot: number): boolean {
     const table = this.#table;
-    if (!table.isInUse(slot) || ((table.flags[slot] as number) & BUSY) !== 0 || this.#waiters.has(slot)) return false;
+    if (!table.isInUse(slot) || (table.figures.flags(slot) & BUSY) !== 0 || this.#waiters.has(slot)) return false;
     if ((table.told[slot] as number) > 0) {
       if (!this.line.isUp) return false;
       this.#returns.push({ key: table.keys[slot] as string, tokens: levelOf(table.memory, slot), have: 0, recall: 0 });
@@ -208,22 +208,22 @@ export class LeaseDesk {
 
   /** Somebody waits for it: with the end of this turn, unless an ask is under way. */
   #askNow(slot: number): void {
-    const flags = this.#table.flags[slot] as number;
+    const flags = this.#table.figures.flags(slot);
     if ((flags & ASKING) !== 0) return;
     if ((flags & QUEUED) === 0) this.#enqueue(slot);
     this.#schedule();
   }
 
   #enqueue(slot: number): void {
-    const { flags } = this.#table;
-    flags[slot] = (flags[slot] as number) | QUEUED;
+    const { figures } = this.#table;
+    figures.setFlags(slot, figures.flags(slot) | QUEUED);
     this.#queued.push(slot);
   }
 
   /** What was to be asked for is not needed any more. */
   #askNothing(): void {
-    const { flags } = this.#table;
-    for (const slot of this.#queued) flags[slot] = (flags[slot] as number) & ~QUEUED;
+    const { figures } = this.#table;
+    for (const slot of this.#queued) figures.setFlags(slot, figures.flags(slot) & ~QUEUED);
     this.#queued = [];
   }
 
@@ -267,8 +267,8 @@ export class LeaseDesk {
 
   /** What a queued slot needs by now; null when it is there already. */
   #ask(slot: number): SlotAsk | null {
-    const { flags, memory, told, figures, askedLeast, specs, keys, limits } = this.#table;
-    flags[slot] = (flags[slot] as number) & ~QUEUED;
+    const { memory, told, figures, askedLeast, specs, keys, limits } = this.#table;
+    figures.setFlags(slot, figures.flags(slot) & ~QUEUED);
     const have = levelOf(memory, slot);
     const first = this.#waiters.firstNeed(slot);
     if (first > 0 && first <= have) for (const waiter of this.#waiters.of(slot)) this.#callSoon(waiter);
@@ -280,7 +280,7 @@ export class LeaseDesk {
     }
     // Ahead of need a lease is worth an answer only as a whole; who waits takes what there is.
     const atLeast = first > have ? Math.min(want, first - have) : want;
-    flags[slot] = (flags[slot] as number) | ASKING;
+    figures.setFlags(slot, figures.flags(slot) | ASKING);
     told[slot] = have;
     this.#table.spentMs[slot] = this.#clock.nowMs();
     const ahead = first > have ? Math.max(0, want - Math.max(atLeast, this.#waiters.need(slot) - have)) : want;
@@ -295,8 +295,8 @@ export class LeaseDesk {
   /** False: the slot has another owner by now, or asked for nothing. */
   #note({ slot, generation, granted, waitMs, left, mode }: SlotAnswer, nowMs: number): boolean {
     const table = this.#table;
-    if (!table.isOwner(slot, generation) || ((table.flags[slot] as number) & ASKING) === 0) return false;
-    table.flags[slot] = (table.flags[slot] as number) & ~ASKING;
+    if (!table.isOwner(slot, generation) || (table.figures.flags(slot) & ASKING) === 0) return false;
+    table.figures.setFlags(slot, table.figures.flags(slot) & ~ASKING);
     table.told[slot] = (table.told[slot] as number) + granted;
     table.figures.answer(slot, left, nowMs);
     table.setMode(slot, mode);
@@ -331,8 +331,8 @@ export class LeaseDesk {
   #expire(): void {
     const due = this.#waiters.due(this.#waitClock.nowMs());
     this.timeouts += due.length;
-    const { flags } = this.#table;
-    if (due.some((waiter) => waiter.slots.some((slot) => ((flags[slot] as number) & BUSY) !== 0))) this.line.timedOut(this.#clock.nowMs());
+    const { figures } = this.#table;
+    if (due.some((waiter) => waiter.slots.some((slot) => (figures.flags(slot) & BUSY) !== 0))) this.line.timedOut(this.#clock.nowMs());
     // While the breaker is open nobody waits.
     for (const waiter of this.line.mayWait ? due : this.#waiters.all()) this.#call(waiter);
     const nextMs = this.#waiters.nextDueMs();
@@ -359,8 +359,9 @@ export class LeaseDesk {
     const dirty = this.#dirty;
     this.#dirty = [];
     for (const slot of dirty) {
-      if (((this.#table.flags[slot] as number) & DIRTY) === 0) continue;
-      if (((this.#table.flags[slot] as number) & BUSY) !== 0 || this.#waiters.has(slot)) this.#keepDirty(slot);
+      const flags = this.#table.figures.flags(slot);
+      if ((flags & DIRTY) === 0) continue;
+      if ((flags & BUSY) !== 0 || this.#waiters.has(slot)) this.#keepDirty(slot);
       else this.#reportSlot(slot, isTick);
     }
   }
@@ -378,13 +379,13 @@ export class LeaseDesk {
   }
 
   #reportSlot(slot: number, isTick: boolean): void {
-    const { flags, memory, told, figures, keys } = this.#table;
+    const { memory, told, figures, keys } = this.#table;
     const level = levelOf(memory, slot);
     const surplus = Math.max(0, level - figures.quota(slot));
     const tokens = isTick ? surplus : 0;
     // A request may still be waiting for another limit, and come back for what it was granted of this one.
     if (surplus > tokens) this.#dirty.push(slot);
-    else flags[slot] = (flags[slot] as number) & ~DIRTY;
+    else figures.setFlags(slot, figures.flags(slot) & ~DIRTY);
     const have = level - tokens;
     if (told[slot] === have) return;
     takeLease(memory, slot, tokens);

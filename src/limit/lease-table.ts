@@ -23,13 +23,12 @@ const EVICTION_SCAN = 64;
 export type LetGo = (slot: number) => boolean;
 
 /**
- * What a worker knows of its keys, by slot. The level is in shared memory (`lease-memory.ts`), the rest is the event
+ * What a worker knows of its keys, by slot. The level is in shared memory (`lease-memory.ts`), and what is looked at with it beside it; the rest is the event
  * loop's. Bounded by its capacity; pages that are never touched take no memory.
  */
 export class LeaseTable {
   readonly buffer: SharedArrayBuffer;
   readonly memory: LeaseMemory;
-  readonly flags: Uint8Array;
   readonly figures: LeaseFigures;
   /** What the authority believes that this worker holds, as of its last message; never less than the level. */
   readonly told: Int32Array;
@@ -62,8 +61,7 @@ export class LeaseTable {
     this.#hasRecalls = hasRecalls;
     this.buffer = new SharedArrayBuffer(capacity * BYTES_PER_LEASE);
     this.memory = leaseMemory(this.buffer);
-    this.flags = new Uint8Array(capacity);
-    this.figures = new LeaseFigures(capacity);
+    this.figures = new LeaseFigures(this.buffer);
     this.told = new Int32Array(capacity);
     this.deniedNeed = new Int32Array(capacity);
     this.askedLeast = new Int32Array(capacity);
@@ -86,13 +84,19 @@ export class LeaseTable {
     return this.#slots.get(key);
   }
 
-  /** As `find`, but looks first where the key was the last time. */
-  slotOf(charge: Charge): number | undefined {
-    const { key, slot = 0 } = charge;
-    if (this.keys[slot] === key) return slot;
-    const found = this.#slots.get(key);
-    if (found !== undefined) charge.slot = found;
-    return found;
+  /** Where the charge was the last time; −1: there it is no more. */
+  noted({ slot = 0, tenure = 0 }: Charge): number {
+    return tenure > 0 && this.figures.tenure(slot) === tenure ? slot : -1;
+  }
+
+  /** The slot of the charge, with its limit; −1 when there is no room for it. */
+  locate(charge: Charge, nowMs: number, letGo: LetGo): number {
+    const slot = this.#slots.get(charge.key) ?? this.open(charge, nowMs, letGo);
+    if (slot < 0) return -1;
+    if (this.specs[slot] !== charge.spec) this.shape(slot, charge.spec);
+    charge.slot = slot;
+    charge.tenure = this.figures.tenure(slot);
+    return slot;
   }
 
   isInUse(slot: number): boolean {
@@ -106,7 +110,7 @@ export class LeaseTable {
     this.#slots.set(charge.key, slot);
     this.keys[slot] = charge.key;
     this.limits[slot] = charge.limit;
-    this.flags[slot] = this.told[slot] = this.deniedNeed[slot] = this.refused[slot] = 0;
+    this.told[slot] = this.deniedNeed[slot] = this.refused[slot] = 0;
     this.figures.reset(slot, nowMs);
     this.deniedUntilMs[slot] = 0;
     this.spentMs[slot] = Number.NEGATIVE_INFINITY;
@@ -140,7 +144,8 @@ export class LeaseTable {
   close(slot: number): void {
     this.#slots.delete(this.keys[slot] as string);
     this.keys[slot] = '';
-    this.flags[slot] = 0;
+    this.figures.setFlags(slot, 0);
+    this.figures.endTenure(slot);
     resetLease(this.memory, slot);
     this.#free.push(slot);
   }
@@ -149,7 +154,8 @@ export class LeaseTable {
   voidAll(): void {
     for (let slot = 0; slot < this.#used; slot++) {
       resetLease(this.memory, slot);
-      this.flags[slot] = this.told[slot] = 0;
+      this.figures.setFlags(slot, 0);
+      this.told[slot] = 0;
       this.deniedUntilMs[slot] = 0;
     }
   }
@@ -176,15 +182,15 @@ export class LeaseTable {
     this.figures.setMode(slot, MODES.indexOf(mode));
   }
 
-  /** Tokens left at the authority by now, if nobody else took any; a fraction counts. */
-  leftNow(slot: number, nowMs: number): number {
-    const refilled = ((nowMs - this.figures.answeredMs(slot)) * (this.specs[slot] as LimitSpec).perSecond) / 1000;
+  /** Tokens left at the authority by now, if nobody else took any; a fraction counts. `spec`: of the slot. */
+  leftNow(slot: number, spec: LimitSpec, nowMs: number): number {
+    const refilled = ((nowMs - this.figures.answeredMs(slot)) * spec.perSecond) / 1000;
     return Math.max(0, this.figures.left(slot) + Math.max(0, refilled));
   }
 
   /** Of this worker's tokens and those known to be left, as many as fit into the burst. */
-  remaining(slot: number, nowMs: number): number {
-    return Math.min(this.figures.burst(slot), levelOf(this.memory, slot) + Math.floor(this.leftNow(slot, nowMs) + 1e-6));
+  remaining(slot: number, spec: LimitSpec, nowMs: number): number {
+    return Math.min(this.figures.burst(slot), levelOf(this.memory, slot) + Math.floor(this.leftNow(slot, spec, nowMs) + 1e-6));
   }
 
   #vacantSlot(letGo: LetGo): number {

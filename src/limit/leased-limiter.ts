@@ -90,7 +90,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
   /** All that is lacking is asked for at once, also what the take did not come to. */
   whenKnown(charges: readonly Charge[], again: () => void): void {
     const nowMs = this.#clock.nowMs();
-    for (const charge of charges) if (this.#table.find(charge.key) === undefined) this.#open(charge, nowMs);
+    for (const charge of charges) if (this.#table.find(charge.key) === undefined) this.#locate(charge, nowMs);
     this.#desk.wait(charges, again);
   }
 
@@ -144,10 +144,10 @@ export class LeasedLimiter implements Limiter, LeaseClient {
   #takeOne(charge: Charge, nowMs: number): Verdict {
     const table = this.#table;
     const { tokens, spec } = charge;
-    const slot = table.slotOf(charge) ?? this.#open(charge, nowMs);
+    let slot = table.noted(charge);
+    if (slot < 0) slot = this.#locate(charge, nowMs);
     this.#lastSlot = slot;
     if (slot < 0) return this.#withoutRoom(spec.failMode);
-    if (table.specs[slot] !== spec) table.shape(slot, spec);
     table.figures.setUsedMs(slot, nowMs);
     const left = takeLease(table.memory, slot, tokens);
     if (left < 0) return this.#takeWithout(slot, charge, nowMs);
@@ -159,8 +159,8 @@ export class LeasedLimiter implements Limiter, LeaseClient {
     return 'leased';
   }
 
-  #open(charge: Charge, nowMs: number): number {
-    return this.#table.open(charge, nowMs, (slot) => this.#desk.letGo(slot));
+  #locate(charge: Charge, nowMs: number): number {
+    return this.#table.locate(charge, nowMs, (slot) => this.#desk.letGo(slot));
   }
 
   /** This worker holds too few tokens. */
@@ -235,7 +235,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
       const charge = charges[i] as Charge;
       const verdict = this.#verdicts[i] as Verdict;
       const slot = this.#slotOf(charges, i);
-      const remaining = this.#remaining(slot, verdict === 'shared', nowMs);
+      const remaining = this.#remaining(slot, charge.spec, verdict === 'shared', nowMs);
       if (i > 0 && remaining * out.limit >= out.remaining * wholeBurst(charge.spec)) continue;
       this.#fill(charge, remaining, out);
       out.mode = verdict === 'leased' && slot >= 0 ? this.#table.modeOf(slot) : verdict === 'shared' ? 'local' : charge.spec.failMode;
@@ -244,13 +244,13 @@ export class LeasedLimiter implements Limiter, LeaseClient {
 
   /** What the last take found; of several charges, one may have had to make room for another. */
   #slotOf(charges: readonly Charge[], index: number): number {
-    return charges.length === 1 ? this.#lastSlot : (this.#table.slotOf(charges[index] as Charge) ?? -1);
+    return charges.length === 1 ? this.#lastSlot : this.#table.noted(charges[index] as Charge);
   }
 
   #describeRefusal(charge: Charge, hasFailed: boolean, nowMs: number, out: LimitOutcome): void {
     const slot = this.#lastSlot;
     out.isAllowed = false;
-    this.#fill(charge, this.#remaining(slot, hasFailed, nowMs), out);
+    this.#fill(charge, this.#remaining(slot, charge.spec, hasFailed, nowMs), out);
     out.mode = hasFailed ? charge.spec.failMode : this.#table.modeOf(slot);
     out.retryAfterSecs = out.mode === 'closed' || slot < 0 ? 1 : this.#retryAfterSecs(slot, hasFailed, charge, nowMs);
     if (slot >= 0) this.#table.refused[slot] = (this.#table.refused[slot] as number) + 1;
@@ -264,15 +264,15 @@ export class LeasedLimiter implements Limiter, LeaseClient {
     out.resetSecs = wholeSecs(((burst - remaining) / spec.perSecond) * 1000);
   }
 
-  #remaining(slot: number, isOwnShare: boolean, nowMs: number): number {
+  #remaining(slot: number, spec: LimitSpec, isOwnShare: boolean, nowMs: number): number {
     if (slot < 0) return 0;
-    if (!isOwnShare) return this.#table.remaining(slot, nowMs);
+    if (!isOwnShare) return this.#table.remaining(slot, spec, nowMs);
     const level = levelOf(this.#table.memory, slot);
-    return level + Math.floor(this.#share.level(this.#table.specs[slot] as LimitSpec, this.#emptyAtMs(slot), nowMs, level));
+    return level + Math.floor(this.#share.level(spec, this.#emptyAtMs(slot), nowMs, level));
   }
 
   #retryAfterSecs(slot: number, isOwnShare: boolean, { tokens, spec }: Charge, nowMs: number): number {
-    const missing = tokens - levelOf(this.#table.memory, slot) - this.#table.leftNow(slot, nowMs);
+    const missing = tokens - levelOf(this.#table.memory, slot) - this.#table.leftNow(slot, spec, nowMs);
     const waitMs = isOwnShare ? this.#share.waitMs(spec, this.#emptyAtMs(slot), tokens, nowMs) : (missing / spec.perSecond) * 1000;
     return waitMs < Number.POSITIVE_INFINITY ? Math.max(1, wholeSecs(waitMs)) : 1;
   }
@@ -286,7 +286,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
       perSecond: spec.perSecond,
       burst: figures.burst(slot),
       leased: levelOf(memory, slot),
-      remaining: this.#table.remaining(slot, nowMs),
+      remaining: this.#table.remaining(slot, spec, nowMs),
       refused: refused[slot] as number,
       deniedForMs: this.#table.deniedForMs(slot, nowMs),
       mode: this.#desk.line.mayWait ? this.#table.modeOf(slot) : spec.failMode,

@@ -41,7 +41,7 @@ export class ChargeBook {
     const { address, isEnabled } = this.#settings;
     if (address === null || !isEnabled) return NONE;
     const key = `address:${clientNetwork(clientIp)}`;
-    return [{ limit: 'address', key, spec: address, tokens: 1, policy: this.#addressPolicy, rule: 'rate_limit.ip', slot: 0 }];
+    return [{ limit: 'address', key, spec: address, tokens: 1, policy: this.#addressPolicy, rule: 'rate_limit.ip', slot: 0, tenure: 0 }];
   }
 
   /** Kept for principals that the configuration names; anonymous callers are as many as there are addresses. */
@@ -64,7 +64,7 @@ export class ChargeBook {
       policy = policyOf('principal', limit);
       this.#policies.set(limit, policy);
     }
-    const own: NamedCharge = { limit: 'principal', key, spec: limit, tokens: 1, policy, rule: 'rate of the caller', slot: 0 };
+    const own: NamedCharge = { limit: 'principal', key, spec: limit, tokens: 1, policy, rule: 'rate of the caller', slot: 0, tenure: 0 };
     return new Budget(own, this.#settings, this.#toolIndex);
   }
 }
@@ -134,7 +134,7 @@ export class Budget implements PlaceNote {
 }
 
 function charge(limit: LimitName, key: string, spec: LimitSpec, rule: string): NamedCharge {
-  return { limit, key, spec, tokens: 1, policy: policyOf(limit, spec), rule, slot: 0 };
+  return { limit, key, spec, tokens: 1, policy: policyOf(limit, spec), rule, slot: 0, tenure: 0 };
 }
 
 function policyOf(limit: LimitName, { burst, perSecond }: LimitSpec): FieldText {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { BYTES_PER_LEASE } from '../../src/limit/lease-memory.ts';
 import { MAX_WAITERS_PER_SLOT } from '../../src/limit/waiters.ts';
 import { Bench, chargeOf, specOf } from './limit-support.ts';
 
@@ -362,6 +363,56 @@ describe('LeasedLimiter', () => {
     expect([calls, bench.limiter.stats().waiting]).toEqual([5, 0]);
   });
 
+  it('finds the tokens of a charge again by its key, whatever another limiter noted in the charge', async () => {
+    const [one, other] = [new Bench(), new Bench()];
+    const shared = chargeOf('shared', leased);
+    await one.flood(1, 'first of one', leased);
+    await other.flood(1, 'first of the other', leased);
+    for (const bench of [one, other]) {
+      expect(bench.limiter.take([shared], bench.clock.nowMs(), bench.out)).toBe('unknown');
+      const known = new Promise<void>((resolve) => bench.limiter.whenKnown([shared], resolve));
+      bench.turn();
+      await known;
+    }
+    for (let i = 0; i < 5; i++) {
+      for (const bench of [one, other]) {
+        expect(bench.limiter.take([shared], bench.clock.nowMs(), bench.out)).toBe('taken');
+        const { leased: left = -1 } = bench.limiter.view(bench.clock.nowMs(), 2).find(({ key }) => key === 'shared') ?? {};
+        expect(left).toBe(9 + 1 - i);
+      }
+    }
+  });
+
+  it('takes nothing of the key that has got the slot of an evicted one', async () => {
+    const bench = new Bench({ capacity: 1 });
+    const evicted = chargeOf('evicted', leased);
+    expect(await bench.flood(1, 'evicted', leased)).toBe(1);
+    expect(bench.limiter.take([evicted], bench.clock.nowMs(), bench.out)).toBe('taken');
+    bench.pass(200);
+    expect(await bench.flood(1, 'owner', leased)).toBe(1);
+    bench.pass(200);
+    const before = bench.limiter.view(bench.clock.nowMs(), 1);
+    expect(before).toMatchObject([{ key: 'owner', leased: 10 }]);
+    expect(bench.limiter.take([evicted], bench.clock.nowMs(), bench.out)).not.toBe('taken');
+    expect(bench.limiter.view(bench.clock.nowMs(), 1)[0]).not.toMatchObject({ key: 'owner', leased: 9 });
+  });
+
+  it('takes over a limit that changed, for a charge that is kept and for a new one', async () => {
+    const bench = new Bench();
+    const [kept, renewed] = [chargeOf('a', leased), chargeOf('a', specOf(100, 800))];
+    expect(await bench.flood(1, 'a', leased)).toBe(1);
+    for (const [charge, limit] of [
+      [kept, 400],
+      [kept, 400],
+      [renewed, 800],
+      [kept, 400],
+    ] as const) {
+      expect(bench.limiter.take([charge], bench.clock.nowMs(), bench.out)).toBe('taken');
+      expect(bench.out.limit).toBe(limit);
+      expect(bench.limiter.view(bench.clock.nowMs(), 1)).toMatchObject([{ burst: limit }]);
+    }
+  });
+
   it('never holds more keys than its capacity, and returns what it evicts', async () => {
     const bench = new Bench({ capacity: 8 });
     for (let i = 0; i < 100; i++) {
@@ -369,7 +420,7 @@ describe('LeasedLimiter', () => {
       bench.pass(10);
     }
     expect(bench.limiter.size).toBe(8);
-    expect(bench.limiter.buffer.byteLength).toBe(32);
+    expect(bench.limiter.buffer.byteLength).toBe(8 * BYTES_PER_LEASE);
     const returned = bench.sent.flatMap((batch) => batch.returns);
     expect(returned).toHaveLength(92);
     expect(returned.every(({ tokens, have }) => tokens === 10 && have === 0)).toBe(true);
