@@ -23,7 +23,7 @@ const FEWER_FULL_COLLECTIONS = '--heap-growing-percent=100';
 const OWN_THREAD_ONLY = '--single-threaded-gc';
 
 /**
- * Private fields are set by name as the members of a dictionary are, and an object that gets more than twelve which its class left no room for becomes
+ * Private fields are set by key as the members of a dictionary are, and an object that gets sixteen or more for which its class left no room becomes
  * one: ten times as slow to make, and slow in every use, for as long as the process lives. How much room a class leaves V8 learns from the first seven
  * objects, and forgets it when a full collection finds none of them before the seventh is made (`docs/decisions/0043-fields-stay-fields.md`).
  */

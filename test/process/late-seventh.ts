@@ -1,8 +1,9 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext, runInThisContext } from 'node:vm';
 import { settleShape } from '../../src/core/shape.ts';
+import { noEntry } from '../../src/upstream/pending.ts';
 
-// Run as a program: six objects of a class are made and gone, everything is collected, and then the seventh is made. Prints what became of those behind it.
+// Run as a program: six objects of a class (or requests to a server: `entry`) are made and gone, everything is collected, and then the seventh is made. Prints what became of those behind it.
 setFlagsFromString('--expose-gc');
 setFlagsFromString('--allow-natives-syntax');
 const collect = runInNewContext('gc') as () => void;
@@ -53,16 +54,21 @@ class Fields {
   }
 }
 
-if (process.argv.includes('settled')) settleShape(() => new Fields());
-for (let made = 0; made < 6; made++) new Fields();
-collect();
-new Fields();
+function fields(): Fields {
+  return new Fields();
+}
 
-const kept: Fields[] = Array.from({ length: KEPT });
+const make: () => object = process.argv.includes('entry') ? noEntry : fields;
+if (process.argv.includes('settled')) settleShape(fields);
+for (let made = 0; made < 6; made++) make();
+collect();
+make();
+
+const kept: object[] = Array.from({ length: KEPT });
 collect();
 const before = process.memoryUsage().heapUsed;
-for (let i = 0; i < KEPT; i++) kept[i] = new Fields();
+for (let i = 0; i < KEPT; i++) kept[i] = make();
 collect();
 const bytes = (process.memoryUsage().heapUsed - before) / KEPT;
-const [last] = kept.slice(-1) as [Fields];
-console.log(JSON.stringify({ values: last.values.length, hasFields: hasFields(last), bytes }));
+const [last] = kept.slice(-1) as [object];
+console.log(JSON.stringify({ values: last instanceof Fields ? last.values.length : 0, hasFields: hasFields(last), bytes }));
