@@ -1,5 +1,5 @@
 import type { Store, StoreReply } from '../core/store.ts';
-import { decodeLeases, LEASE_SCRIPT, type LeaseCall, type LeaseReply, leaseArg, type LeaseResult } from './redis-script.ts';
+import { decodeLeases, isSplitBy, LEASE_SCRIPT, type LeaseCall, type LeaseReply, leaseArg, type LeaseResult } from './redis-script.ts';
 
 /**
  * Steps in one call. A call costs this process several times what a step more costs; but Redis does nothing else meanwhile, and each waits for all.
@@ -56,7 +56,7 @@ export class RedisCalls {
     try {
       return decodeLeases(await this.#reply(steps), steps.length);
     } catch (error) {
-      if (steps.length > 1 && error instanceof Error && error.message === 'CROSSSLOT') return 'split';
+      if (steps.length > 1 && isSplitBy(error)) return 'split';
       return steps.map(() => 'failed');
     }
   }

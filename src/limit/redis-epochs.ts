@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../core/clock.ts';
 import type { Store } from '../core/store.ts';
 import { bucketKeys, epochKey, TAG_COUNT } from './redis-keys.ts';
-import { LEASE_SCRIPT, leaseArg, TOUCH_SCRIPT } from './redis-script.ts';
+import { isSplitBy, LEASE_SCRIPT, leaseArg, TOUCH_SCRIPT } from './redis-script.ts';
 
 const BEGIN_MS = 25;
 const TOUCHES_PER_TURN = 16;
@@ -19,6 +19,8 @@ export class RedisEpochs {
   readonly #holder: string;
   readonly #beginning: Timer;
   #next = 0;
+  /** Behind what seems to be one node there are several. */
+  #isSplit = false;
 
   constructor(store: Store, clock: Clock, prefix: string, holder: string) {
     this.#store = store;
@@ -27,9 +29,21 @@ export class RedisEpochs {
     this.#beginning = clock.every(BEGIN_MS, () => this.#begin());
   }
 
-  /** Rejects when the store does not answer. */
-  async touch(tag: number): Promise<void> {
-    await this.#store.run(TOUCH_SCRIPT, [epochKey(this.#prefix, tag)], []);
+  /** In one call where one node is known to have all keys. Rejects when the store does not answer to all of them. */
+  async touch(tags: readonly number[]): Promise<void> {
+    const keys = tags.map((tag) => epochKey(this.#prefix, tag));
+    if (keys.length > 1 && (this.#isSplit || !this.#store.takesAnyKeys)) return await this.#touchEach(keys);
+    try {
+      await this.#store.run(TOUCH_SCRIPT, keys, []);
+    } catch (error) {
+      if (keys.length === 1 || !isSplitBy(error)) throw error;
+      this.#isSplit = true;
+      await this.#touchEach(keys);
+    }
+  }
+
+  async #touchEach(keys: readonly string[]): Promise<void> {
+    await Promise.all(keys.map((key) => this.#store.run(TOUCH_SCRIPT, [key], [])));
   }
 
   /** The tags whose turn it is. */
@@ -51,10 +65,10 @@ export class RedisEpochs {
 
   /** The first calls of a connection load scripts, and those of a process compile the way to them: slower than anybody may wait. */
   async #warmUp(): Promise<void> {
-    await this.touch(0);
+    await this.touch([0]);
     await this.#askNothing(0);
     for (let tag = 0; tag < TAG_COUNT; tag++) {
-      await Promise.all([this.touch(tag), this.#askNothing(tag)]);
+      await Promise.all([this.touch([tag]), this.#askNothing(tag)]);
     }
   }
 

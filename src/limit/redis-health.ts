@@ -31,16 +31,21 @@ export class RedisHealth {
 
   /** To be called once a second. */
   touch(nowMs: number): void {
+    const tags = this.#options.epochs.turn();
+    const parts = this.#options.isSpread ? tags.map((tag) => [tag]) : [tags];
+    for (const part of parts) this.#touchPart(part, nowMs);
+  }
+
+  /** Of tags that are lost together. One of them is a probe of all. */
+  #touchPart(tags: readonly number[], nowMs: number): void {
     const { epochs, clock } = this.#options;
-    for (const tag of epochs.turn()) {
-      const outage = this.outageOf(tag);
-      const isProbe = outage.isOpen;
-      if (isProbe && !outage.mayProbe(nowMs)) continue;
-      epochs.touch(tag).then(
-        () => isProbe && this.#probed(outage, nowMs),
-        () => isProbe && outage.failed(clock.nowMs()),
-      );
-    }
+    const outage = this.outageOf(tags[0] ?? 0);
+    const isProbe = outage.isOpen;
+    if (isProbe && !outage.mayProbe(nowMs)) return;
+    epochs.touch(isProbe ? tags.slice(0, 1) : tags).then(
+      () => isProbe && this.#probed(outage, nowMs),
+      () => isProbe && outage.failed(clock.nowMs()),
+    );
   }
 
   #probed(outage: RedisOutage, sentAtMs: number): void {

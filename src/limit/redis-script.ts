@@ -122,15 +122,20 @@ end
 return table.concat(answers, ' ')
 `;
 
-/** Begins the epoch of a tag, if it has none. */
+/** Begins the epoch of each tag that has none. KEYS: epochs. */
 export const TOUCH_SCRIPT: StoreScript = {
   name: 'touch',
   lua: `
 local clock = redis.call('TIME')
-redis.call('SET', KEYS[1], string.format('%.0f', clock[1] * 1000000 + clock[2]), 'NX')
+for i = 1, #KEYS do redis.call('SET', KEYS[i], string.format('%.0f', clock[1] * 1000000 + clock[2]), 'NX') end
 return 1
 `,
 };
+
+/** Whether nothing was done because keys of one call lie on several nodes. */
+export function isSplitBy(error: unknown): boolean {
+  return error instanceof Error && error.message === 'CROSSSLOT';
+}
 
 export const LEASE_SCRIPT: StoreScript = { name: 'lease', lua: LUA };
 

@@ -8,6 +8,9 @@ const MAX_BACKOFF_MS = 1000;
 /** Asks that may wait for the primary to read them: more than it can be late without being taken for lost. */
 const MAX_BACKLOG_BYTES = 1_048_576;
 
+/** A frame of answers is rarely longer, and may come in pieces. */
+const READ_BYTES = 65_536;
+
 export interface LeaseWireEvents {
   /** A frame of answers, valid only inside. False: it is not ours, and the connection is of no use. */
   answers(frame: Uint8Array): boolean;
@@ -23,6 +26,7 @@ export class LeaseWire {
   #failures = 0;
   #retry: NodeJS.Timeout | null = null;
   #isEnding = false;
+  readonly #readInto = Buffer.allocUnsafeSlow(READ_BYTES);
 
   constructor(access: LeaseAccess, events: LeaseWireEvents) {
     this.#access = access;
@@ -50,24 +54,30 @@ export class LeaseWire {
   }
 
   #connect(): void {
-    const socket = createConnection(this.#access.path);
     const reader = new FrameReader();
+    // Into one buffer instead of through the stream's machinery, which costs a thread that reads ten times a second more than what it reads.
+    const onread = { buffer: this.#readInto, callback: (length: number) => this.#read(reader, this.#readInto.subarray(0, length)) };
+    const socket = createConnection({ path: this.#access.path, onread });
     this.#socket = socket;
     socket.on('connect', () => {
       socket.write(framed(this.#access.token));
       this.#setUp(true);
     });
-    socket.on('data', (chunk: Buffer) => {
-      this.#failures = 0;
-      let isFine = true;
-      const isFramed = reader.push(chunk, (frame) => {
-        isFine = isFine && this.#events.answers(frame);
-      });
-      if (!isFramed || !isFine) socket.destroy();
-    });
     // `close` follows, and says it.
     socket.on('error', () => undefined);
     socket.on('close', () => this.#lost());
+  }
+
+  /** False: it is not ours, and no more is read. */
+  #read(reader: FrameReader, bytes: Uint8Array): boolean {
+    this.#failures = 0;
+    let isFine = true;
+    const isFramed = reader.push(bytes, (frame) => {
+      isFine = isFine && this.#events.answers(frame);
+    });
+    if (isFramed && isFine) return true;
+    this.#socket?.destroy();
+    return false;
   }
 
   #lost(): void {

@@ -30,11 +30,26 @@ const OWN_THREAD_ONLY = '--single-threaded-gc';
 const FIELDS_STAY_FIELDS = '--fast-properties-soft-limit=64';
 
 /**
+ * Eight seconds after a gateway has become idle V8 collects everything, twice, to give memory back. With that goes compiled code whose objects have no
+ * instance alive, which is nearly all of the request path: the next requests run several times as long, and 70 functions are compiled again beside
+ * them. After ten minutes that is no price any more (`docs/decisions/0044-code-outlives-a-pause.md`).
+ */
+const REDUCE_WHEN_LONG_IDLE = '--gc-memory-reducer-start-delay-ms=600000';
+
+/**
+ * A request's way is some dozens of functions, each called from one place. V8 puts none of more than 460 bytes of bytecode into its caller, and no more than 920
+ * in all: which are left out depends on which became hot first, and each is a call and code of its own on every request. With twice the room a request takes 5 %
+ * less of a worker's loop; more than that costs memory (`docs/decisions/0045-room-for-inlining.md`).
+ */
+const ROOM_FOR_INLINING: readonly string[] = ['--max-inlined-bytecode-size=1000', '--max-inlined-bytecode-size-cumulative=1500'];
+
+/**
  * Options of a worker's Node, behind those the primary was started with.
  * @param areProcessorsTaken there are as many workers as processors, or more: none is left over for helpers
  */
 export function workerFlags(own: readonly string[], areProcessorsTaken: boolean): string[] {
-  const flags = [...own, NO_PRETENURING, SMALL_YOUNG_GENERATION, FEWER_FULL_COLLECTIONS, FIELDS_STAY_FIELDS];
+  const memory = [NO_PRETENURING, SMALL_YOUNG_GENERATION, FEWER_FULL_COLLECTIONS, REDUCE_WHEN_LONG_IDLE];
+  const flags = [...own, ...memory, FIELDS_STAY_FIELDS, ...ROOM_FOR_INLINING];
   return areProcessorsTaken ? [...flags, OWN_THREAD_ONLY] : flags;
 }
 
@@ -56,6 +71,7 @@ export function tunePrimary(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
   setFlagsFromString(FEWER_FULL_COLLECTIONS);
   setFlagsFromString(FIELDS_STAY_FIELDS);
+  setFlagsFromString(REDUCE_WHEN_LONG_IDLE);
 }
 
 /** For a worker inside the primary: what can still be set in a running process. */
@@ -63,4 +79,5 @@ export function tuneOwnProcess(): void {
   setFlagsFromString('--semi-space-growth-factor=2');
   setFlagsFromString(NO_PRETENURING);
   setFlagsFromString(FEWER_FULL_COLLECTIONS);
+  for (const flag of ROOM_FOR_INLINING) setFlagsFromString(flag);
 }
