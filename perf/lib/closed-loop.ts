@@ -88,7 +88,8 @@ async function warmUpFully(bench: Bench, target: Target, plan: RequestPlan, opti
   if (warmUpRequests > 0) bench.record(target.name, { cpuUsPerWarmUpRequest: (ownCpuUs(target.program) - cpuBeforeUs) / served });
 }
 
-function checked(target: Target, load: Load): void {
+/** Throws when one of our own programs gave a wrong answer, or anybody none. */
+export function checked(target: Target, load: Load): void {
   const { requests, wrong, failed, example } = load;
   if (requests === 0) throw new Error(`${target.name} answered nothing.\n${target.program.output()}`);
   if (target.isForeign || wrong + failed === 0) return;

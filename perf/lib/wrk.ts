@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { writeLuaPlan } from './plan.ts';
 import type { RequestPlan } from './plan.ts';
 import { finish, start } from './process.ts';
+import type { Program } from './process.ts';
 import type { Target } from './target.ts';
 
 /** What a load generator saw in one round. */
@@ -33,11 +34,26 @@ interface WrkReport {
 
 const script = fileURLToPath(new URL('../fixtures/verify.lua', import.meta.url));
 
+/** A generator that has been started: its program, and what it will have seen. */
+export interface Loading {
+  readonly program: Program;
+  readonly load: Promise<Load>;
+}
+
 /** Closed-loop load by wrk: every connection sends its next request when it has its answer, and every answer is read. */
 export async function wrk(target: Target, plan: RequestPlan, dir: string, connections: number, secs: number): Promise<Load> {
-  const planFile = await writeLuaPlan(dir, target, plan);
+  const { load } = startWrk(target, await writeLuaPlan(dir, target, plan), connections, secs);
+  return await load;
+}
+
+/** The same, for who has to do with the generator meanwhile. */
+export function startWrk(target: Target, planFile: string, connections: number, secs: number): Loading {
   const args = ['-t1', `-c${connections}`, `-d${Math.ceil(secs)}s`, '-s', script, target.url, '--', planFile];
-  const stdout = await finish(start('wrk', 'wrk', args));
+  const program = start('wrk', 'wrk', args);
+  return { program, load: finish(program).then(readReport) };
+}
+
+function readReport(stdout: string): Load {
   const line = stdout.split('\n').find((text) => text.startsWith('@'));
   if (line === undefined) throw new Error(`wrk printed no report:\n${stdout}`);
   const report = JSON.parse(line.slice(1)) as WrkReport;

@@ -1,6 +1,7 @@
-import { type Bench, interleave } from '../lib/bench.ts';
+import type { Bench } from '../lib/bench.ts';
+import { loadByTurns } from '../lib/by-turns.ts';
 import { closedLoopRound, warmUp } from '../lib/closed-loop.ts';
-import { httpUpstream, startGateways } from '../lib/gateway.ts';
+import { httpUpstream, startGateway, startGateways } from '../lib/gateway.ts';
 import { echoCall } from '../lib/plan.ts';
 import { stop } from '../lib/process.ts';
 import { type Redis, startRedis } from '../lib/redis.ts';
@@ -33,7 +34,7 @@ export const scenario: Scenario = {
       bench.say(`start ${start + 1} of ${starts}`);
       await measure(bench, upstream, redis, Math.ceil(rounds / starts));
     }
-    bench.note('Processor time is that of the gateway: workers and primary. What Redis itself uses in a round is shown beside it.');
+    bench.note('Processor time is that of the gateway: workers and primary. What Redis itself uses in a round of all is shown beside it.');
   },
 };
 
@@ -46,7 +47,12 @@ const UNPACKED = { rotation: { compress: false } };
 /** Some rounds with programs that are started for them and ended again. */
 async function measure(bench: Bench, upstream: Readonly<Record<string, unknown>>, redis: Redis, rounds: number): Promise<void> {
   const common = { upstream, callers: CALLERS, server: { workers: WORKERS }, audit: UNPACKED };
-  const shared = await startGateways(bench, { ...common, name: 'gateway, Redis-leased', rateLimit: LEASED, redis: { url: redis.url } });
+  const shared: Target[] = [];
+  for (const build of bench.settings.builds) {
+    // A host each: of two builds with the same buckets each would have half of every lease.
+    const settings = { url: redis.url, prefix: `perf-${shared.length}:` };
+    shared.push(await startGateway(bench, build, { ...common, name: 'gateway, Redis-leased', rateLimit: LEASED, redis: settings }));
+  }
   const targets: readonly Target[] = [
     ...(await startGateways(bench, { ...common, name: 'gateway, limits off', rateLimit: { enabled: false } })),
     ...(await startGateways(bench, { ...common, name: 'gateway, leased', rateLimit: LEASED })),
@@ -59,16 +65,13 @@ async function measure(bench: Bench, upstream: Readonly<Record<string, unknown>>
     // What asks for leases runs ten times a second, and is compiled late.
     await closedLoopRound(bench, target, plan, { secs: 6, leastSecs: 2 });
   }
-  await interleave(rounds, targets, async (target, round) => {
+  for (let round = 0; round < rounds; round++) {
     const redisBeforeUs = ownCpuUs(redis.program());
-    const figures = await closedLoopRound(bench, target, plan, { secs: 6, leastSecs: 2 });
-    const { requestsPerSec = 0, cpuUsPerRequest = 0 } = figures;
-    const redisUs = ownCpuUs(redis.program()) - redisBeforeUs;
-    bench.record(target.name, figures);
-    if (shared.includes(target)) bench.record('redis', { cpuMs: redisUs / 1_000 });
-    bench.say(
-      `round ${round + 1} of ${rounds}: ${target.name} ${cpuUsPerRequest.toFixed(1)} µs per request, ${Math.round(requestsPerSec)}/s`,
-    );
-  });
+    const figures = await loadByTurns(bench, targets, plan, Math.max(bench.secs(6), 2), round);
+    bench.record('redis', { cpuMs: (ownCpuUs(redis.program()) - redisBeforeUs) / 1_000 });
+    for (const [at, target] of targets.entries()) bench.record(target.name, figures[at] ?? {});
+    const told = targets.map(({ name }, at) => `${name} ${figures[at]?.['cpuUsPerRequest']?.toFixed(1)}`);
+    bench.say(`round ${round + 1} of ${rounds}, µs per request: ${told.join(', ')}`);
+  }
   for (const { program } of targets) await stop(program);
 }

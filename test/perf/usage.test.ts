@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { start, stop, until } from '../../perf/lib/process.ts';
-import { childrenCpuUs, ownCpuUs, ownRssMb, usageOf } from '../../perf/lib/usage.ts';
+import { childrenCpuUs, exactCpuUs, ownCpuUs, ownRssMb, usageOf } from '../../perf/lib/usage.ts';
 
 /** Uses so much processor time, however busy the machine is. */
 const burn = (ms: number): string => `for (const from = process.cpuUsage(); process.cpuUsage(from).user < ${ms * 1_000}; );`;
@@ -14,6 +14,7 @@ describe('the usage of a program', () => {
     expect(ownCpuUs(program)).toBeGreaterThanOrEqual(80_000);
     expect(childrenCpuUs(program)).toBeGreaterThanOrEqual(300_000);
     expect(childrenCpuUs(program)).toBeGreaterThan(ownCpuUs(program));
+    expect(Math.abs(exactCpuUs(program) - ownCpuUs(program))).toBeLessThan(50_000);
     const { totalMb, workerMb } = ownRssMb(program);
     expect([totalMb > 20, workerMb]).toEqual([true, totalMb]);
     await stop(program);
