@@ -154,7 +154,6 @@ describe('/metrics', () => {
 
   it('row 212: counts what happened, exactly', async () => {
     const web = { server: 'web', transport: 'http' };
-    const before = (await gateway.auditLines()).length;
     const grown = await growth(
       [
         ['mcp_guard_requests_total', { method: 'tools/call', status: '200' }],
@@ -170,6 +169,10 @@ describe('/metrics', () => {
         ['mcp_guard_audit_records_total', {}],
       ],
       async () => {
+        // Records count when they are handed over: those that count already have to be written before lines are counted.
+        const handedOver = valueOf(await scrape(), 'mcp_guard_audit_records_total', {}) ?? 0;
+        await waitUntil(async () => (await gateway.auditLines()).length >= handedOver, { what: 'the records before' });
+        const before = (await gateway.auditLines()).length;
         for (let i = 0; i < 5; i++) await call('echo');
         await call('delete_file');
         await call('even');
