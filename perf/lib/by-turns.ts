@@ -17,6 +17,8 @@ const SETTLE_MS = 12;
 /** The turns end so long before the first generator does, and the last one so long after it at most. */
 const SPARE_MS = 500;
 const CONNECTIONS = 32;
+/** Longer than a generator stands still: what is answered meanwhile it reads afterwards. */
+const TIMEOUT_SECS = 60;
 
 /** A target and its generator, which stands still but for its turns. */
 class Player {
@@ -28,7 +30,7 @@ class Player {
   private constructor(target: Target, planFile: string, secs: number) {
     this.#target = target;
     this.#cpuUs = -exactCpuUs(target.program);
-    this.#loading = startWrk(target, planFile, CONNECTIONS, secs);
+    this.#loading = startWrk(target, planFile, CONNECTIONS, secs, TIMEOUT_SECS);
   }
 
   static async begin(target: Target, planFile: string, secs: number): Promise<Player> {

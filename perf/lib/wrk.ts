@@ -46,9 +46,10 @@ export async function wrk(target: Target, plan: RequestPlan, dir: string, connec
   return await load;
 }
 
-/** The same, for who has to do with the generator meanwhile. */
-export function startWrk(target: Target, planFile: string, connections: number, secs: number): Loading {
-  const args = ['-t1', `-c${connections}`, `-d${Math.ceil(secs)}s`, '-s', script, target.url, '--', planFile];
+/** The same, for who has to do with the generator meanwhile. `timeoutSecs`: what takes longer has failed. */
+export function startWrk(target: Target, planFile: string, connections: number, secs: number, timeoutSecs = 2): Loading {
+  const times = [`-d${Math.ceil(secs)}s`, '--timeout', `${timeoutSecs}s`];
+  const args = ['-t1', `-c${connections}`, ...times, '-s', script, target.url, '--', planFile];
   const program = start('wrk', 'wrk', args);
   return { program, load: finish(program).then(readReport) };
 }
