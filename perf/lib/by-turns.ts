@@ -31,6 +31,8 @@ class Player {
     this.#target = target;
     this.#cpuUs = -exactCpuUs(target.program);
     this.#loading = startWrk(target, planFile, CONNECTIONS, secs, TIMEOUT_SECS);
+    // Told by `end`, unless another's failure comes first.
+    this.#loading.load.catch(() => undefined);
   }
 
   static async begin(target: Target, planFile: string, secs: number): Promise<Player> {
@@ -52,6 +54,11 @@ class Player {
     this.#loading.program.child.kill('SIGSTOP');
     await sleep(SETTLE_MS);
     this.#cpuUs += exactCpuUs(this.#target.program);
+  }
+
+  /** Nothing is left standing still. */
+  dismiss(): void {
+    this.#loading.program.child.kill('SIGKILL');
   }
 
   /** Lets the generator end, whose time is over. */
@@ -92,10 +99,14 @@ export async function loadByTurns(
   for (const target of targets) planFiles.push(await writeLuaPlan(bench.dir, target, plan));
   const endMs = performance.now() + wholeSecs * 1_000 - SPARE_MS;
   const players: Player[] = [];
-  for (const [at, target] of targets.entries()) players.push(await Player.begin(target, planFiles[at] ?? '', wholeSecs));
-  for (let turn = first; performance.now() < endMs; turn++) await players[turn % players.length]?.play();
-  await sleep(2 * SPARE_MS);
-  const figures: Readonly<Record<string, number>>[] = [];
-  for (const player of players) figures.push(await player.end());
-  return figures;
+  try {
+    for (const [at, target] of targets.entries()) players.push(await Player.begin(target, planFiles[at] ?? '', wholeSecs));
+    for (let turn = first; performance.now() < endMs; turn++) await players[turn % players.length]?.play();
+    await sleep(2 * SPARE_MS);
+    const figures: Readonly<Record<string, number>>[] = [];
+    for (const player of players) figures.push(await player.end());
+    return figures;
+  } finally {
+    for (const player of players) player.dismiss();
+  }
 }

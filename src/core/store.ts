@@ -14,6 +14,9 @@ export interface StoreScript {
  */
 export type StoreState = 'ready' | 'lost' | 'closed';
 
+/** Message of the error when nothing was done because keys of one run lie on several nodes. */
+export const SEVERAL_NODES = 'CROSSSLOT';
+
 /** The store that hosts share. */
 export interface Store {
   readonly state: StoreState;
@@ -21,7 +24,7 @@ export interface Store {
   readonly isSpread: boolean;
   /**
    * Whether who answers is known to be one node that has all keys: a proxy in front of several may send a script to the node of its first key, with all
-   * others. False while that is not known.
+   * others. False while that is not known, and from when a run was refused with `SEVERAL_NODES`.
    */
   readonly takesAnyKeys: boolean;
   /**

@@ -1,5 +1,5 @@
-import type { Store, StoreReply } from '../core/store.ts';
-import { decodeLeases, isSplitBy, LEASE_SCRIPT, type LeaseCall, type LeaseReply, leaseArg, type LeaseResult } from './redis-script.ts';
+import { SEVERAL_NODES, type Store, type StoreReply } from '../core/store.ts';
+import { decodeLeases, LEASE_SCRIPT, type LeaseCall, type LeaseReply, leaseArg, type LeaseResult } from './redis-script.ts';
 
 /**
  * Steps in one call. A call costs this process several times what a step more costs; but Redis does nothing else meanwhile, and each waits for all.
@@ -17,8 +17,6 @@ interface Step {
 export class RedisCalls {
   readonly #store: Store;
   #steps: Step[] = [];
-  /** Behind what seems to be one node there are several. */
-  #isSplit = false;
 
   constructor(store: Store) {
     this.#store = store;
@@ -37,7 +35,7 @@ export class RedisCalls {
   flush(): void {
     const steps = this.#steps;
     this.#steps = [];
-    const size = this.#store.takesAnyKeys && !this.#isSplit ? MAX_STEPS : 1;
+    const size = this.#store.takesAnyKeys ? MAX_STEPS : 1;
     for (let at = 0; at < steps.length; at += size) void this.#run(steps.slice(at, at + size));
   }
 
@@ -56,7 +54,7 @@ export class RedisCalls {
     try {
       return decodeLeases(await this.#reply(steps), steps.length);
     } catch (error) {
-      if (steps.length > 1 && isSplitBy(error)) return 'split';
+      if (steps.length > 1 && error instanceof Error && error.message === SEVERAL_NODES) return 'split';
       return steps.map(() => 'failed');
     }
   }
@@ -70,7 +68,6 @@ export class RedisCalls {
   }
 
   #runEach(steps: readonly Step[]): void {
-    this.#isSplit = true;
     for (const step of steps) void this.#run([step]);
   }
 }

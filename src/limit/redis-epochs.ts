@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../core/clock.ts';
-import type { Store } from '../core/store.ts';
+import { SEVERAL_NODES, type Store } from '../core/store.ts';
 import { bucketKeys, epochKey, TAG_COUNT } from './redis-keys.ts';
-import { isSplitBy, LEASE_SCRIPT, leaseArg, TOUCH_SCRIPT } from './redis-script.ts';
+import { LEASE_SCRIPT, leaseArg, TOUCH_SCRIPT } from './redis-script.ts';
 
 const BEGIN_MS = 25;
 const TOUCHES_PER_TURN = 16;
@@ -19,8 +19,6 @@ export class RedisEpochs {
   readonly #holder: string;
   readonly #beginning: Timer;
   #next = 0;
-  /** Behind what seems to be one node there are several. */
-  #isSplit = false;
 
   constructor(store: Store, clock: Clock, prefix: string, holder: string) {
     this.#store = store;
@@ -32,12 +30,11 @@ export class RedisEpochs {
   /** In one call where one node is known to have all keys. Rejects when the store does not answer to all of them. */
   async touch(tags: readonly number[]): Promise<void> {
     const keys = tags.map((tag) => epochKey(this.#prefix, tag));
-    if (keys.length > 1 && (this.#isSplit || !this.#store.takesAnyKeys)) return await this.#touchEach(keys);
+    if (keys.length > 1 && !this.#store.takesAnyKeys) return await this.#touchEach(keys);
     try {
       await this.#store.run(TOUCH_SCRIPT, keys, []);
     } catch (error) {
-      if (keys.length === 1 || !isSplitBy(error)) throw error;
-      this.#isSplit = true;
+      if (keys.length === 1 || !(error instanceof Error) || error.message !== SEVERAL_NODES) throw error;
       await this.#touchEach(keys);
     }
   }

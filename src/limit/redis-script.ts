@@ -132,11 +132,6 @@ return 1
 `,
 };
 
-/** Whether nothing was done because keys of one call lie on several nodes. */
-export function isSplitBy(error: unknown): boolean {
-  return error instanceof Error && error.message === 'CROSSSLOT';
-}
-
 export const LEASE_SCRIPT: StoreScript = { name: 'lease', lua: LUA };
 
 /** What a holder says and asks in one call. Tokens are whole. */

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Cluster, Redis } from 'ioredis';
 import { type Clock, systemClock, type Timer } from '../core/clock.ts';
 import type { RedisSettings } from '../core/config.ts';
-import type { Store, StoreReply, StoreScript, StoreState, StoreStateListener } from '../core/store.ts';
+import { SEVERAL_NODES, type Store, type StoreReply, type StoreScript, type StoreState, type StoreStateListener } from '../core/store.ts';
 import { clusterOptions, sentinelOptions, singleOptions } from './options.ts';
 
 /** Calls on the way. More than an event loop sends within the time that a call may take means that nobody answers. */
@@ -54,7 +54,10 @@ export class RedisStore implements Store {
     try {
       return await this.#evaluate(script, keys, args);
     } catch (error) {
-      throw new Error(reasonOf(error));
+      const reason = reasonOf(error);
+      // Behind what seemed to be one node there are several.
+      if (reason === SEVERAL_NODES) this.#isNode = false;
+      throw new Error(reason);
     } finally {
       this.#calls--;
     }

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,7 @@ import { loadByTurns } from '../../perf/lib/by-turns.ts';
 import { echoCall } from '../../perf/lib/plan.ts';
 import type { Program } from '../../perf/lib/process.ts';
 import type { Target } from '../../perf/lib/target.ts';
+import { waitUntil } from '../e2e/wait.ts';
 
 interface Call {
   readonly id: number;
@@ -48,6 +49,11 @@ async function serve(name: string, seen: (name: string) => void, text?: string):
   return { name, url: `http://127.0.0.1:${port}/mcp`, callers: [[]], program, isForeign: false };
 }
 
+async function commands(): Promise<string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  return await Promise.all(pids.map(async (pid) => await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));
+}
+
 describe('load by turns', () => {
   it('gives each target turns of its own, in which the others stand still', async () => {
     const requests: string[] = [];
@@ -65,8 +71,14 @@ describe('load by turns', () => {
     }
   });
 
-  it('fails for an answer that is wrong', async () => {
-    const targets = [await serve('one', () => undefined), await serve('two', () => undefined, 'nonce-1234567890')];
+  it('fails for an answer that is wrong, whoever gave it, and leaves no generator behind', async () => {
+    const targets: readonly [Target, Target] = [
+      await serve('two', () => undefined, 'nonce-1234567890'),
+      await serve('one', () => undefined),
+    ];
     await expect(loadByTurns(await bench(), targets, plan, 1)).rejects.toThrow(/two: .* wrong answers/);
+    const isGone = async (): Promise<boolean> =>
+      !(await commands()).some((command) => command.startsWith('wrk\0') && command.includes(targets[1].url));
+    await waitUntil(isGone, { what: 'the end of the other generator' });
   });
 });
