@@ -383,6 +383,28 @@ describe('LeasedLimiter', () => {
     }
   });
 
+  it('says and does the same for a charge whose slot is noted as for a new one, also while nobody answers', async () => {
+    for (const spec of [leased, fast, exact]) {
+      const [one, other] = [new Bench(), new Bench()];
+      const kept = chargeOf('a', spec);
+      const seen = new Set<string>();
+      for (const bench of [one, other]) await bench.flood(1, 'a', spec);
+      for (let i = 0; i < 120; i++) {
+        const takes = [kept, chargeOf('a', spec)].map((charge, at) => {
+          const bench = at === 0 ? one : other;
+          const take = bench.limiter.take([charge], bench.clock.nowMs(), bench.out);
+          if (take === 'unknown') bench.limiter.whenKnown([charge], () => undefined);
+          bench.isHeld = i >= 60;
+          bench.pass(i >= 60 || i % 4 === 0 ? 40 : 1);
+          return { take, out: { ...bench.out }, view: bench.limiter.view(bench.clock.nowMs(), 1), sent: bench.sent.length };
+        });
+        expect(takes[0]).toEqual(takes[1]);
+        seen.add(`${takes[0]?.take} ${one.out.mode}`);
+      }
+      expect([...seen]).toEqual(expect.arrayContaining(['taken remote', 'taken local']));
+    }
+  });
+
   it('takes nothing of the key that has got the slot of an evicted one', async () => {
     const bench = new Bench({ capacity: 1 });
     const evicted = chargeOf('evicted', leased);
