@@ -396,7 +396,7 @@ describe('LeasedLimiter', () => {
           if (take === 'unknown') bench.limiter.whenKnown([charge], () => undefined);
           bench.isHeld = i >= 60;
           bench.pass(i >= 60 || i % 4 === 0 ? 40 : 1);
-          return { take, out: { ...bench.out }, view: bench.limiter.view(bench.clock.nowMs(), 1), sent: bench.sent.length };
+          return { take, out: { ...bench.out }, view: bench.limiter.view(bench.clock.nowMs(), 1), asks: bench.limiter.stats().asks };
         });
         expect(takes[0]).toEqual(takes[1]);
         seen.add(`${takes[0]?.take} ${one.out.mode}`);

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../../src/core/clock.ts';
 import { RedisEpochs } from '../../src/limit/redis-epochs.ts';
@@ -19,6 +20,15 @@ async function openEpochs(node: RedisNode): Promise<RedisEpochs> {
   const last = epochKey(PREFIX, TAG_COUNT - 1);
   const hasBegun = async (): Promise<boolean> => (await node.cli('exists', last)).trim() === '1';
   await waitUntil(hasBegun, { what: 'the epochs', timeoutMs: 15_000 });
+  // A bucket of the last tag may have begun its epoch before its turn: others are still to come then.
+  let calls = -1;
+  const isQuiet = async (): Promise<boolean> => {
+    const before = calls;
+    await sleep(100);
+    calls = await callCount(node);
+    return calls === before;
+  };
+  await waitUntil(isQuiet, { what: 'the last of the first calls', timeoutMs: 15_000 });
   return epochs;
 }
 
