@@ -24,7 +24,7 @@ export interface Store {
   readonly isSpread: boolean;
   /**
    * Whether who answers is known to be one node that has all keys: a proxy in front of several may send a script to the node of its first key, with all
-   * others. False while that is not known, and from when a run was refused with `SEVERAL_NODES`.
+   * others. False while that is not known, and from a run that was refused with `SEVERAL_NODES` to the next connection.
    */
   readonly takesAnyKeys: boolean;
   /**
