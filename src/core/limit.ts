@@ -43,6 +43,13 @@ export interface LimitOutcome {
   mode: LimitMode;
 }
 
+/** What an answer says of a limit, as a request's context has it. */
+export interface LimitTold {
+  limit: number;
+  limitRemaining: number;
+  limitResetSecs: number;
+}
+
 /** Figures of one worker's limiter since it started, for metrics. */
 export interface LimiterStats {
   /** `remote` while the authority answers, and where none is needed; else the fail mode that decided last. */
@@ -67,6 +74,11 @@ export interface Limiter {
    * What is `unknown` has taken nothing.
    */
   take(charges: readonly Charge[], nowMs: number, out: LimitOutcome): Take;
+  /**
+   * The same for what nearly all requests come to: one charge, found where it was the last time, with tokens. False: nothing was taken and nothing told, `take`
+   * decides. Not for what `whenKnown` called back about.
+   */
+  takePlain(charge: Charge, nowMs: number, told: LimitTold): boolean;
   /**
    * After `unknown`: calls back exactly once, when taking again may tell more, never inside. At the latest after 100 ms, of which
    * time in which this event loop stood still is no part.

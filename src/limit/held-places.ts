@@ -27,13 +27,14 @@ export class HeldPlaces {
   #waiters: Waiter[] = NOBODY;
   /** An ask is on its way. */
   isAsked = false;
-  deniedUntilMs = 0;
+  // Not 0: a field that begins with a whole number and gets a fraction makes V8 lay its object out anew, and ends what was compiled for the old layout.
+  deniedUntilMs: number = Number.NEGATIVE_INFINITY;
   /** As of the last answer: it was denied, and all who hold places said that they use them. */
   isTaken = false;
   /** Until a moment that may have come. */
   isRecalled = false;
-  recalledUntilMs = 0;
-  idleSinceMs = 0;
+  recalledUntilMs: number = Number.NEGATIVE_INFINITY;
+  idleSinceMs: number = Number.NEGATIVE_INFINITY;
   /** Since the last sweep. */
   wasUsed = false;
 
@@ -42,6 +43,11 @@ export class HeldPlaces {
     this.keeper = keeper;
     this.max = max;
     this.#maxAhead = Math.max(Math.floor(max / (4 * workers)), 1);
+  }
+
+  /** Asked at each request, and without a look at the list: one with somebody in it is another kind of array to V8, and ends what was compiled before. */
+  get isAwaited(): boolean {
+    return this.#waiters !== NOBODY;
   }
 
   get waiters(): readonly Waiter[] {
@@ -94,6 +100,6 @@ export class HeldPlaces {
   }
 
   get isEmpty(): boolean {
-    return this.inUse === 0 && this.held === 0 && this.waiters.length === 0 && !this.isAsked;
+    return this.inUse === 0 && this.held === 0 && !this.isAwaited && !this.isAsked;
   }
 }

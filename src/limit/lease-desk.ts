@@ -41,7 +41,7 @@ export class LeaseDesk {
   #dirty: number[] = [];
   #reportTimer: Timer | null = null;
   #aheadTimer: Timer | null = null;
-  #aheadDueMs = 0;
+  #aheadDueMs = Number.NEGATIVE_INFINITY;
   /** Called in the next turn because what they wait for is there already. */
   #ready: Waiter[] = [];
   #isScheduled = false;

@@ -1,21 +1,36 @@
-import { BYTES_PER_LEASE, WORDS_PER_LEASE } from './lease-memory.ts';
+import type { LimitTold } from '../core/limit.ts';
+import { wholeSecs } from './bucket.ts';
+import { BYTES_PER_LEASE, type LeaseMemory, WORDS_PER_LEASE } from './lease-memory.ts';
 
 /** Doubles of a slot, in the order in which they lie. */
 const USED_MS = 0;
 const ANSWERED_MS = 1;
 const LEFT = 2;
-const BURST = 3;
-const TENURE = 4;
+const PER_SECOND = 3;
 const DOUBLES = BYTES_PER_LEASE / 8;
 /** Words of a slot behind them. The one in between is the level (`lease-memory.ts`). */
+const BURST = 8;
+const TENURE = 9;
 const QUOTA = 10;
 const URGENT = 11;
 const FLAGS = 13;
 const MODE = 14;
-const IS_SMALL = 15;
+const NOTICE = 15;
+/** `NOTICE` of a slot of which each take is told: no level is as high. */
+const ALWAYS = 2 ** 30;
+const MOST_TENURES = 2 ** 31 - 1;
 
 /** One count for all limiters of the process: what one of them noted means nothing to another. */
 let lastTenure = 0;
+
+/** What a worker keeps of a limit. */
+export interface KeptShare {
+  /** Whole tokens; 0: none, each decision is asked for. */
+  readonly quota: number;
+  readonly ahead: number;
+  readonly urgent: number;
+  readonly isSmall: boolean;
+}
 
 /**
  * What each take looks at of a slot, in the line of the processor's cache in which its level lies: with ten thousand callers in turn none of it is in a cache,
@@ -25,10 +40,10 @@ export class LeaseFigures {
   readonly #doubles: Float64Array;
   readonly #words: Int32Array;
 
-  /** The memory of the levels. */
-  constructor(buffer: SharedArrayBuffer) {
-    this.#doubles = new Float64Array(buffer);
-    this.#words = new Int32Array(buffer);
+  /** In the memory of the levels. */
+  constructor(memory: LeaseMemory) {
+    this.#doubles = new Float64Array(memory.buffer);
+    this.#words = memory;
   }
 
   /** Of a new owner; `shape` follows. */
@@ -40,26 +55,29 @@ export class LeaseFigures {
   }
 
   /**
-   * Of its limit: whole burst; what is kept of it here; with fewer tokens than `urgent` it is asked for more at once; whether others may call it back.
-   * Another tenure of the slot begins.
+   * Of its limit: tokens per second and whole burst; what is kept of it here; with fewer tokens than `ahead` it is asked for more, with fewer than
+   * `urgent` at once; whether others may call it back. Another tenure of the slot begins.
    */
-  shape(slot: number, burst: number, quota: number, urgent: number, isSmall: boolean): void {
-    this.#doubles[slot * DOUBLES + BURST] = burst;
-    this.#doubles[slot * DOUBLES + TENURE] = ++lastTenure;
+  shape(slot: number, perSecond: number, burst: number, { quota, ahead, urgent, isSmall }: KeptShare): void {
+    this.#doubles[slot * DOUBLES + PER_SECOND] = perSecond;
     const at = slot * WORDS_PER_LEASE;
+    this.#words[at + BURST] = burst;
+    // After two thousand million owners there are no more: what is noted of a slot never holds again then, and it is found by its key.
+    if (lastTenure < MOST_TENURES) lastTenure += 1;
+    this.#words[at + TENURE] = lastTenure < MOST_TENURES ? lastTenure : 0;
     this.#words[at + QUOTA] = quota;
     this.#words[at + URGENT] = urgent;
-    this.#words[at + IS_SMALL] = isSmall ? 1 : 0;
+    this.#words[at + NOTICE] = isSmall || quota === 0 ? ALWAYS : ahead;
   }
 
-  /** Of an owner with a limit, ≥ 1, and never the same again; 0: the slot is nobody's. */
+  /** Of an owner with a limit, ≥ 1, and never the same again; 0: nobody's, or not to be noted. */
   tenure(slot: number): number {
-    return this.#doubles[slot * DOUBLES + TENURE] as number;
+    return this.#words[slot * WORDS_PER_LEASE + TENURE] as number;
   }
 
   /** The slot is nobody's. */
   endTenure(slot: number): void {
-    this.#doubles[slot * DOUBLES + TENURE] = 0;
+    this.#words[slot * WORDS_PER_LEASE + TENURE] = 0;
   }
 
   /** Of the last answer of the authority: tokens left there, and when that was. */
@@ -77,14 +95,6 @@ export class LeaseFigures {
     this.#doubles[slot * DOUBLES + USED_MS] = nowMs;
   }
 
-  answeredMs(slot: number): number {
-    return this.#doubles[slot * DOUBLES + ANSWERED_MS] as number;
-  }
-
-  left(slot: number): number {
-    return this.#doubles[slot * DOUBLES + LEFT] as number;
-  }
-
   /** Tokens went back to the authority since it answered. */
   addLeft(slot: number, tokens: number): void {
     const at = slot * DOUBLES + LEFT;
@@ -92,7 +102,32 @@ export class LeaseFigures {
   }
 
   burst(slot: number): number {
-    return this.#doubles[slot * DOUBLES + BURST] as number;
+    return this.#words[slot * WORDS_PER_LEASE + BURST] as number;
+  }
+
+  /** Tokens left at the authority by now, if nobody else took any; a fraction counts. */
+  leftNow(slot: number, nowMs: number): number {
+    const at = slot * DOUBLES;
+    const refilled = ((nowMs - (this.#doubles[at + ANSWERED_MS] as number)) * (this.#doubles[at + PER_SECOND] as number)) / 1000;
+    return Math.max(0, (this.#doubles[at + LEFT] as number) + Math.max(0, refilled));
+  }
+
+  /** Of `level` tokens that are held here and those known to be left, as many as fit into the burst. */
+  remaining(slot: number, level: number, nowMs: number): number {
+    return Math.min(this.burst(slot), level + Math.floor(this.leftNow(slot, nowMs) + 1e-6));
+  }
+
+  /** Seconds until the bucket is full again when so many tokens remain. */
+  resetSecs(slot: number, remaining: number): number {
+    return wholeSecs(((this.burst(slot) - remaining) / (this.#doubles[slot * DOUBLES + PER_SECOND] as number)) * 1000);
+  }
+
+  /** What an answer says of the limit when `level` tokens are left here. */
+  tell(slot: number, level: number, nowMs: number, told: LimitTold): void {
+    const remaining = this.remaining(slot, level, nowMs);
+    told.limit = this.burst(slot);
+    told.limitRemaining = remaining;
+    told.limitResetSecs = this.resetSecs(slot, remaining);
   }
 
   quota(slot: number): number {
@@ -103,8 +138,14 @@ export class LeaseFigures {
     return this.#words[slot * WORDS_PER_LEASE + URGENT] as number;
   }
 
+  /** A take that leaves fewer tokens than this has more to do than to take. */
+  notice(slot: number): number {
+    return this.#words[slot * WORDS_PER_LEASE + NOTICE] as number;
+  }
+
+  /** Others may call back what is kept of it here. */
   isSmall(slot: number): boolean {
-    return this.#words[slot * WORDS_PER_LEASE + IS_SMALL] === 1;
+    return this.notice(slot) === ALWAYS && this.quota(slot) > 0;
   }
 
   /** What the slot is in the middle of (`lease-table.ts`). */

@@ -16,6 +16,11 @@ export const BUSY: number = QUEUED | ASKING;
 const MODES: readonly LimitMode[] = ['remote', 'local', 'closed', 'open'];
 /** A key of so many UTF-16 units travels as it is. */
 const MAX_PLAIN_KEY = 170;
+/**
+ * Of a lease, what is left when more is asked for: so much that a caller who spends a third of a lease between two batches comes with one of
+ * them, and not in a batch of its own in between, which costs as much as one of fifty asks.
+ */
+const AHEAD = 0.6;
 /** Slots looked at to find one that can be evicted. */
 const EVICTION_SCAN = 64;
 
@@ -61,7 +66,7 @@ export class LeaseTable {
     this.#hasRecalls = hasRecalls;
     this.buffer = new SharedArrayBuffer(capacity * BYTES_PER_LEASE);
     this.memory = leaseMemory(this.buffer);
-    this.figures = new LeaseFigures(this.buffer);
+    this.figures = new LeaseFigures(this.memory);
     this.told = new Int32Array(capacity);
     this.deniedNeed = new Int32Array(capacity);
     this.askedLeast = new Int32Array(capacity);
@@ -125,7 +130,8 @@ export class LeaseTable {
     const size = leaseSize(spec, this.#workers);
     const small = size === 0 && this.#hasRecalls && isRecallable(this.keys[slot] as string) ? smallLeaseSize(spec, this.#workers) : 0;
     const quota = Math.max(size, small);
-    this.figures.shape(slot, wholeBurst(spec), quota, urgentLevel(spec, quota), small > 0);
+    const kept = { quota, ahead: Math.ceil(quota * AHEAD), urgent: urgentLevel(spec, quota), isSmall: small > 0 };
+    this.figures.shape(slot, spec.perSecond, wholeBurst(spec), kept);
   }
 
   /** Until then the authority gives nothing that no request waits for. */
@@ -182,15 +188,9 @@ export class LeaseTable {
     this.figures.setMode(slot, MODES.indexOf(mode));
   }
 
-  /** Tokens left at the authority by now, if nobody else took any; a fraction counts. `spec`: of the slot. */
-  leftNow(slot: number, spec: LimitSpec, nowMs: number): number {
-    const refilled = ((nowMs - this.figures.answeredMs(slot)) * spec.perSecond) / 1000;
-    return Math.max(0, this.figures.left(slot) + Math.max(0, refilled));
-  }
-
   /** Of this worker's tokens and those known to be left, as many as fit into the burst. */
-  remaining(slot: number, spec: LimitSpec, nowMs: number): number {
-    return Math.min(this.figures.burst(slot), levelOf(this.memory, slot) + Math.floor(this.leftNow(slot, spec, nowMs) + 1e-6));
+  remaining(slot: number, nowMs: number): number {
+    return this.figures.remaining(slot, levelOf(this.memory, slot), nowMs);
   }
 
   #vacantSlot(letGo: LetGo): number {

@@ -1,10 +1,11 @@
 import type { Clock } from '../core/clock.ts';
-import type { BucketView, Charge, Limiter, LimiterStats, LimitOutcome, Take } from '../core/limit.ts';
+import type { BucketView, Charge, Limiter, LimiterStats, LimitOutcome, LimitTold, Take } from '../core/limit.ts';
 import type { FailMode, LimitSpec } from '../core/principal.ts';
 import { Breaker } from './breaker.ts';
 import { wholeBurst, wholeSecs } from './bucket.ts';
 import { LeaseDesk } from './lease-desk.ts';
-import { applyGrant, levelOf, takeLease } from './lease-memory.ts';
+import type { LeaseFigures } from './lease-figures.ts';
+import { applyGrant, type LeaseMemory, levelOf, takeLease } from './lease-memory.ts';
 import type { LeaseAnswers, LeaseClient, LeasePort, LeaseRecall } from './lease-port.ts';
 import { LeaseTable } from './lease-table.ts';
 import type { LocalShare } from './local-share.ts';
@@ -26,12 +27,6 @@ export interface LeasedOptions {
   readonly hasRecalls?: boolean;
 }
 
-/**
- * Of a lease, what is left when more is asked for: so much that a caller who spends a third of a lease between two batches comes with one of
- * them, and not in a batch of its own in between, which costs as much as one of fifty asks.
- */
-const AHEAD = 0.6;
-
 /** How one charge went. The first three are admissions; `failed`: refused by the fail mode. */
 type Verdict = 'leased' | 'shared' | 'open' | 'refused' | 'failed' | 'unknown';
 
@@ -46,6 +41,11 @@ export class LeasedLimiter implements Limiter, LeaseClient {
   readonly #desk: LeaseDesk;
   readonly #share: LocalShare;
   readonly #clock: Clock;
+  /** The table's, held here because each request looks at them: what is found by way of another object is one more miss of the caches. */
+  readonly #memory: LeaseMemory;
+  readonly #figures: LeaseFigures;
+  /** From then on a take is more than a take: this worker's own share begins. Never later than the line says. */
+  #plainUntilMs = Number.POSITIVE_INFINITY;
   readonly #verdicts: Verdict[] = [];
   /** Of the charge that was looked at last; −1: there was no room for it. */
   #lastSlot = -1;
@@ -56,6 +56,8 @@ export class LeasedLimiter implements Limiter, LeaseClient {
   constructor(options: LeasedOptions) {
     const { capacity, idleTtlMs, workers, share, port, clock, breaker = new Breaker(), hasRecalls = false } = options;
     this.#table = new LeaseTable(capacity, workers, hasRecalls);
+    this.#memory = this.#table.memory;
+    this.#figures = this.#table.figures;
     this.#share = share;
     this.#clock = clock;
     this.#desk = new LeaseDesk(this.#table, this.#waiters, port, clock, breaker, idleTtlMs);
@@ -69,6 +71,17 @@ export class LeasedLimiter implements Limiter, LeaseClient {
 
   get size(): number {
     return this.#table.size;
+  }
+
+  takePlain({ slot = 0, tenure = 0, tokens }: Charge, nowMs: number, told: LimitTold): boolean {
+    const figures = this.#figures;
+    if (tenure === 0 || figures.tenure(slot) !== tenure || nowMs >= this.#plainUntilMs) return false;
+    const left = takeLease(this.#memory, slot, tokens);
+    if (left < 0) return false;
+    figures.setUsedMs(slot, nowMs);
+    if (left < figures.notice(slot)) this.#askAhead(slot, left, nowMs);
+    figures.tell(slot, left, nowMs, told);
+    return true;
   }
 
   take(charges: readonly Charge[], nowMs: number, out: LimitOutcome): Take {
@@ -105,6 +118,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
 
   answered(answers: LeaseAnswers): void {
     this.#desk.answered(answers);
+    this.#plainUntilMs = this.#desk.line.shareFromMs;
     if (this.#desk.line.mayWait) this.#hasFailed = false;
   }
 
@@ -152,11 +166,16 @@ export class LeasedLimiter implements Limiter, LeaseClient {
     const left = takeLease(table.memory, slot, tokens);
     if (left < 0) return this.#takeWithout(slot, charge, nowMs);
     if (nowMs >= this.#desk.line.shareFromMs) this.#clipShare(slot, left + tokens, nowMs);
-    const quota = table.figures.quota(slot);
-    if (quota === 0) this.#desk.markDirty(slot);
-    else if (table.figures.isSmall(slot)) this.#desk.askAheadSoon(slot, nowMs, left === 0);
-    else if (left < quota * AHEAD) this.#desk.askAhead(slot, nowMs, left < table.figures.urgent(slot));
+    if (left < table.figures.notice(slot)) this.#askAhead(slot, left, nowMs);
     return 'leased';
+  }
+
+  /** Little is left, or each take of the slot is told. */
+  #askAhead(slot: number, left: number, nowMs: number): void {
+    const figures = this.#figures;
+    if (figures.quota(slot) === 0) this.#desk.markDirty(slot);
+    else if (figures.isSmall(slot)) this.#desk.askAheadSoon(slot, nowMs, left === 0);
+    else this.#desk.askAhead(slot, nowMs, left < figures.urgent(slot));
   }
 
   #locate(charge: Charge, nowMs: number): number {
@@ -266,13 +285,13 @@ export class LeasedLimiter implements Limiter, LeaseClient {
 
   #remaining(slot: number, spec: LimitSpec, isOwnShare: boolean, nowMs: number): number {
     if (slot < 0) return 0;
-    if (!isOwnShare) return this.#table.remaining(slot, spec, nowMs);
+    if (!isOwnShare) return this.#table.remaining(slot, nowMs);
     const level = levelOf(this.#table.memory, slot);
     return level + Math.floor(this.#share.level(spec, this.#emptyAtMs(slot), nowMs, level));
   }
 
   #retryAfterSecs(slot: number, isOwnShare: boolean, { tokens, spec }: Charge, nowMs: number): number {
-    const missing = tokens - levelOf(this.#table.memory, slot) - this.#table.leftNow(slot, spec, nowMs);
+    const missing = tokens - levelOf(this.#table.memory, slot) - this.#figures.leftNow(slot, nowMs);
     const waitMs = isOwnShare ? this.#share.waitMs(spec, this.#emptyAtMs(slot), tokens, nowMs) : (missing / spec.perSecond) * 1000;
     return waitMs < Number.POSITIVE_INFINITY ? Math.max(1, wholeSecs(waitMs)) : 1;
   }
@@ -286,7 +305,7 @@ export class LeasedLimiter implements Limiter, LeaseClient {
       perSecond: spec.perSecond,
       burst: figures.burst(slot),
       leased: levelOf(memory, slot),
-      remaining: this.#table.remaining(slot, spec, nowMs),
+      remaining: this.#table.remaining(slot, nowMs),
       refused: refused[slot] as number,
       deniedForMs: this.#table.deniedForMs(slot, nowMs),
       mode: this.#desk.line.mayWait ? this.#table.modeOf(slot) : spec.failMode,

@@ -71,14 +71,14 @@ export class PlaceLease implements Places {
   enter(key: string, max: number, note?: PlaceNote | null): Entry {
     const places = this.#find(key, note);
     if (places === undefined) return this.#enterUnknown(key, max);
-    if (places.free > 0 && places.waiters.length === 0) {
+    if (places.free > 0 && !places.isAwaited) {
       places.take();
       // With one place ahead, asking for it at each request would cost more than to wait when it is missing.
       if (places.ahead > 1 && places.free < places.ahead / 2) this.#ask(places);
       return 'entered';
     }
     if (this.#isSilent) return this.#enterSilent(places);
-    return places.waiters.length === 0 && this.#options.clock.nowMs() < places.deniedUntilMs ? 'full' : 'unknown';
+    return !places.isAwaited && this.#options.clock.nowMs() < places.deniedUntilMs ? 'full' : 'unknown';
   }
 
   leave(key: string, note?: PlaceNote | null): void {
@@ -88,7 +88,7 @@ export class PlaceLease implements Places {
     places.wasUsed = true;
     if (this.#isRecalled(places)) this.#giveBack(places, places.free, false);
     else if (!this.#serve(places)) this.#giveBackSurplus(places);
-    if (places.waiters.length > 0) this.#ask(places);
+    if (places.isAwaited) this.#ask(places);
   }
 
   whenFree(key: string, max: number, patience: 'brief' | 'patient', done: (isEntered: boolean) => void): PlaceTicket {
@@ -123,8 +123,9 @@ export class PlaceLease implements Places {
 
   /** Looks first where the key was the last time. */
   #find(key: string, note: PlaceNote | null | undefined): HeldPlaces | undefined {
-    const noted = note?.places;
-    if (noted instanceof HeldPlaces && noted.keeper === this && noted.key === key) return noted;
+    // Who is its keeper wrote the note.
+    const noted = note?.places as HeldPlaces | null | undefined;
+    if (noted?.keeper === this && noted.key === key) return noted;
     const found = this.#keys.get(key);
     if (found !== undefined && note) note.places = found;
     return found;
@@ -168,8 +169,8 @@ export class PlaceLease implements Places {
     places.held += count;
     places.idleSinceMs = this.#options.clock.nowMs();
     if (count === 0) this.#onDenied(places, waitMs);
-    else if (!this.#serve(places) || places.waiters.length === 0) this.#giveBackSurplus(places);
-    if (places.waiters.length > 0) this.#ask(places);
+    else if (!this.#serve(places) || !places.isAwaited) this.#giveBackSurplus(places);
+    if (places.isAwaited) this.#ask(places);
   }
 
   #onDenied(places: HeldPlaces, waitMs: number): void {
@@ -193,14 +194,14 @@ export class PlaceLease implements Places {
 
   /** Lets in who waits, first come first; false when nobody waited. */
   #serve(places: HeldPlaces): boolean {
-    const isAwaited = places.waiters.length > 0;
+    if (!places.isAwaited) return false;
     while (places.free > 0) {
       const waiter = places.waiters[0];
       if (waiter === undefined) break;
       places.take();
       this.#settle(places, waiter, true);
     }
-    return isAwaited;
+    return true;
   }
 
   /** Ends a wait. In a turn of its own: whoever frees a place is in the middle of something. */
@@ -223,7 +224,7 @@ export class PlaceLease implements Places {
   #cancel(places: HeldPlaces, waiter: Waiter): void {
     waiter.done = null;
     this.#remove(places, waiter);
-    if (places.isAsked && places.waiters.length === 0) this.#options.send({ type: 'withdraw', key: places.key });
+    if (places.isAsked && !places.isAwaited) this.#options.send({ type: 'withdraw', key: places.key });
   }
 
   #giveBack(places: HeldPlaces, count: number, isRecall: boolean): void {

@@ -174,7 +174,9 @@ const FIGURES = 4;
 
 /** What became of each of `count` steps. Throws TypeError for what is no answer of the script. */
 export function decodeLeases(reply: StoreReply, count: number): LeaseResult[] {
-  const numbers = typeof reply === 'string' ? reply.split(' ').map(Number) : [];
+  const numbers: number[] = [];
+  // Not with `map`, whose numbers are fractions to V8 once it is compiled: then all that they are added to is laid out anew.
+  if (typeof reply === 'string') for (const text of reply.split(' ')) numbers.push(Number(text));
   if (numbers.length !== count * FIGURES || !numbers.every(Number.isSafeInteger)) throw new TypeError('no answer of the lease script');
   const results: LeaseResult[] = [];
   for (let at = 0; at < numbers.length; at += FIGURES) results.push(resultOf(numbers, at));

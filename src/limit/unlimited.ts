@@ -13,6 +13,7 @@ export const unlimited: Limiter = {
     out.mode = 'remote';
     return 'taken';
   },
+  takePlain: () => false,
   whenKnown(_charges, again) {
     queueMicrotask(again);
   },

@@ -17,7 +17,7 @@ export class WaitClock {
   readonly #onWake: () => void;
   #timer: Timer | null = null;
   /** When the timer is due, monotonic. */
-  #timerMs = 0;
+  #timerMs = Number.NEGATIVE_INFINITY;
   #lostMs = 0;
   #wasLate = false;
 

@@ -2,7 +2,7 @@ import type { RequestContext } from '../core/context.ts';
 import * as errors from '../core/errors.ts';
 import type { Principal } from '../core/principal.ts';
 import { isRefusal } from '../core/refusal.ts';
-import { takeCharges } from './budget.ts';
+import { withCharges } from './budget.ts';
 import { identify } from './identify.ts';
 import type { Parts } from './parts.ts';
 import { refuse } from './reply.ts';
@@ -15,14 +15,14 @@ import { refuse } from './reply.ts';
 export function admitConnection(parts: Parts, context: RequestContext, path: string, next: (who: Principal) => void): void {
   if (parts.load.isClosing) return refuse(parts, context, errors.DRAINING);
   const { head } = context.exchange;
-  takeCharges(parts, context, parts.charges.ofAddress(head.clientIp), context.startMs, (flooded, nowMs) => {
+  withCharges(parts, context, parts.charges.ofAddress(head.clientIp), context.startMs, (flooded, nowMs) => {
     if (flooded !== null) return refuse(parts, context, flooded);
     const who = identify(parts, context);
     if (isRefusal(who)) return refuse(parts, context, who);
     const budget = parts.charges.budgetOf(who, head.clientIp);
     context.budgetKey = budget.key;
     context.placeNote = budget;
-    takeCharges(parts, context, budget.own, nowMs, (limited) => {
+    withCharges(parts, context, budget.own, nowMs, (limited) => {
       if (limited !== null) return refuse(parts, context, limited);
       const route = parts.routes.match(path);
       if (route === null) return refuse(parts, context, errors.NOT_FOUND);

@@ -1,7 +1,7 @@
 import type { RequestContext } from '../core/context.ts';
 import { LIMIT_UNAVAILABLE, RATE_LIMITED, TOO_MANY_IN_FLIGHT } from '../core/errors.ts';
 import { limitPolicy } from '../core/limit-fields.ts';
-import type { LimitName, LimitOutcome } from '../core/limit.ts';
+import type { Entry, LimitName, LimitOutcome } from '../core/limit.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Budget, NamedCharge } from './charges.ts';
 import { guarded } from './guarded.ts';
@@ -13,26 +13,56 @@ import { refuse } from './reply.ts';
 /** A limiter answers within 100 ms of a loop that turns; one that still does not know after this long is at fault, and nothing passes it. */
 const MAX_WAIT_MS = 2_000;
 
-/** Goes on when all charges of a stage are taken (null), or one was refused: at once, unless the limiter has to ask. `nowMs`: when. */
+/** Goes on when all charges of a stage are taken (null), or one was refused. `nowMs`: when. */
 type Next = (limited: Refusal | null, nowMs: number) => void;
 
-/** Takes the charges of one stage, all or none. Where nothing waits `next` is called inside. */
-export function takeCharges(parts: Parts, context: RequestContext, charges: readonly NamedCharge[], nowMs: number, next: Next): void {
-  if (charges.length === 0) return next(null, nowMs);
-  const take = parts.limiter.take(charges, nowMs, parts.outcome);
-  if (take === 'unknown') return awaitTokens(parts, context, charges, nowMs + MAX_WAIT_MS, next);
-  next(noteOutcome(context, charges, parts.outcome, nowMs), nowMs);
+/**
+ * Takes the charges of one stage, all or none. Null: they are taken. `unknown`: the limiter has to ask, and `awaitTokens` goes on. No callback for what
+ * hardly ever waits: V8 would make one for each request, and call what it cannot put in its place (`docs/decisions/0046-no-callback-where-nothing-waits.md`).
+ */
+export function takeCharges(
+  parts: Parts,
+  context: RequestContext,
+  charges: readonly NamedCharge[],
+  nowMs: number,
+): Refusal | null | 'unknown' {
+  if (charges.length === 0) return null;
+  if (parts.limiter.take(charges, nowMs, parts.outcome) === 'unknown') return 'unknown';
+  return noteOutcome(context, charges, parts.outcome, nowMs);
 }
 
-/** Nothing is taken for a client that leaves meanwhile. */
-function awaitTokens(parts: Parts, context: RequestContext, charges: readonly NamedCharge[], untilMs: number, next: Next): void {
+/** The same for the charge of the caller, which is nearly always there. */
+export function takeOwn(parts: Parts, context: RequestContext, budget: Budget, nowMs: number): Refusal | null | 'unknown' {
+  if (!budget.isLimited) return null;
+  // With the figures of its address in hand, those with the smaller share left are told.
+  if (context.limit >= 0 || !parts.limiter.takePlain(budget, nowMs, context)) return takeCharges(parts, context, budget.own, nowMs);
+  context.decidedMs = nowMs;
+  context.tokenTakenMs = nowMs;
+  context.limitedBy = 'principal';
+  context.limitPolicy = budget.policy;
+  return null;
+}
+
+/** After `unknown`. Nothing is taken for a client that leaves meanwhile. */
+export function awaitTokens(parts: Parts, context: RequestContext, charges: readonly NamedCharge[], nowMs: number, next: Next): void {
+  askAgain(parts, context, charges, nowMs + MAX_WAIT_MS, next);
+}
+
+/** Both in one, for what opens a connection. Where nothing waits `next` is called inside. */
+export function withCharges(parts: Parts, context: RequestContext, charges: readonly NamedCharge[], nowMs: number, next: Next): void {
+  const limited = takeCharges(parts, context, charges, nowMs);
+  if (limited === 'unknown') return awaitTokens(parts, context, charges, nowMs, next);
+  next(limited, nowMs);
+}
+
+function askAgain(parts: Parts, context: RequestContext, charges: readonly NamedCharge[], untilMs: number, next: Next): void {
   parts.limiter.whenKnown(charges, () => {
     if (context.isSettled || context.exchange.isClosed) return;
     guarded(parts, context, () => {
       const nowMs = parts.clock.nowMs();
       const take = parts.limiter.take(charges, nowMs, parts.outcome);
       if (take !== 'unknown') return next(noteOutcome(context, charges, parts.outcome, nowMs), nowMs);
-      if (nowMs < untilMs) return awaitTokens(parts, context, charges, untilMs, next);
+      if (nowMs < untilMs) return askAgain(parts, context, charges, untilMs, next);
       context.decidedMs = nowMs;
       next(noteUnavailable(context, charges[0] as NamedCharge), nowMs);
     });
@@ -105,23 +135,20 @@ export function refuseDenied(parts: Parts, context: RequestContext, budget: Budg
 }
 
 function giveBack(parts: Parts, context: RequestContext, budget: Budget): void {
-  if (budget.own.length === 0) return;
+  if (!budget.isLimited) return;
   parts.limiter.giveBack(budget.own, parts.clock.nowMs(), context.tokenTakenMs);
   if (context.limitedBy === 'principal' && context.limitRemaining < context.limit) context.limitRemaining += 1;
 }
 
-/** Takes one of the caller's places for requests in progress, which `settle` gives back; or tells that all are taken. */
-export function takePlace(parts: Parts, context: RequestContext, next: (isFull: boolean) => void): void {
+/** Takes one of the caller's places for requests in progress, which `settle` gives back; or tells that all are taken. `unknown`: `awaitPlace` goes on. */
+export function takePlace(parts: Parts, context: RequestContext): Entry {
   const entry = parts.inFlight.enter(context.budgetKey, context.placeNote);
-  if (entry !== 'unknown') {
-    context.isInFlight = entry === 'entered';
-    return next(!context.isInFlight);
-  }
-  awaitPlace(parts, context, next);
+  context.isInFlight = entry === 'entered';
+  return entry;
 }
 
-/** A function of its own: one that makes a closure keeps what that needs from its first line on, whether it comes to it or not. */
-function awaitPlace(parts: Parts, context: RequestContext, next: (isFull: boolean) => void): void {
+/** After `unknown`. */
+export function awaitPlace(parts: Parts, context: RequestContext, next: (isFull: boolean) => void): void {
   parts.inFlight.whenFree(context.budgetKey, (isEntered) => {
     if (context.isSettled || context.exchange.isClosed) {
       if (isEntered) parts.inFlight.leave(context.budgetKey, context.placeNote);

@@ -64,35 +64,52 @@ export class ChargeBook {
       policy = policyOf('principal', limit);
       this.#policies.set(limit, policy);
     }
-    const own: NamedCharge = { limit: 'principal', key, spec: limit, tokens: 1, policy, rule: 'rate of the caller', slot: 0, tenure: 0 };
-    return new Budget(own, this.#settings, this.#toolIndex);
+    return new Budget(key, limit, policy, this.#settings, this.#toolIndex);
   }
 }
 
-/** The buckets of one caller. */
-export class Budget implements PlaceNote {
+/**
+ * The buckets of one caller, and the charge that each of its requests takes. Both in one object: all that is kept of a caller has left the caches when its
+ * next request comes, and each object on the way to its bucket is a miss.
+ */
+export class Budget implements NamedCharge, PlaceNote {
   /** Of all that is kept for the caller. */
   readonly key: string;
-  /** What each of its requests takes; empty when nobody is limited. */
+  slot = 0;
+  tenure = 0;
+  readonly tokens = 1;
+  /** Nothing but itself is taken for any message. */
+  readonly isAlone: boolean;
+  readonly isLimited: boolean;
+  readonly policy: FieldText;
+  /** As `PlaceNote`, of its requests in progress. */
+  places: object | null = null;
+  readonly limit = 'principal';
+  readonly spec: LimitSpec;
+  readonly rule = 'rate of the caller';
+  /** What each of its requests takes: this; empty when nobody is limited. */
   readonly own: readonly NamedCharge[];
   readonly #settings: RateLimitSettings;
   readonly #toolIndex: ToolIndex;
-  /** As `PlaceNote`, of its requests in progress. */
-  places: object | null = null;
   /** By index of the tool limit, and by method: as many as the configuration has. */
   #ofTools: (readonly NamedCharge[] | undefined)[] | null = null;
   #ofMethods: Map<string, readonly NamedCharge[]> | null = null;
 
-  constructor(own: NamedCharge, settings: RateLimitSettings, toolIndex: ToolIndex) {
-    this.key = own.key;
-    this.own = settings.isEnabled ? [own] : NONE;
+  constructor(key: string, spec: LimitSpec, policy: FieldText, settings: RateLimitSettings, toolIndex: ToolIndex) {
+    const { isEnabled, tools, perToolDefault, methods } = settings;
+    this.key = key;
+    this.spec = spec;
+    this.policy = policy;
+    this.isLimited = isEnabled;
+    this.isAlone = !isEnabled || (tools.length === 0 && perToolDefault === null && methods.length === 0);
+    this.own = isEnabled ? [this] : NONE;
     this.#settings = settings;
     this.#toolIndex = toolIndex;
   }
 
   /** What a message takes beside `own`, in this order: tool, method, the rest of its cost. */
   ofMessage(server: string, method: string, tool: string): readonly NamedCharge[] {
-    if (this.own.length === 0) return NONE;
+    if (this.isAlone) return NONE;
     if (method !== 'tools/call') return this.#ofMethod(method);
     const index = this.#toolIndex(server, tool);
     if (index < 0) return this.#ofOtherTool(server, tool);
@@ -104,8 +121,7 @@ export class Budget implements PlaceNote {
     const text = JSON.stringify(pattern);
     const charges = [...this.#ofMethod('tools/call')];
     if (limit !== null) charges.unshift(charge('tool', `tool:${this.key}\n${text}`, limit, `rate_limit.tool_limits ${text}`));
-    const [own] = this.own;
-    if (cost > 1 && own !== undefined) charges.push({ ...own, tokens: cost - 1, rule: `cost of rate_limit.tool_limits ${text}` });
+    if (cost > 1) charges.push({ ...charge('principal', this.key, this.spec, `cost of rate_limit.tool_limits ${text}`), tokens: cost - 1 });
     return charges;
   }
 

@@ -4,7 +4,7 @@ import * as errors from '../core/errors.ts';
 import type { ServerStderr } from '../core/messages.ts';
 import { isRefusal } from '../core/refusal.ts';
 import { VERSION } from '../core/version.ts';
-import { takeCharges } from './budget.ts';
+import { withCharges } from './budget.ts';
 import { isPreflight } from './cors.ts';
 import { identifyAdmin } from './identify.ts';
 import { answerPreflight } from './local.ts';
@@ -65,7 +65,7 @@ function authorizeAdmin(parts: Parts, context: RequestContext, endpoint: Endpoin
   const { head } = context.exchange;
   if (head.entrance === 'admin' && !parts.settings.isAdminListenerGuarded) return endpoint(parts, context);
   const charges = head.entrance === 'admin' ? [] : parts.charges.ofAddress(head.clientIp);
-  takeCharges(parts, context, charges, context.startMs, (limited) => {
+  withCharges(parts, context, charges, context.startMs, (limited) => {
     if (limited !== null) return refuse(parts, context, limited);
     const who = identifyAdmin(parts, context);
     if (isRefusal(who)) return refuse(parts, context, who);

@@ -10,8 +10,8 @@ import { isFailure, parseMessage } from '../mcp/parse.ts';
 import { touchesModern } from '../mcp/modern-ladder.ts';
 import { isTaskMethod } from '../mcp/task-messages.ts';
 import { isLegacyHeader } from '../mcp/revisions.ts';
-import { refuseDenied, refuseFull, refuseMessage, takeCharges, takePlace } from './budget.ts';
-import type { Budget } from './charges.ts';
+import { awaitPlace, awaitTokens, refuseDenied, refuseFull, refuseMessage, takeCharges, takeOwn, takePlace } from './budget.ts';
+import type { Budget, NamedCharge } from './charges.ts';
 import { handleBatch } from './batch.ts';
 import { noteMessage } from './context.ts';
 import { isPreflight } from './cors.ts';
@@ -41,7 +41,7 @@ interface Call {
   /** The task that it is about, of revision 2026-07-28. */
   readonly task: NamedTask | null;
   /** It has no place among the requests in progress: only notifications and responses pass. */
-  readonly isFull: boolean;
+  isFull: boolean;
 }
 
 /**
@@ -53,37 +53,43 @@ export function handleMcp(parts: Parts, context: RequestContext): void {
   const { head } = context.exchange;
   if (parts.load.isClosing) return refuse(parts, context, errors.DRAINING);
   if (isPreflight(parts.settings.cors, context)) return answerPreflight(parts, context);
-  takeCharges(parts, context, parts.charges.ofAddress(head.clientIp), context.startMs, (limited, nowMs) => {
-    if (limited !== null) return refuse(parts, context, limited);
-    handleCaller(parts, context, nowMs);
-  });
+  const charges = parts.charges.ofAddress(head.clientIp);
+  const limited = takeCharges(parts, context, charges, context.startMs);
+  if (limited === 'unknown') return awaitAddress(parts, context, charges);
+  handleCaller(parts, context, limited, context.startMs);
 }
 
-/** `nowMs`: when the limits of its address were known, which may have had to be asked. */
-function handleCaller(parts: Parts, context: RequestContext, nowMs: number): void {
+/** `limited`: what the limits of its address say, known at `nowMs`. */
+function handleCaller(parts: Parts, context: RequestContext, limited: Refusal | null, nowMs: number): void {
+  if (limited !== null) return refuse(parts, context, limited);
   const who = identify(parts, context);
   if (isRefusal(who)) return refuse(parts, context, who);
   const route = findRoute(parts, context);
   const budget = parts.charges.budgetOf(who, context.exchange.head.clientIp);
   context.budgetKey = budget.key;
   context.placeNote = budget;
-  takeCharges(parts, context, budget.own, nowMs, (limited) => {
-    if (limited !== null) return refuseLimited(parts, context, limited);
-    admit(parts, context, who, budget, route);
-  });
+  const isWithin = takeOwn(parts, context, budget, nowMs);
+  if (isWithin === 'unknown') return awaitCaller(parts, context, who, budget, route, nowMs);
+  admit(parts, context, who, budget, route, isWithin);
 }
 
-function admit(parts: Parts, context: RequestContext, who: Principal, budget: Budget, route: Route | null): void {
-  const { head } = context.exchange;
+/** `limited`: what the limits of the caller say. */
+function admit(parts: Parts, context: RequestContext, who: Principal, budget: Budget, route: Route | null, limited: Refusal | null): void {
+  if (limited !== null) return refuseLimited(parts, context, limited);
   // Only now, though the route is known: what is not there costs a token as well.
-  if (head.method !== 'POST') return handleSessionMethod(parts, context, who, route);
+  if (context.exchange.head.method !== 'POST') return handleSessionMethod(parts, context, who, route);
   if (route === null) return refuse(parts, context, errors.NOT_FOUND);
   const unfit = checkMedia(parts, context);
   if (unfit !== null) return refuse(parts, context, unfit);
-  takePlace(parts, context, (isFull) => {
-    if (isFull && !isShort(head.bodyBytes)) return refuseFull(parts, context);
-    readBody(parts, context, (body) => handleBody(parts, context, { who, budget, route, session: null, task: null, isFull }, body));
-  });
+  const entry = takePlace(parts, context);
+  const call: Call = { who, budget, route, session: null, task: null, isFull: entry === 'full' };
+  if (entry === 'unknown') return awaitRoom(parts, context, call);
+  handleCall(parts, context, call);
+}
+
+function handleCall(parts: Parts, context: RequestContext, call: Call): void {
+  if (call.isFull && !isShort(context.exchange.head.bodyBytes)) return refuseFull(parts, context);
+  readBody(parts, context, (body) => handleBody(parts, context, call, body));
 }
 
 function handleBody(parts: Parts, context: RequestContext, call: Call, body: Buffer): void {
@@ -91,7 +97,7 @@ function handleBody(parts: Parts, context: RequestContext, call: Call, body: Buf
   if (isFailure(message)) {
     context.idToken = message.idToken;
     if (message.refusal !== errors.BATCH_REFUSED) return refuse(parts, context, message.refusal);
-    return handleBatch(parts, context, call.route.upstream, body, (sub) => handleMcp(parts, sub));
+    return handleElements(parts, context, call, body);
   }
   noteMessage(context, message);
   // Only requests need a place: a caller that has none left can still give a call up, and answer what the server asks within one.
@@ -117,12 +123,51 @@ function handleMessage(parts: Parts, context: RequestContext, call: Call, messag
   const denied = decide(context, call, message);
   if (denied !== null) return refuseDenied(parts, context, budget, denied);
 
+  if (budget.isAlone) return dispatch(parts, context, call, message);
   const charges = budget.ofMessage(context.server, context.method, context.tool);
   if (charges.length === 0) return dispatch(parts, context, call, message);
-  takeCharges(parts, context, charges, parts.clock.nowMs(), (limited) => {
-    if (limited !== null) return refuseMessage(parts, context, budget, limited);
-    dispatch(parts, context, call, message);
+  const nowMs = parts.clock.nowMs();
+  const limited = takeCharges(parts, context, charges, nowMs);
+  if (limited === 'unknown') return awaitMessage(parts, context, call, message, charges, nowMs);
+  handleAllowed(parts, context, call, message, limited);
+}
+
+/** `limited`: what the limits of its tool and method say. */
+function handleAllowed(parts: Parts, context: RequestContext, call: Call, message: Envelope, limited: Refusal | null): void {
+  if (limited !== null) return refuseMessage(parts, context, call.budget, limited);
+  dispatch(parts, context, call, message);
+}
+
+// Each a function of its own: one that makes a closure keeps what that needs from its first line on, whether it comes to it or not.
+
+function awaitAddress(parts: Parts, context: RequestContext, charges: readonly NamedCharge[]): void {
+  awaitTokens(parts, context, charges, context.startMs, (limited, nowMs) => handleCaller(parts, context, limited, nowMs));
+}
+
+function awaitCaller(parts: Parts, context: RequestContext, who: Principal, budget: Budget, route: Route | null, nowMs: number): void {
+  awaitTokens(parts, context, budget.own, nowMs, (limited) => admit(parts, context, who, budget, route, limited));
+}
+
+function awaitRoom(parts: Parts, context: RequestContext, call: Call): void {
+  awaitPlace(parts, context, (isFull) => {
+    call.isFull = isFull;
+    handleCall(parts, context, call);
   });
+}
+
+function awaitMessage(
+  parts: Parts,
+  context: RequestContext,
+  call: Call,
+  message: Envelope,
+  charges: readonly NamedCharge[],
+  nowMs: number,
+): void {
+  awaitTokens(parts, context, charges, nowMs, (limited) => handleAllowed(parts, context, call, message, limited));
+}
+
+function handleElements(parts: Parts, context: RequestContext, { route }: Call, body: Buffer): void {
+  handleBatch(parts, context, route.upstream, body, (sub) => handleMcp(parts, sub));
 }
 
 function dispatch(parts: Parts, context: RequestContext, { who, route, session, task }: Call, message: Envelope): void {

@@ -405,6 +405,60 @@ describe('LeasedLimiter', () => {
     }
   });
 
+  it('takes plainly what it takes otherwise, tells the same of it, and leaves the rest to the other', async () => {
+    for (const [spec, hasRecalls, leastPlain] of [
+      [leased, false, 30],
+      [fast, true, 30],
+      [exact, false, 0],
+    ] as const) {
+      const [one, other] = [new Bench({ hasRecalls }), new Bench({ hasRecalls })];
+      const [kept, twin] = [chargeOf('a', spec), chargeOf('a', spec)];
+      for (const bench of [one, other]) await bench.flood(1, 'a', spec);
+      let plain = 0;
+      for (let i = 0; i < 120; i++) {
+        const told = { limit: -1, limitRemaining: -1, limitResetSecs: -1 };
+        const isPlain = one.limiter.takePlain(kept, one.clock.nowMs(), told);
+        const takes = [one, other].map((bench) => {
+          const charge = bench === one ? kept : twin;
+          const take = bench === one && isPlain ? 'taken' : bench.limiter.take([charge], bench.clock.nowMs(), bench.out);
+          if (take === 'unknown') bench.limiter.whenKnown([charge], () => undefined);
+          return { take, view: bench.limiter.view(bench.clock.nowMs(), 1), asks: bench.limiter.stats().asks };
+        });
+        expect(takes[0]).toEqual(takes[1]);
+        const { limit, remaining: limitRemaining, resetSecs: limitResetSecs, mode } = other.out;
+        expect(told).toEqual(isPlain ? { limit, limitRemaining, limitResetSecs } : { limit: -1, limitRemaining: -1, limitResetSecs: -1 });
+        if (isPlain) expect(mode).toBe('remote');
+        plain += isPlain ? 1 : 0;
+        for (const bench of [one, other]) {
+          bench.isHeld = i >= 60;
+          bench.pass(i >= 60 || i % 4 === 0 ? 40 : 1);
+        }
+      }
+      expect(plain).toBeGreaterThanOrEqual(leastPlain);
+      expect(plain).toBeLessThan(120);
+    }
+  });
+
+  it('takes nothing plainly of a slot that has another owner or another limit by now', async () => {
+    const bench = new Bench({ capacity: 1 });
+    const told = { limit: -1, limitRemaining: -1, limitResetSecs: -1 };
+    const evicted = chargeOf('evicted', leased);
+    expect(bench.limiter.takePlain(evicted, bench.clock.nowMs(), told)).toBe(false);
+    await bench.flood(1, 'evicted', leased);
+    bench.limiter.take([evicted], bench.clock.nowMs(), bench.out);
+    expect(bench.limiter.takePlain(evicted, bench.clock.nowMs(), told)).toBe(true);
+    const changed = chargeOf('evicted', specOf(100, 800));
+    bench.limiter.take([changed], bench.clock.nowMs(), bench.out);
+    expect(bench.limiter.takePlain(evicted, bench.clock.nowMs(), told)).toBe(false);
+    bench.pass(200);
+    bench.limiter.take([evicted], bench.clock.nowMs(), bench.out);
+    bench.pass(200);
+    expect(await bench.flood(1, 'owner', leased)).toBe(1);
+    bench.pass(200);
+    expect(bench.limiter.takePlain(evicted, bench.clock.nowMs(), told)).toBe(false);
+    expect(bench.limiter.view(bench.clock.nowMs(), 1)).toMatchObject([{ key: 'owner', leased: 10 }]);
+  });
+
   it('takes nothing of the key that has got the slot of an evicted one', async () => {
     const bench = new Bench({ capacity: 1 });
     const evicted = chargeOf('evicted', leased);
