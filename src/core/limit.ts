@@ -175,10 +175,16 @@ export interface LimitAuthority {
  */
 export type Entry = 'entered' | 'full' | 'unknown';
 
-/** Who takes places of a key, where it is kept from one request to the next. */
+/** The places of one key without their keeper, for what nearly all requests come to. False: nothing was done, because more is to be done than to count; `Places` does it. */
+export interface PlainPlaces {
+  enterPlain(): boolean;
+  leavePlain(): boolean;
+}
+
+/** Who takes places of a key, always of the same one, where it is kept from one request to the next. */
 export interface PlaceNote {
   /** Where the key's places were found last: whoever keeps them writes it, and asks whether it still holds. */
-  places: object | null;
+  places: PlainPlaces | null;
 }
 
 /** A wait for a place. */

@@ -1,4 +1,5 @@
 import type { Timer } from '../core/clock.ts';
+import type { PlainPlaces } from '../core/limit.ts';
 
 /** Who waits for a place. `done` is null once nobody does any more. */
 export interface Waiter {
@@ -11,7 +12,7 @@ export interface Waiter {
 const NOBODY: Waiter[] = [];
 
 /** What one worker knows of one key's places. */
-export class HeldPlaces {
+export class HeldPlaces implements PlainPlaces {
   readonly key: string;
   readonly max: number;
   /** Most free places that are kept ahead of need: what one worker may hold idle of all. */
@@ -88,6 +89,27 @@ export class HeldPlaces {
   take(): void {
     this.#inUse += 1;
     if (this.#inUse > this.#busiest) this.#busiest = this.#inUse;
+  }
+
+  /** As `PlainPlaces`: true where neither an ask nor an answer is due, and the keeper is the same. */
+  enterPlain(): boolean {
+    if (this.keeper === null || this.isAwaited) return false;
+    const inUse = this.#inUse + 1;
+    const free = this.held - inUse;
+    const busiest = Math.max(this.#busiest, inUse);
+    const ahead = Math.min(busiest, this.#maxAhead);
+    if (free < 0 || (ahead > 1 && free < ahead / 2)) return false;
+    this.#inUse = inUse;
+    this.#busiest = busiest;
+    return true;
+  }
+
+  /** The same. */
+  leavePlain(): boolean {
+    if (this.keeper === null || this.isAwaited || this.isRecalled || this.#inUse === 0 || this.free >= 2 * this.ahead) return false;
+    this.#inUse -= 1;
+    this.wasUsed = true;
+    return true;
   }
 
   release(): void {

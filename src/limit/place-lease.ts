@@ -116,16 +116,21 @@ export class PlaceLease implements Places {
     if (this.#isSilent) this.#onHeard();
   }
 
+  /** What was noted of its places holds no more. */
   close(): void {
+    for (const places of this.#keys.values()) places.keeper = null;
+    this.#stopSweeping();
+  }
+
+  #stopSweeping(): void {
     this.#sweeper?.cancel();
     this.#sweeper = null;
   }
 
   /** Looks first where the key was the last time. */
   #find(key: string, note: PlaceNote | null | undefined): HeldPlaces | undefined {
-    // Who is its keeper wrote the note.
-    const noted = note?.places as HeldPlaces | null | undefined;
-    if (noted?.keeper === this && noted.key === key) return noted;
+    const noted = note?.places;
+    if (noted instanceof HeldPlaces && noted.keeper === this && noted.key === key) return noted;
     const found = this.#keys.get(key);
     if (found !== undefined && note) note.places = found;
     return found;
@@ -278,7 +283,7 @@ export class PlaceLease implements Places {
       if (places === null) break;
       this.#sweepOne(places, nowMs, lastMs);
     }
-    if (this.#keys.size === 0) this.close();
+    if (this.#keys.size === 0) this.#stopSweeping();
   }
 
   /** Where the last sweep left off; from the first one on again behind the last. */

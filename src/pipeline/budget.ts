@@ -142,7 +142,8 @@ function giveBack(parts: Parts, context: RequestContext, budget: Budget): void {
 
 /** Takes one of the caller's places for requests in progress, which `settle` gives back; or tells that all are taken. `unknown`: `awaitPlace` goes on. */
 export function takePlace(parts: Parts, context: RequestContext): Entry {
-  const entry = parts.inFlight.enter(context.budgetKey, context.placeNote);
+  const { placeNote } = context;
+  const entry = placeNote?.places?.enterPlain() === true ? 'entered' : parts.inFlight.enter(context.budgetKey, placeNote);
   context.isInFlight = entry === 'entered';
   return entry;
 }

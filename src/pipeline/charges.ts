@@ -2,7 +2,7 @@ import { clientNetwork } from '../core/client-network.ts';
 import type { RateLimitSettings, ToolLimit } from '../core/config.ts';
 import { type FieldText, NO_FIELDS } from '../core/field-text.ts';
 import { limitPolicy } from '../core/limit-fields.ts';
-import type { Charge, LimitName, PlaceNote } from '../core/limit.ts';
+import type { Charge, LimitName, PlaceNote, PlainPlaces } from '../core/limit.ts';
 import type { LimitSpec, Principal } from '../core/principal.ts';
 import { budgetKey } from './budget-key.ts';
 
@@ -83,7 +83,7 @@ export class Budget implements NamedCharge, PlaceNote {
   readonly isLimited: boolean;
   readonly policy: FieldText;
   /** As `PlaceNote`, of its requests in progress. */
-  places: object | null = null;
+  places: PlainPlaces | null = null;
   readonly limit = 'principal';
   readonly spec: LimitSpec;
   readonly rule = 'rate of the caller';

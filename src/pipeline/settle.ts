@@ -25,7 +25,7 @@ export function settle(parts: Parts, context: RequestContext): void {
   }
   context.isSettled = true;
   if (context.isStreaming) parts.load.streams -= 1;
-  if (context.isInFlight) parts.inFlight.leave(context.budgetKey, context.placeNote);
+  if (context.isInFlight && context.placeNote?.places?.leavePlain() !== true) parts.inFlight.leave(context.budgetKey, context.placeNote);
   parts.events.settled(context);
   parts.load.active -= 1;
   if (parts.load.active === 0) parts.load.onIdle?.();

@@ -141,6 +141,51 @@ describe('places over several workers', () => {
     expect(() => lease.leave('a', note)).toThrow(RangeError);
   });
 
+  it('what is entered and left plainly counts and says the same as what its keeper does', async () => {
+    for (const max of [1, 2, 8, 64]) {
+      const fleets = [new PlaceFleet({ workers: 2 }), new PlaceFleet({ workers: 2 })] as const;
+      const note: PlaceNote = { places: null };
+      let plain = 0;
+      let inUse = 0;
+      for (let step = 0; step < 400; step++) {
+        const isLeaving = inUse > 0 && (step * 7919) % 13 > (step % 200 < 100 ? 5 : 7);
+        const results = fleets.map((fleet, at) => {
+          const lease = fleet.lease(0);
+          const isPlain = at === 0 && note.places !== null && (isLeaving ? note.places.leavePlain() : note.places.enterPlain());
+          if (isPlain) plain += 1;
+          if (isLeaving) return isPlain ? undefined : lease.leave('a', at === 0 ? note : null);
+          return isPlain ? 'entered' : lease.enter('a', max, at === 0 ? note : null);
+        });
+        expect(results[0]).toBe(results[1]);
+        if (isLeaving) inUse -= 1;
+        else if (results[0] === 'entered') inUse += 1;
+        else if (results[0] === 'unknown') {
+          const came = await Promise.all(fleets.map((fleet) => entered(fleet, [enter(fleet, 0, 'a', max)])));
+          expect(came[0]).toBe(came[1]);
+          inUse += came[0] ?? 0;
+        }
+        // The other worker calls some back now and then.
+        for (const fleet of fleets) {
+          if (step % 90 === 50) void enter(fleet, 1, 'a', max).then((isIn) => void (isIn && fleet.lease(1).leave('a')));
+          if (step % 10 === 0) await fleet.pass(3);
+        }
+        expect(fleets[0].lease(0).figures()).toEqual(fleets[1].lease(0).figures());
+        expect([...fleets[0].sent]).toEqual([...fleets[1].sent]);
+      }
+      expect(plain).toBeGreaterThan(max > 2 ? 200 : 20);
+    }
+  });
+
+  it('of a closed keeper nothing is entered plainly', async () => {
+    const fleet = new PlaceFleet({ workers: 2 });
+    const note: PlaceNote = { places: null };
+    await entered(fleet, [enter(fleet, 0, 'a', 8)]);
+    fleet.lease(0).leave('a', note);
+    expect([note.places?.enterPlain(), note.places?.leavePlain()]).toEqual([true, true]);
+    fleet.lease(0).close();
+    expect([note.places?.enterPlain(), note.places?.leavePlain()]).toEqual([false, false]);
+  });
+
   it('of ten thousand keys nothing is kept of those that nobody uses, but later', async () => {
     const fleet = new PlaceFleet({ workers: 2, maxKeys: 20_000 });
     const keys = over(1, 10_000).map((_, at) => `k${at}`);
