@@ -83,12 +83,12 @@ export class SharedTable implements Limiter {
     return this.#slots.size;
   }
 
-  /** Exact, and never `unknown`: this table is all there is. */
   /** A worker that is alone asks nobody: its take is short as it is. */
   takePlain(): boolean {
     return false;
   }
 
+  /** Exact, and never `unknown`: this table is all there is. */
   take(charges: readonly Charge[], nowMs: number, out: LimitOutcome): Take {
     if (!this.#takeOne(charges[0] as Charge, nowMs, out)) return 'refused';
     for (let i = 1; i < charges.length; i++) {

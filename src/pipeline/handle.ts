@@ -68,9 +68,9 @@ function handleCaller(parts: Parts, context: RequestContext, limited: Refusal | 
   const budget = parts.charges.budgetOf(who, context.exchange.head.clientIp);
   context.budgetKey = budget.key;
   context.placeNote = budget;
-  const isWithin = takeOwn(parts, context, budget, nowMs);
-  if (isWithin === 'unknown') return awaitCaller(parts, context, who, budget, route, nowMs);
-  admit(parts, context, who, budget, route, isWithin);
+  const refused = takeOwn(parts, context, budget, nowMs);
+  if (refused === 'unknown') return awaitCaller(parts, context, who, budget, route, nowMs);
+  admit(parts, context, who, budget, route, refused);
 }
 
 /** `limited`: what the limits of the caller say. */
