@@ -82,7 +82,7 @@ async function measure(bench: Bench, targets: readonly Target[], redis: Redis, r
   const plan = echoCall('echo', 'text');
   for (const target of targets) {
     await warmUp(bench, target, plan);
-    // What asks for leases runs ten times a second, and V8 compiles it for half a minute: that is no cost of a gateway that runs.
+    // What asks for leases runs a few times a second, and V8 compiles it for half a minute and longer: that is no cost of a gateway that runs.
     await closedLoopRound(bench, target, plan, { secs: 15, leastSecs: 2 });
   }
   for (let round = 0; round < rounds; round++) {

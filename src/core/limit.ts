@@ -175,16 +175,50 @@ export interface LimitAuthority {
  */
 export type Entry = 'entered' | 'full' | 'unknown';
 
-/** The places of one key without their keeper, for what nearly all requests come to. False: nothing was done, because more is to be done than to count; `Places` does it. */
-export interface PlainPlaces {
-  enterPlain(): boolean;
-  leavePlain(): boolean;
+/**
+ * Who takes places of a key, always of the same one, where it is kept from one request to the next. The requests in progress are counted in it, because each
+ * request looks at it anyway; `Places` keeps the bounds within which no more is to be done than to count (`enterPlain`, `leavePlain`), and does all else.
+ */
+export interface PlaceNote {
+  /** Requests in progress, while it is `Places`' count of them. */
+  entered: number;
+  /** With fewer in progress than this, another one enters plainly. */
+  enterBelow: number;
+  /** With more in progress than this, one leaves plainly. */
+  leaveAbove: number;
+  /** One has left since the keeper last looked. */
+  wasUsed: boolean;
+  /** Whose count it is; null: nobody's. */
+  places: object | null;
 }
 
-/** Who takes places of a key, always of the same one, where it is kept from one request to the next. */
-export interface PlaceNote {
-  /** Where the key's places were found last: whoever keeps them writes it, and asks whether it still holds. */
-  places: PlainPlaces | null;
+/** Of a note by which nothing leaves plainly: more than are ever in progress. */
+export const NEVER_PLAINLY: number = 2 ** 30;
+
+/** Nobody's count. */
+export function newPlaceNote(): PlaceNote {
+  return { entered: 0, enterBelow: 0, leaveAbove: NEVER_PLAINLY, wasUsed: false, places: null };
+}
+
+/** Nothing enters or leaves plainly. */
+export function closePlaceNote(note: PlaceNote): void {
+  note.enterBelow = 0;
+  note.leaveAbove = NEVER_PLAINLY;
+}
+
+/** As `Places.enter`, which has to be asked if this is false: then nothing was done. */
+export function enterPlain(note: PlaceNote | null): boolean {
+  if (note === null || note.entered >= note.enterBelow) return false;
+  note.entered += 1;
+  return true;
+}
+
+/** As `Places.leave`, the same. */
+export function leavePlain(note: PlaceNote | null): boolean {
+  if (note === null || note.entered <= note.leaveAbove) return false;
+  note.entered -= 1;
+  note.wasUsed = true;
+  return true;
 }
 
 /** A wait for a place. */

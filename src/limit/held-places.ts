@@ -1,5 +1,5 @@
 import type { Timer } from '../core/clock.ts';
-import type { PlainPlaces } from '../core/limit.ts';
+import { closePlaceNote, newPlaceNote, type PlaceNote } from '../core/limit.ts';
 
 /** Who waits for a place. `done` is null once nobody does any more. */
 export interface Waiter {
@@ -11,19 +11,18 @@ export interface Waiter {
 /** Stays empty. */
 const NOBODY: Waiter[] = [];
 
-/** What one worker knows of one key's places. */
-export class HeldPlaces implements PlainPlaces {
+/** What one worker knows of one key's places. How many are in use is counted in the note of whoever takes them, so that most requests look at nothing else. */
+export class HeldPlaces {
   readonly key: string;
   readonly max: number;
   /** Most free places that are kept ahead of need: what one worker may hold idle of all. */
   readonly #maxAhead: number;
-  /** Whose they are; null once they are forgotten. */
-  keeper: object | null;
   /** Most places that were in use at once, lately. */
   #busiest = 1;
-  #inUse = 0;
-  /** As the authority counts them, once it has read what was sent. */
-  held = 0;
+  #held = 0;
+  #note: PlaceNote = newPlaceNote();
+  #isClosed = false;
+  #isRecalled = false;
   /** First come first. One list for all keys that nobody waits for, which are most of them. */
   #waiters: Waiter[] = NOBODY;
   /** An ask is on its way. */
@@ -32,21 +31,55 @@ export class HeldPlaces implements PlainPlaces {
   deniedUntilMs: number = Number.NEGATIVE_INFINITY;
   /** As of the last answer: it was denied, and all who hold places said that they use them. */
   isTaken = false;
-  /** Until a moment that may have come. */
-  isRecalled = false;
   recalledUntilMs: number = Number.NEGATIVE_INFINITY;
   idleSinceMs: number = Number.NEGATIVE_INFINITY;
-  /** Since the last sweep. */
-  wasUsed = false;
 
-  constructor(key: string, max: number, workers: number, keeper: object) {
+  constructor(key: string, max: number, workers: number) {
     this.key = key;
-    this.keeper = keeper;
     this.max = max;
     this.#maxAhead = Math.max(Math.floor(max / (4 * workers)), 1);
   }
 
-  /** Asked at each request, and without a look at the list: one with somebody in it is another kind of array to V8, and ends what was compiled before. */
+  /** Whether the places in use are counted in this note. */
+  isCountedIn(note: PlaceNote): boolean {
+    return note.places === this;
+  }
+
+  /** From here on they are counted there; who entered by another note leaves by `release`. */
+  countIn(note: PlaceNote): void {
+    if (this.#isClosed) return;
+    if (note.places instanceof HeldPlaces) note.places.#countAlone();
+    this.#moveTo(note);
+    note.places = this;
+    this.#bound();
+  }
+
+  /** They are forgotten, or their keeper is: nothing is counted in a note any more. */
+  close(): void {
+    this.#countAlone();
+    this.#isClosed = true;
+  }
+
+  /** As the authority counts them, once it has read what was sent. */
+  get held(): number {
+    return this.#held;
+  }
+
+  set held(count: number) {
+    this.#held = count;
+    this.#bound();
+  }
+
+  /** Until a moment that may have come. */
+  get isRecalled(): boolean {
+    return this.#isRecalled;
+  }
+
+  set isRecalled(isRecalled: boolean) {
+    this.#isRecalled = isRecalled;
+    this.#bound();
+  }
+
   get isAwaited(): boolean {
     return this.#waiters !== NOBODY;
   }
@@ -58,6 +91,7 @@ export class HeldPlaces implements PlainPlaces {
   wait(waiter: Waiter): void {
     if (this.#waiters === NOBODY) this.#waiters = [waiter];
     else this.#waiters.push(waiter);
+    this.#bound();
   }
 
   /** False: it does not wait any more. */
@@ -66,11 +100,12 @@ export class HeldPlaces implements PlainPlaces {
     if (at < 0) return false;
     if (this.#waiters.length === 1) this.#waiters = NOBODY;
     else this.#waiters.splice(at, 1);
+    this.#bound();
     return true;
   }
 
   get inUse(): number {
-    return this.#inUse;
+    return this.#note.entered;
   }
 
   /**
@@ -83,45 +118,63 @@ export class HeldPlaces implements PlainPlaces {
 
   /** Below zero: more was entered, without the authority, than is held. */
   get free(): number {
-    return this.held - this.inUse;
+    return this.#held - this.inUse;
   }
 
   take(): void {
-    this.#inUse += 1;
-    if (this.#inUse > this.#busiest) this.#busiest = this.#inUse;
-  }
-
-  /** As `PlainPlaces`: true where neither an ask nor an answer is due, and the keeper is the same. */
-  enterPlain(): boolean {
-    if (this.keeper === null || this.isAwaited) return false;
-    const inUse = this.#inUse + 1;
-    const free = this.held - inUse;
-    const busiest = Math.max(this.#busiest, inUse);
-    const ahead = Math.min(busiest, this.#maxAhead);
-    if (free < 0 || (ahead > 1 && free < ahead / 2)) return false;
-    this.#inUse = inUse;
-    this.#busiest = busiest;
-    return true;
-  }
-
-  /** The same. */
-  leavePlain(): boolean {
-    if (this.keeper === null || this.isAwaited || this.isRecalled || this.#inUse === 0 || this.free >= 2 * this.ahead) return false;
-    this.#inUse -= 1;
-    this.wasUsed = true;
-    return true;
+    this.#note.entered += 1;
+    if (this.inUse <= this.#busiest) return;
+    this.#busiest = this.inUse;
+    this.#bound();
   }
 
   release(): void {
-    this.#inUse -= 1;
+    this.#note.entered -= 1;
+    this.#note.wasUsed = true;
+  }
+
+  /** True: somebody left since this was last asked. */
+  endUse(): boolean {
+    const { wasUsed } = this.#note;
+    this.#note.wasUsed = false;
+    return wasUsed;
   }
 
   /** Called now and then: what was used at once long ago is forgotten, a quarter each time. */
   forget(): void {
-    this.#busiest = Math.max(this.#inUse, Math.floor(this.#busiest * 0.75), 1);
+    this.#busiest = Math.max(this.inUse, Math.floor(this.#busiest * 0.75), 1);
+    this.#bound();
   }
 
   get isEmpty(): boolean {
-    return this.inUse === 0 && this.held === 0 && !this.isAwaited && !this.isAsked;
+    return this.inUse === 0 && this.#held === 0 && !this.isAwaited && !this.isAsked;
+  }
+
+  #countAlone(): void {
+    if (this.isCountedIn(this.#note)) this.#moveTo(newPlaceNote());
+  }
+
+  #moveTo(note: PlaceNote): void {
+    const before = this.#note;
+    note.entered = before.entered;
+    note.wasUsed = before.wasUsed;
+    before.entered = 0;
+    before.places = null;
+    closePlaceNote(before);
+    this.#note = note;
+  }
+
+  /**
+   * Plainly entered is what neither asks for more nor is more than was lately in use, and plainly left what neither returns a place nor lets anybody in. Only in
+   * a note of its own, which nobody else looks at, nothing is.
+   */
+  #bound(): void {
+    const note = this.#note;
+    if (!this.isCountedIn(note)) return;
+    const { ahead } = this;
+    closePlaceNote(note);
+    if (this.isAwaited) return;
+    note.enterBelow = Math.min(this.#busiest, this.#held - (ahead > 1 ? Math.ceil(ahead / 2) : 0));
+    if (!this.#isRecalled) note.leaveAbove = Math.max(0, this.#held - 2 * ahead);
   }
 }

@@ -8,6 +8,8 @@ import type { LeasePort, LeaseReturn, SlotAsk } from './lease-port.ts';
  * takes, because primary and worker share a machine: that it is busy for a moment must not refuse anybody.
  */
 const ANSWER_WITHIN_MS = 100;
+/** What is not answered for as long never will be: nobody waits for this authority until it is heard again. */
+const LOST_AFTER_MS = 2 * REPORT_EVERY_MS;
 /** As long as nothing has been heard on this connection. */
 const FIRST_ANSWER_WITHIN_MS = 20;
 /** A timer that comes later than this says that this event loop was busy; nothing can be concluded about the authority. */
@@ -112,12 +114,17 @@ export class LeaseLine {
     const nowMs = this.#clock.nowMs();
     const isLate = nowMs - this.#nextTickMs > LATE_MS;
     this.#nextTickMs = nowMs + REPORT_EVERY_MS;
-    const isOverdue = this.#unansweredMs > 0 && nowMs - this.#unansweredMs > ANSWER_WITHIN_MS;
-    if (isOverdue && !isLate) this.#breaker.failed(nowMs);
+    if (!isLate) this.#noteSilence(nowMs);
     onTick();
     if (this.#breaker.isClosed ? nowMs - this.#sentMs >= REPORT_EVERY_MS / 2 : this.#breaker.mayProbe(nowMs)) {
       this.#transmit(!this.#isGreeted, NONE, NONE);
     }
+  }
+
+  #noteSilence(nowMs: number): void {
+    const silentMs = this.#unansweredMs > 0 ? nowMs - this.#unansweredMs : 0;
+    if (silentMs >= LOST_AFTER_MS) this.#breaker.open(nowMs);
+    else if (silentMs > ANSWER_WITHIN_MS) this.#breaker.failed(nowMs);
   }
 
   #transmit(isReset: boolean, returns: readonly LeaseReturn[], asks: readonly SlotAsk[]): void {

@@ -40,7 +40,7 @@ export interface LeaseClient {
   disconnected(): void;
 }
 
-/** From a worker, about once a turn of its event loop while something is asked, and at least every 100 ms. */
+/** From a worker, about once a turn of its event loop while something is asked, and at least every 250 ms. */
 export interface LeaseBatch {
   /** The last stamp received; 0 before the first. */
   readonly stamp: number;
@@ -102,8 +102,11 @@ export interface SlotAnswer extends LeaseAnswer {
 }
 
 /** A worker's own share of a limit begins so long after it was last answered; until then its share is the authority's. */
-export const SHARE_AFTER_MS: number = 500;
-/** A worker that has nothing to ask says so as often, and reports what it spent of limits too small for leases. */
-export const REPORT_EVERY_MS: number = 100;
+export const SHARE_AFTER_MS: number = 750;
+/**
+ * A worker that has nothing to ask says so as often, and returns what it was granted in vain. No more often: a batch and its answer wake five threads
+ * whose code is in no cache, which costs more than what they say (`docs/decisions/0048-four-batches-a-second.md`).
+ */
+export const REPORT_EVERY_MS: number = 250;
 /** Entries of a batch: bounds a frame. */
 export const MAX_BATCH_ENTRIES: number = 1_024;

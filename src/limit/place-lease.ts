@@ -85,7 +85,6 @@ export class PlaceLease implements Places {
     const places = this.#find(key, note);
     if (places === undefined || places.inUse === 0) throw new RangeError('leave without enter');
     places.release();
-    places.wasUsed = true;
     if (this.#isRecalled(places)) this.#giveBack(places, places.free, false);
     else if (!this.#serve(places)) this.#giveBackSurplus(places);
     if (places.isAwaited) this.#ask(places);
@@ -118,7 +117,7 @@ export class PlaceLease implements Places {
 
   /** What was noted of its places holds no more. */
   close(): void {
-    for (const places of this.#keys.values()) places.keeper = null;
+    for (const places of this.#keys.values()) places.close();
     this.#stopSweeping();
   }
 
@@ -127,12 +126,10 @@ export class PlaceLease implements Places {
     this.#sweeper = null;
   }
 
-  /** Looks first where the key was the last time. */
+  /** Requests in progress are counted in the note from here on, and with those within its bounds nobody comes here. */
   #find(key: string, note: PlaceNote | null | undefined): HeldPlaces | undefined {
-    const noted = note?.places;
-    if (noted instanceof HeldPlaces && noted.keeper === this && noted.key === key) return noted;
     const found = this.#keys.get(key);
-    if (found !== undefined && note) note.places = found;
+    if (note && found?.isCountedIn(note) === false) found.countIn(note);
     return found;
   }
 
@@ -149,7 +146,7 @@ export class PlaceLease implements Places {
   #open(key: string, max: number): HeldPlaces {
     const known = this.#keys.get(key);
     if (known !== undefined) return known;
-    const places = new HeldPlaces(key, max, this.#options.workers, this);
+    const places = new HeldPlaces(key, max, this.#options.workers);
     this.#keys.set(key, places);
     this.#sweeper ??= this.#options.clock.every(SWEEP_MS, () => this.#sweep());
     return places;
@@ -296,8 +293,7 @@ export class PlaceLease implements Places {
 
   #sweepOne(places: HeldPlaces, nowMs: number, lastMs: number): void {
     places.forget();
-    if (places.wasUsed) places.idleSinceMs = nowMs;
-    places.wasUsed = false;
+    if (places.endUse()) places.idleSinceMs = nowMs;
     const idleMs = nowMs - places.idleSinceMs;
     if (places.free > 0 && idleMs >= lastMs) this.#giveBack(places, places.free, false);
     else if (places.free > 1 && idleMs >= IDLE_MS) this.#giveBack(places, places.free - 1, false);
@@ -305,7 +301,7 @@ export class PlaceLease implements Places {
   }
   /** Notes of it hold no more. */
   #forget(places: HeldPlaces): void {
-    places.keeper = null;
+    places.close();
     this.#keys.delete(places.key);
   }
 }

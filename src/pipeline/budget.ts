@@ -1,7 +1,7 @@
 import type { RequestContext } from '../core/context.ts';
 import { LIMIT_UNAVAILABLE, RATE_LIMITED, TOO_MANY_IN_FLIGHT } from '../core/errors.ts';
 import { limitPolicy } from '../core/limit-fields.ts';
-import type { Entry, LimitName, LimitOutcome } from '../core/limit.ts';
+import { enterPlain, type Entry, type LimitName, type LimitOutcome } from '../core/limit.ts';
 import type { Refusal } from '../core/refusal.ts';
 import type { Budget, NamedCharge } from './charges.ts';
 import { guarded } from './guarded.ts';
@@ -143,7 +143,7 @@ function giveBack(parts: Parts, context: RequestContext, budget: Budget): void {
 /** Takes one of the caller's places for requests in progress, which `settle` gives back; or tells that all are taken. `unknown`: `awaitPlace` goes on. */
 export function takePlace(parts: Parts, context: RequestContext): Entry {
   const { placeNote } = context;
-  const entry = placeNote?.places?.enterPlain() === true ? 'entered' : parts.inFlight.enter(context.budgetKey, placeNote);
+  const entry = enterPlain(placeNote) ? 'entered' : parts.inFlight.enter(context.budgetKey, placeNote);
   context.isInFlight = entry === 'entered';
   return entry;
 }

@@ -2,7 +2,7 @@ import { clientNetwork } from '../core/client-network.ts';
 import type { RateLimitSettings, ToolLimit } from '../core/config.ts';
 import { type FieldText, NO_FIELDS } from '../core/field-text.ts';
 import { limitPolicy } from '../core/limit-fields.ts';
-import type { Charge, LimitName, PlaceNote, PlainPlaces } from '../core/limit.ts';
+import { type Charge, type LimitName, NEVER_PLAINLY, type PlaceNote } from '../core/limit.ts';
 import type { LimitSpec, Principal } from '../core/principal.ts';
 import { budgetKey } from './budget-key.ts';
 
@@ -78,12 +78,16 @@ export class Budget implements NamedCharge, PlaceNote {
   slot = 0;
   tenure = 0;
   readonly tokens = 1;
+  // As `PlaceNote`, of its requests in progress.
+  entered = 0;
+  enterBelow = 0;
+  leaveAbove: number = NEVER_PLAINLY;
+  wasUsed = false;
+  places: object | null = null;
   /** Nothing but itself is taken for any message. */
   readonly isAlone: boolean;
   readonly isLimited: boolean;
   readonly policy: FieldText;
-  /** As `PlaceNote`, of its requests in progress. */
-  places: PlainPlaces | null = null;
   readonly limit = 'principal';
   readonly spec: LimitSpec;
   readonly rule = 'rate of the caller';

@@ -1,5 +1,6 @@
 import type { RequestContext } from '../core/context.ts';
 import type { Exchange } from '../core/exchange.ts';
+import { leavePlain } from '../core/limit.ts';
 import { newContext } from './context.ts';
 import type { Parts } from './parts.ts';
 
@@ -25,7 +26,7 @@ export function settle(parts: Parts, context: RequestContext): void {
   }
   context.isSettled = true;
   if (context.isStreaming) parts.load.streams -= 1;
-  if (context.isInFlight && context.placeNote?.places?.leavePlain() !== true) parts.inFlight.leave(context.budgetKey, context.placeNote);
+  if (context.isInFlight && !leavePlain(context.placeNote)) parts.inFlight.leave(context.budgetKey, context.placeNote);
   parts.events.settled(context);
   parts.load.active -= 1;
   if (parts.load.active === 0) parts.load.onIdle?.();

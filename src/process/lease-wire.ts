@@ -55,7 +55,7 @@ export class LeaseWire {
 
   #connect(): void {
     const reader = new FrameReader();
-    // Into one buffer instead of through the stream's machinery, which costs a thread that reads ten times a second more than what it reads.
+    // Into one buffer instead of through the stream's machinery, which costs a thread that reads a few times a second more than what it reads.
     const onread = { buffer: this.#readInto, callback: (length: number) => this.#read(reader, this.#readInto.subarray(0, length)) };
     const socket = createConnection({ path: this.#access.path, onread });
     this.#socket = socket;

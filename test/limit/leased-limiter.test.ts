@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BYTES_PER_LEASE } from '../../src/limit/lease-memory.ts';
+import { REPORT_EVERY_MS, SHARE_AFTER_MS } from '../../src/limit/lease-port.ts';
 import { MAX_WAITERS_PER_SLOT } from '../../src/limit/waiters.ts';
 import { Bench, chargeOf, specOf } from './limit-support.ts';
 
@@ -35,7 +36,7 @@ describe('LeasedLimiter', () => {
     expect(bench.take('a', leased)).toBe('taken');
     bench.pass(10);
     expect(bench.limiter.stats().asks).toBe(asksBefore);
-    bench.pass(100);
+    bench.pass(REPORT_EVERY_MS);
     expect(bench.limiter.stats().asks).toBe(asksBefore + 1);
     expect(bench.limiter.view(bench.clock.nowMs(), 1)).toMatchObject([{ leased: 10, refused: 0 }]);
   });
@@ -208,7 +209,7 @@ describe('LeasedLimiter', () => {
     it('lets nobody wait once that happened for half a second', async () => {
       const bench = new Bench();
       bench.isHeld = true;
-      bench.pass(700);
+      bench.pass(3 * REPORT_EVERY_MS);
       const { waits } = bench.limiter.stats();
       expect(bench.take('a', specOf(25, 10, 'closed'))).toBe('refused');
       expect(bench.out.mode).toBe('closed');
@@ -231,7 +232,7 @@ describe('LeasedLimiter', () => {
       const bench = new Bench();
       bench.take('a', specOf(40, 40));
       bench.isHeld = true;
-      bench.pass(700);
+      bench.pass(SHARE_AFTER_MS + 50);
       expect(bench.take('new', specOf(40, 40))).toBe('refused');
       bench.pass(30_000);
       const takes = Array.from({ length: 20 }, () => bench.take('a', specOf(40, 40)));
@@ -316,7 +317,7 @@ describe('LeasedLimiter', () => {
     bench.take('a', exact);
     bench.limiter.whenKnown([chargeOf('a', exact)], () => undefined);
     bench.turn();
-    bench.pass(110);
+    bench.pass(REPORT_EVERY_MS + 10);
     expect(bench.sent.flatMap((batch) => batch.returns)).toEqual([{ key: 'a', tokens: 1, have: 0, recall: 0 }]);
     expect(await bench.flood(12, 'a', exact)).toBe(10);
   });

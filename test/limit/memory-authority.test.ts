@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { LeaseAnswer } from '../../src/core/limit.ts';
 import type { LimitSpec } from '../../src/core/principal.ts';
+import { SHARE_AFTER_MS } from '../../src/limit/lease-port.ts';
 import { MemoryAuthority } from '../../src/limit/memory-authority.ts';
 import type { AuthorityOptions } from '../../src/limit/memory-authority.ts';
 import { FakeClock } from '../upstream/fake-clock.ts';
@@ -152,13 +153,14 @@ describe('MemoryAuthority', () => {
     for (const holder of [0, 1]) authority.heard(holder, authority.stampFor(holder));
     ask(0, 'a', spec, 20);
     spend(0, 'a');
-    clock.advance(500);
+    clock.advance(SHARE_AFTER_MS);
     authority.heard(0, authority.stampFor(0));
-    expect(ask(0, 'a', spec, 20).granted).toBe(5);
+    expect(ask(0, 'a', spec, 20).granted).toBe(7);
     spend(0, 'a');
+    // Half of what ten a second are worth, and the half token that was left over.
     clock.advance(500);
     authority.heard(0, authority.stampFor(0));
-    expect(ask(0, 'a', spec, 20).granted).toBe(2);
+    expect(ask(0, 'a', spec, 20).granted).toBe(3);
     clock.advance(1e6);
     expect(ask(0, 'a', spec, 20)).toMatchObject({ granted: 0 });
   });
@@ -169,7 +171,7 @@ describe('MemoryAuthority', () => {
     for (const holder of [0, 1]) authority.heard(holder, authority.stampFor(holder));
     ask(0, 'seen', spec, 1, 1);
     authority.giveBack(0, 'seen', 1, 0);
-    clock.advance(500);
+    clock.advance(SHARE_AFTER_MS);
     authority.heard(0, authority.stampFor(0));
     for (let i = 0; i < 4; i++) {
       clock.advance(400);

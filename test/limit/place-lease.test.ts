@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { PlaceNote } from '../../src/core/limit.ts';
+import { enterPlain, leavePlain, newPlaceNote } from '../../src/core/limit.ts';
 import { IDLE_MS, PlaceFleet } from './place-fleet.ts';
 
 /** Enters in a worker, waiting if need be; the promise is of what came of it. */
@@ -116,7 +116,7 @@ describe('places over several workers', () => {
 
   it('what a caller notes of its places is believed only as long as it holds', async () => {
     const fleet = new PlaceFleet({ workers: 2 });
-    const note: PlaceNote = { places: null };
+    const note = newPlaceNote();
     const lease = fleet.lease(0);
     for (const key of ['a', 'b']) {
       await entered(fleet, [enter(fleet, 0, key, 8)]);
@@ -144,14 +144,14 @@ describe('places over several workers', () => {
   it('what is entered and left plainly counts and says the same as what its keeper does', async () => {
     for (const max of [1, 2, 8, 64]) {
       const fleets = [new PlaceFleet({ workers: 2 }), new PlaceFleet({ workers: 2 })] as const;
-      const note: PlaceNote = { places: null };
+      const note = newPlaceNote();
       let plain = 0;
       let inUse = 0;
       for (let step = 0; step < 400; step++) {
         const isLeaving = inUse > 0 && (step * 7919) % 13 > (step % 200 < 100 ? 5 : 7);
         const results = fleets.map((fleet, at) => {
           const lease = fleet.lease(0);
-          const isPlain = at === 0 && note.places !== null && (isLeaving ? note.places.leavePlain() : note.places.enterPlain());
+          const isPlain = at === 0 && (isLeaving ? leavePlain(note) : enterPlain(note));
           if (isPlain) plain += 1;
           if (isLeaving) return isPlain ? undefined : lease.leave('a', at === 0 ? note : null);
           return isPlain ? 'entered' : lease.enter('a', max, at === 0 ? note : null);
@@ -178,12 +178,17 @@ describe('places over several workers', () => {
 
   it('of a closed keeper nothing is entered plainly', async () => {
     const fleet = new PlaceFleet({ workers: 2 });
-    const note: PlaceNote = { places: null };
+    const note = newPlaceNote();
     await entered(fleet, [enter(fleet, 0, 'a', 8)]);
     fleet.lease(0).leave('a', note);
-    expect([note.places?.enterPlain(), note.places?.leavePlain()]).toEqual([true, true]);
+    expect([enterPlain(note), leavePlain(note)]).toEqual([true, true]);
+    // Who has entered plainly leaves by its keeper all the same.
+    expect(enterPlain(note)).toBe(true);
     fleet.lease(0).close();
-    expect([note.places?.enterPlain(), note.places?.leavePlain()]).toEqual([false, false]);
+    expect([enterPlain(note), leavePlain(note)]).toEqual([false, false]);
+    fleet.lease(0).leave('a', note);
+    expect(() => fleet.lease(0).leave('a', note)).toThrow(RangeError);
+    expect([enterPlain(note), leavePlain(note)]).toEqual([false, false]);
   });
 
   it('of ten thousand keys nothing is kept of those that nobody uses, but later', async () => {

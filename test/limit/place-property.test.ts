@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { PlaceNote } from '../../src/core/limit.ts';
+import { newPlaceNote, type PlaceNote } from '../../src/core/limit.ts';
 import { PlaceFleet, type PlaceFleetOptions } from './place-fleet.ts';
 
 /** Mulberry32: a run is replayed by its seed. */
@@ -22,7 +22,7 @@ class Run {
   readonly fleet: PlaceFleet;
   readonly #random: () => number;
   /** One for all workers, which none may take at its word: what it notes is another's most of the time, or of one that is dead. */
-  readonly #note: PlaceNote = { places: null };
+  readonly #note: PlaceNote = newPlaceNote();
   readonly #workers: number;
   /** In progress, by worker; the requests of a dead one are gone. */
   readonly inUse: Set<() => void>[];
