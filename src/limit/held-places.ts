@@ -165,8 +165,8 @@ export class HeldPlaces {
   }
 
   /**
-   * Plainly entered is what neither asks for more nor is more than was lately in use, and plainly left what neither returns a place nor lets anybody in. Only in
-   * a note of its own, which nobody else looks at, nothing is.
+   * Plainly entered is what neither asks for more nor is more than was lately in use, and plainly left what neither returns a place nor lets anybody in. Its own
+   * note, which nobody else looks at, needs no bounds.
    */
   #bound(): void {
     const note = this.#note;
