@@ -153,6 +153,11 @@ export function untilFullMs(memory: BucketMemory, slot: number, nowMs: number): 
   return missing / (memory.floats[slot * 4 + 3] as number) - (nowMs - (memory.floats[slot * 4 + 2] as number));
 }
 
+/** Milliseconds in which an empty bucket becomes full. */
+export function fillMs(memory: BucketMemory, slot: number): number {
+  return (memory.ints[slot * 8 + 1] as number) / (memory.floats[slot * 4 + 3] as number);
+}
+
 /** Milliseconds since refill was last credited, which every take does (to a unit's worth of time). */
 export function idleMs(memory: BucketMemory, slot: number, nowMs: number): number {
   return nowMs - (memory.floats[slot * 4 + 2] as number);

@@ -7,6 +7,7 @@ import {
   closeBucket,
   exchangeUnits,
   filledAtMs,
+  fillMs,
   idleMs,
   openBucket,
   reshapeBucket,
@@ -305,7 +306,7 @@ export class MemoryAuthority implements LimitAuthority {
   }
 
   #reserved(slot: number): number {
-    const awayMs = this.#time.reserveMs(filledAtMs(this.#memory, slot));
+    const awayMs = this.#time.reserveMs(filledAtMs(this.#memory, slot), fillMs(this.#memory, slot));
     const away = awayMs > 0 ? Math.ceil(awayMs * unitsPerMs(this.#memory, slot)) : 0;
     return unitsOf(this.#memory, slot, this.#holdings.sum(slot)) + away;
   }
@@ -337,7 +338,7 @@ export class MemoryAuthority implements LimitAuthority {
 
   /** What holders that are away may have saved of a key is not known here: it was never looked at. */
   #keepFree(slot: number, nowMs: number): void {
-    const reserve = this.#time.reserveMs(Number.NEGATIVE_INFINITY);
+    const reserve = this.#time.reserveMs(Number.NEGATIVE_INFINITY, fillMs(this.#memory, slot));
     if (reserve > 0) exchangeUnits(this.#memory, slot, nowMs, 0, Math.ceil(reserve * unitsPerMs(this.#memory, slot)));
   }
 

@@ -6,16 +6,17 @@ import { SHARE_AFTER_MS } from './lease-port.ts';
  * A holder's share, one of `holders`, belongs to the authority until `SHARE_AFTER_MS` after the last stamp that came back
  * from it, and to the holder from `SHARE_AFTER_MS` after it *received* its last stamp, which is later. So no moment is
  * credited at both sides, and neither needs to know the other's clock. The time that is not the authority's is withheld:
- * `nowMs − withheld` is what it refills by. A holder may save up what it earns meanwhile, so as long as it is away that
- * much is kept free in every bucket (`reserveMs`).
+ * `nowMs − withheld` is what it refills by. A holder may save up what it earns meanwhile, up to its part of the burst, so as long as it is
+ * away that much is kept free in every bucket (`reserveMs`).
  */
 export class VouchedTime {
   /** Until when each holder's share is the authority's. Infinity: of a holder that is gone, or has not begun. */
   readonly #untilMs: Float64Array;
   #lastMs = Number.NEGATIVE_INFINITY;
   #withheldMs = 0;
-  /** Where `vouched time + reserve` stood at the highest, and the vouched time when a holder last came back. */
+  /** Where `vouched time + reserve` stood at the highest, how many were away then at most, and the vouched time when a holder last came back. */
   #peakMs = Number.NEGATIVE_INFINITY;
+  #peakHolders = 0;
   #returnedMs = Number.NEGATIVE_INFINITY;
 
   constructor(holders: number) {
@@ -38,16 +39,17 @@ export class VouchedTime {
   }
 
   /**
-   * Milliseconds of refill to be kept free in a bucket that was last looked at at vouched time `sinceMs`: what holders
-   * that are away may have saved, and those that came back since then, as far as it was not refilled after.
+   * Milliseconds of refill to be kept free in a bucket that was last looked at at vouched time `sinceMs` and is full after `fullMs`: what holders
+   * that are away may have saved, each no more than its part of the burst, or those that are left would have nothing while one hangs; and what those saved
+   * that came back since then, as far as it was not refilled after.
    */
-  reserveMs(sinceMs: number): number {
+  reserveMs(sinceMs: number, fullMs: number): number {
     const nowMs = this.#lastMs;
-    let awayMs = 0;
-    for (const untilMs of this.#untilMs) if (untilMs < nowMs) awayMs += nowMs - untilMs;
-    const reserve = awayMs / this.#untilMs.length;
+    let savedMs = 0;
+    for (const untilMs of this.#untilMs) if (untilMs < nowMs) savedMs += Math.min(nowMs - untilMs, fullMs);
+    const reserve = savedMs / this.holders;
     if (sinceMs > this.#returnedMs) return reserve;
-    return Math.max(reserve, this.#peakMs - (nowMs - this.#withheldMs));
+    return Math.max(reserve, Math.min(this.#peakMs - (nowMs - this.#withheldMs), (this.#peakHolders * fullMs) / this.holders));
   }
 
   /** As `LimitAuthority.heard`. */
@@ -79,7 +81,9 @@ export class VouchedTime {
   #comesBack(holder: number): void {
     if ((this.#untilMs[holder] as number) >= this.#lastMs) return;
     const vouchedMs = this.#lastMs - this.#withheldMs;
-    this.#peakMs = Math.max(this.#peakMs, vouchedMs + this.reserveMs(Number.POSITIVE_INFINITY));
+    const away = this.#untilMs.filter((untilMs) => untilMs < this.#lastMs).length;
+    this.#peakHolders = this.#peakMs > vouchedMs ? Math.max(this.#peakHolders, away) : away;
+    this.#peakMs = Math.max(this.#peakMs, vouchedMs + this.reserveMs(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY));
     this.#returnedMs = vouchedMs;
   }
 }

@@ -286,6 +286,24 @@ describe('a primary that does not answer', () => {
   });
 });
 
+describe('a worker that stands still for longer than a burst takes to refill', () => {
+  it('leaves the others their part of each limit', async () => {
+    const gateway = await startGateway({ config: configOf(upstream, 2) });
+    expect(admitted(await flood(gateway, 'steady', 20, 4))).toBe(20);
+    const [still = 0] = await childrenOf(gateway.pid);
+    process.kill(still, 'SIGSTOP');
+    // Its own part begins after 750 ms, and is half of what fills the bucket in a second.
+    await sleep(4000);
+    const meanwhile = await flood(gateway, 'steady', 80, 8, 500);
+    process.kill(still, 'SIGCONT');
+    const answered = meanwhile.filter(({ status }) => status !== 0);
+    expect(answered.length).toBeGreaterThan(10);
+    expect(admitted(answered)).toBe(answered.length);
+    await waitUntil(async () => (await ping(gateway, 'admin')).status === 200, { what: 'both serve again' });
+    await gateway.stop();
+  });
+});
+
 describe('a gateway of one worker', () => {
   it('keeps its limits to itself: no socket, no thread, nothing to ask', async () => {
     const { gateway, temp } = await startWithTemp(configOf(upstream, 1));

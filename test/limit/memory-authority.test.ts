@@ -181,6 +181,24 @@ describe('MemoryAuthority', () => {
     expect(ask(0, 'unknown', spec, 20).granted).toBe(12);
   });
 
+  it('gives the others their part for as long as one is cut off', () => {
+    const { ask, spend, authority, clock } = open({ holders: 2 });
+    const spec = specOf(10, 20);
+    for (const holder of [0, 1]) authority.heard(holder, authority.stampFor(holder));
+    ask(0, 'unused', spec, 1, 1);
+    authority.giveBack(0, 'unused', 1, 0);
+    let granted = 0;
+    for (let halfSecond = 0; halfSecond < 240; halfSecond++) {
+      clock.advance(500);
+      authority.heard(0, authority.stampFor(0));
+      const { granted: tokens } = ask(0, 'a', spec, 20);
+      spend(0, 'a');
+      if (halfSecond >= 120) granted += tokens;
+    }
+    // Half of the rate, and of a burst that was saved.
+    expect([granted, ask(0, 'unused', spec, 20).granted]).toEqual([300, 10]);
+  });
+
   it('never evicts a bucket of which somebody holds tokens', () => {
     const { ask, authority } = open({ capacity: 3 });
     const spec = specOf(1_000, 100);

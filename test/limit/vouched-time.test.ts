@@ -2,6 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { SHARE_AFTER_MS } from '../../src/limit/lease-port.ts';
 import { VouchedTime } from '../../src/limit/vouched-time.ts';
 
+/** A bucket that takes as long to fill has room for all that anybody saves here. */
+const LONG_MS = 1e9;
+
 /** Every holder is heard with a fresh stamp. */
 function meet(time: VouchedTime, nowMs: number, ...holders: number[]): void {
   for (const holder of holders) time.heard(holder, time.stampFor(holder, nowMs), nowMs);
@@ -14,7 +17,7 @@ describe('VouchedTime', () => {
       meet(time, nowMs, 0, 1, 2);
       expect(time.advance(nowMs)).toBe(nowMs);
     }
-    expect(time.reserveMs(0)).toBe(0);
+    expect(time.reserveMs(0, LONG_MS)).toBe(0);
   });
 
   it('runs slower by the share of each holder that is away', () => {
@@ -23,7 +26,7 @@ describe('VouchedTime', () => {
     const awayFromMs = 1_000 + SHARE_AFTER_MS;
     meet(time, awayFromMs, 0, 1, 2);
     expect(time.advance(awayFromMs + 400)).toBe(awayFromMs + 300);
-    expect(time.reserveMs(0)).toBe(100);
+    expect(time.reserveMs(0, LONG_MS)).toBe(100);
   });
 
   it('stands still while all are away', () => {
@@ -64,15 +67,15 @@ describe('VouchedTime', () => {
     meet(time, 2_000, 0);
     const before = time.advance(2_400);
     const saved = (2_400 - 1_000 - SHARE_AFTER_MS) / 2;
-    expect(time.reserveMs(before)).toBe(saved);
+    expect(time.reserveMs(before, LONG_MS)).toBe(saved);
     meet(time, 2_400, 0, 1);
-    expect(time.reserveMs(before)).toBe(saved);
+    expect(time.reserveMs(before, LONG_MS)).toBe(saved);
     meet(time, 2_500, 0, 1);
     time.advance(2_600);
-    expect(time.reserveMs(before - 1)).toBe(saved - 200);
-    expect(time.reserveMs(before + 100)).toBe(0);
+    expect(time.reserveMs(before - 1, LONG_MS)).toBe(saved - 200);
+    expect(time.reserveMs(before + 100, LONG_MS)).toBe(0);
     meet(time, 3_000, 0, 1);
-    expect(time.reserveMs(before)).toBeLessThanOrEqual(0);
+    expect(time.reserveMs(before, LONG_MS)).toBeLessThanOrEqual(0);
   });
 
   it('never goes back, whatever order it is asked in', () => {
@@ -90,5 +93,19 @@ describe('VouchedTime', () => {
     expect(() => new VouchedTime(0)).toThrow(RangeError);
     expect(() => new VouchedTime(1.5)).toThrow(RangeError);
     expect(new VouchedTime(3).holders).toBe(3);
+  });
+
+  it('keeps free no more than the part of a burst of each that is away, or was', () => {
+    const time = new VouchedTime(4);
+    meet(time, 1_000, 0, 1, 2, 3);
+    meet(time, 1_000 + SHARE_AFTER_MS, 0, 1);
+    const before = time.advance(1_000 + SHARE_AFTER_MS);
+    for (let nowMs = 2_000; nowMs <= 60_000; nowMs += 500) meet(time, nowMs, 0, 1);
+    expect([time.reserveMs(before, 2_000), time.reserveMs(before, 400)]).toEqual([1_000, 200]);
+    meet(time, 60_000, 2, 3);
+    // Of buckets that nobody looked at meanwhile.
+    expect([time.reserveMs(before, 2_000), time.reserveMs(before, 400)]).toEqual([1_000, 200]);
+    const looked = time.advance(60_001);
+    expect(time.reserveMs(looked, 2_000)).toBe(0);
   });
 });
