@@ -153,6 +153,11 @@ export function untilFullMs(memory: BucketMemory, slot: number, nowMs: number): 
   return missing / (memory.floats[slot * 4 + 3] as number) - (nowMs - (memory.floats[slot * 4 + 2] as number));
 }
 
+/** Whole tokens of a full bucket. */
+export function burstOf(memory: BucketMemory, slot: number): number {
+  return tokensOf(memory, slot, memory.ints[slot * 8 + 1] as number);
+}
+
 /** Milliseconds in which an empty bucket becomes full. */
 export function fillMs(memory: BucketMemory, slot: number): number {
   return (memory.ints[slot * 8 + 1] as number) / (memory.floats[slot * 4 + 3] as number);

@@ -8,7 +8,7 @@ import type { LeasePort, LeaseReturn, SlotAsk } from './lease-port.ts';
  * takes, because primary and worker share a machine: that it is busy for a moment must not refuse anybody.
  */
 const ANSWER_WITHIN_MS = 100;
-/** What is not answered for as long never will be: nobody waits for this authority until it is heard again. */
+/** After as long without an answer nobody waits for this authority until it is heard again. */
 const LOST_AFTER_MS = 2 * REPORT_EVERY_MS;
 /** As long as nothing has been heard on this connection. */
 const FIRST_ANSWER_WITHIN_MS = 20;

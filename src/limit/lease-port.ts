@@ -40,7 +40,7 @@ export interface LeaseClient {
   disconnected(): void;
 }
 
-/** From a worker, about once a turn of its event loop while something is asked, and at least every 250 ms. */
+/** From a worker, about once a turn of its event loop while something is asked, and every 250 to 374 ms otherwise. */
 export interface LeaseBatch {
   /** The last stamp received; 0 before the first. */
   readonly stamp: number;

@@ -4,6 +4,7 @@ import type { LimitSpec } from '../core/principal.ts';
 import {
   BYTES_PER_SLOT,
   bucketMemory,
+  burstOf,
   closeBucket,
   exchangeUnits,
   filledAtMs,
@@ -306,9 +307,14 @@ export class MemoryAuthority implements LimitAuthority {
   }
 
   #reserved(slot: number): number {
-    const awayMs = this.#time.reserveMs(filledAtMs(this.#memory, slot), fillMs(this.#memory, slot));
+    const awayMs = this.#time.reserveMs(filledAtMs(this.#memory, slot), this.#mostSavedMs(slot));
     const away = awayMs > 0 ? Math.ceil(awayMs * unitsPerMs(this.#memory, slot)) : 0;
     return unitsOf(this.#memory, slot, this.#holdings.sum(slot)) + away;
+  }
+
+  /** In which a holder's part of the burst is full; of a part without a whole token it can spend nothing. */
+  #mostSavedMs(slot: number): number {
+    return burstOf(this.#memory, slot) < this.#options.holders ? 0 : fillMs(this.#memory, slot);
   }
 
   #noteHeld(slot: number): void {
@@ -338,7 +344,7 @@ export class MemoryAuthority implements LimitAuthority {
 
   /** What holders that are away may have saved of a key is not known here: it was never looked at. */
   #keepFree(slot: number, nowMs: number): void {
-    const reserve = this.#time.reserveMs(Number.NEGATIVE_INFINITY, fillMs(this.#memory, slot));
+    const reserve = this.#time.reserveMs(Number.NEGATIVE_INFINITY, this.#mostSavedMs(slot));
     if (reserve > 0) exchangeUnits(this.#memory, slot, nowMs, 0, Math.ceil(reserve * unitsPerMs(this.#memory, slot)));
   }
 

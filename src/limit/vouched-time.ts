@@ -41,7 +41,7 @@ export class VouchedTime {
   /**
    * Milliseconds of refill to be kept free in a bucket that was last looked at at vouched time `sinceMs` and is full after `fullMs`: what holders
    * that are away may have saved, each no more than its part of the burst, or those that are left would have nothing while one hangs; and what those saved
-   * that came back since then, as far as it was not refilled after.
+   * that came back since then, as far as it was not refilled after. `fullMs` 0: a part has no whole token, and nothing is saved.
    */
   reserveMs(sinceMs: number, fullMs: number): number {
     const nowMs = this.#lastMs;
@@ -49,7 +49,9 @@ export class VouchedTime {
     for (const untilMs of this.#untilMs) if (untilMs < nowMs) savedMs += Math.min(nowMs - untilMs, fullMs);
     const reserve = savedMs / this.holders;
     if (sinceMs > this.#returnedMs) return reserve;
-    return Math.max(reserve, Math.min(this.#peakMs - (nowMs - this.#withheldMs), (this.#peakHolders * fullMs) / this.holders));
+    const vouchedMs = nowMs - this.#withheldMs;
+    const sinceReturnMs = vouchedMs - this.#returnedMs;
+    return Math.max(reserve, Math.min(this.#peakMs - vouchedMs, (this.#peakHolders * fullMs) / this.holders - sinceReturnMs));
   }
 
   /** As `LimitAuthority.heard`. */

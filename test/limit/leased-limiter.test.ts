@@ -206,7 +206,7 @@ describe('LeasedLimiter', () => {
       expect(bench.limiter.stats()).toMatchObject({ waits: 3, waiting: 0, timeouts: 3, mode: 'open' });
     });
 
-    it('lets nobody wait once that happened for half a second', async () => {
+    it('lets nobody wait once nothing was heard for three ticks', async () => {
       const bench = new Bench();
       bench.isHeld = true;
       bench.pass(3 * REPORT_EVERY_MS);

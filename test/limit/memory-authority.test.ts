@@ -195,8 +195,8 @@ describe('MemoryAuthority', () => {
       spend(0, 'a');
       if (halfSecond >= 120) granted += tokens;
     }
-    // Half of the rate, and of a burst that was saved.
-    expect([granted, ask(0, 'unused', spec, 20).granted]).toEqual([300, 10]);
+    // Half of the rate, and of a burst that was saved; all of a burst of which nobody's part is a whole token.
+    expect([granted, ask(0, 'unused', spec, 20).granted, ask(0, 'single', specOf(10, 1), 1).granted]).toEqual([300, 10, 1]);
   });
 
   it('never evicts a bucket of which somebody holds tokens', () => {

@@ -176,6 +176,21 @@ describe('places over several workers', () => {
     }
   });
 
+  it('nobody leaves plainly while another waits for the place', async () => {
+    const fleet = new PlaceFleet({ workers: 2 });
+    const lease = fleet.lease(0);
+    const note = newPlaceNote();
+    await entered(fleet, [enter(fleet, 0, 'a', 1)]);
+    expect(lease.enter('a', 1, note)).not.toBe('entered');
+    const came: boolean[] = [];
+    lease.whenFree('a', 1, 'patient', (isEntered) => came.push(isEntered));
+    expect([enterPlain(note), leavePlain(note)]).toEqual([false, false]);
+    lease.leave('a', note);
+    await fleet.pass(1);
+    expect(came).toEqual([true]);
+    expect(leavePlain(note)).toBe(true);
+  });
+
   it('of a closed keeper nothing is entered plainly', async () => {
     const fleet = new PlaceFleet({ workers: 2 });
     const note = newPlaceNote();

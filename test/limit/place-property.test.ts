@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { newPlaceNote, type PlaceNote } from '../../src/core/limit.ts';
+import { enterPlain, leavePlain, newPlaceNote, type PlaceNote } from '../../src/core/limit.ts';
 import { PlaceFleet, type PlaceFleetOptions } from './place-fleet.ts';
 
 /** Mulberry32: a run is replayed by its seed. */
@@ -21,8 +21,8 @@ class Run {
   readonly max: number;
   readonly fleet: PlaceFleet;
   readonly #random: () => number;
-  /** One for all workers, which none may take at its word: what it notes is another's most of the time, or of one that is dead. */
-  readonly #note: PlaceNote = newPlaceNote();
+  /** Two of each worker, as after a change of the configuration: one for most requests, and others that come and go. */
+  readonly #notes: PlaceNote[][];
   readonly #workers: number;
   /** In progress, by worker; the requests of a dead one are gone. */
   readonly inUse: Set<() => void>[];
@@ -36,6 +36,7 @@ class Run {
     this.#mayStop = mayStop;
     const slowMs = this.#random() * 4;
     this.inUse = Array.from({ length: this.#workers }, () => new Set());
+    this.#notes = this.inUse.map(() => [newPlaceNote(), newPlaceNote()]);
     this.fleet = new PlaceFleet({ workers: this.#workers, failMode: 'closed', delayMs: () => this.#random() * slowMs, timesOf });
   }
 
@@ -67,22 +68,29 @@ class Run {
   #request(slot: number): void {
     if (!this.fleet.isAlive(slot)) return;
     const lease = this.fleet.lease(slot);
-    const entry = lease.enter(KEY, this.max, this.#note);
-    if (entry === 'entered') return this.#begin(slot);
+    const note = this.#noteOf(slot);
+    const entry = enterPlain(note) ? 'entered' : lease.enter(KEY, this.max, note);
+    if (entry === 'entered') return this.#begin(slot, note);
     if (entry === 'full') return;
     const patience = this.#random() < 0.3 ? 'patient' : 'brief';
     const ticket = lease.whenFree(KEY, this.max, patience, (isEntered) => {
       if (!isEntered || this.fleet.lease(slot) !== lease || !this.fleet.isAlive(slot)) return;
-      this.#begin(slot);
+      this.#begin(slot, note);
     });
     if (patience === 'patient') this.fleet.clock.after(this.#random() * 30, () => ticket.cancel());
   }
 
-  #begin(slot: number): void {
+  #noteOf(slot: number): PlaceNote {
+    const notes = this.#notes[slot] as PlaceNote[];
+    if (this.#random() < 0.1) notes[1] = newPlaceNote();
+    return notes[this.#random() < 0.8 ? 0 : 1] as PlaceNote;
+  }
+
+  #begin(slot: number, note: PlaceNote): void {
     const lease = this.fleet.lease(slot);
     const requests = this.inUse[slot] as Set<() => void>;
     const leave = (): void => {
-      if (requests.delete(leave)) lease.leave(KEY, this.#note);
+      if (requests.delete(leave) && !leavePlain(note)) lease.leave(KEY, note);
     };
     requests.add(leave);
     this.most = Math.max(this.most, this.total);
@@ -96,6 +104,7 @@ class Run {
 
   #kill(slot: number): void {
     this.inUse[slot]?.clear();
+    this.#notes[slot] = [newPlaceNote(), newPlaceNote()];
     this.fleet.kill(slot);
   }
 }
