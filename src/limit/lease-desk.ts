@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../core/clock.ts';
 import type { Charge, LimitMode } from '../core/limit.ts';
 import type { Breaker } from './breaker.ts';
+import { ASKING, BUSY, DIRTY, QUEUED } from './lease-figures.ts';
 import { LeaseLine } from './lease-line.ts';
 import { levelOf, takeLease } from './lease-memory.ts';
 import {
@@ -12,7 +13,6 @@ import {
   type SlotAnswer,
   type SlotAsk,
 } from './lease-port.ts';
-import { ASKING, BUSY, DIRTY, QUEUED } from './lease-table.ts';
 import type { LeaseTable } from './lease-table.ts';
 import { WaitClock } from './wait-clock.ts';
 import type { Waiter, Waiters } from './waiters.ts';
@@ -65,7 +65,7 @@ export class LeaseDesk {
       port,
       clock,
       breaker,
-      () => this.#tick(),
+      (isDue) => this.#tick(isDue),
       () => this.#resume(),
     );
   }
@@ -81,9 +81,8 @@ export class LeaseDesk {
   }
 
   /**
-   * Asks for a lease before the tokens are needed, unless that is known to be in vain: with the next tick of the line, which says something
-   * anyway. A batch costs five processes and threads a wake-up each, so that twenty asks in one cost little more than one. Who waits for
-   * tokens takes along what is there.
+   * Asks for a lease before the tokens are needed, unless that is known to be in vain: with the next batch, which leaves anyway. It costs five processes and
+   * threads a wake-up each, so that twenty asks in one cost little more than one. Who waits for tokens takes along what is there.
    */
   askAhead(slot: number, nowMs: number, isUrgent: boolean): void {
     const flags = this.#table.figures.flags(slot);
@@ -254,10 +253,11 @@ export class LeaseDesk {
     for (const waiter of ready) this.#call(waiter);
     if (!this.line.isUp) return;
     const asks: SlotAsk[] = [];
+    const nowMs = this.#clock.nowMs();
     const queued = this.#queued;
     this.#queued = [];
     for (const slot of queued) {
-      const ask = this.#ask(slot);
+      const ask = this.#ask(slot, nowMs);
       if (ask !== null) asks.push(ask);
     }
     const returns = this.#returns;
@@ -265,13 +265,14 @@ export class LeaseDesk {
     if (asks.length + returns.length > 0) this.line.send(returns, asks);
   }
 
-  /** What a queued slot needs by now; null when it is there already. */
-  #ask(slot: number): SlotAsk | null {
+  /** What a queued slot needs by now; null when it is there already, or lasts until the next batch. */
+  #ask(slot: number, nowMs: number): SlotAsk | null {
     const { memory, told, figures, askedLeast, specs, keys, limits } = this.#table;
     figures.setFlags(slot, figures.flags(slot) & ~QUEUED);
     const have = levelOf(memory, slot);
     const first = this.#waiters.firstNeed(slot);
     if (first > 0 && first <= have) for (const waiter of this.#waiters.of(slot)) this.#callSoon(waiter);
+    if (first === 0 && !this.#table.isNeededSoon(slot, nowMs)) return null;
     const want = Math.min(figures.burst(slot), this.#waiters.need(slot) + figures.quota(slot) - have);
     if (want <= 0) {
       // It came back with more than it needs: what was spent of that is told all the same, or nothing is refilled in its place.
@@ -282,7 +283,7 @@ export class LeaseDesk {
     const atLeast = first > have ? Math.min(want, first - have) : want;
     figures.setFlags(slot, figures.flags(slot) | ASKING);
     told[slot] = have;
-    this.#table.spentMs[slot] = this.#clock.nowMs();
+    this.#table.spentMs[slot] = nowMs;
     const ahead = first > have ? Math.max(0, want - Math.max(atLeast, this.#waiters.need(slot) - have)) : want;
     // That there is no lease says nothing of what a request needs.
     askedLeast[slot] = ahead === want ? figures.burst(slot) + 1 : atLeast;
@@ -339,9 +340,10 @@ export class LeaseDesk {
     if (nextMs < Number.POSITIVE_INFINITY) this.#waitClock.wakeAt(nextMs);
   }
 
-  #tick(): void {
+  /** What was queued since the last batch can wait for the next, if that is not long ago. */
+  #tick(isDue: boolean): void {
     this.#report(true);
-    if (this.#queued.length > 0) this.#flush();
+    if (isDue && this.#queued.length > 0) this.#flush();
   }
 
   #wakeReport(): void {

@@ -1,6 +1,14 @@
 import type { LimitTold } from '../core/limit.ts';
 import { wholeSecs } from './bucket.ts';
 import { BYTES_PER_LEASE, type LeaseMemory, WORDS_PER_LEASE } from './lease-memory.ts';
+import { lookLevel } from './lease-size.ts';
+
+/** What a slot is in the middle of. Only one with neither of the first two may change its owner. */
+export const QUEUED: number = 1;
+export const ASKING: number = 2;
+/** What it holds is to be reported with the next tick. */
+export const DIRTY: number = 4;
+export const BUSY: number = QUEUED | ASKING;
 
 /** Doubles of a slot, in the order in which they lie. */
 const USED_MS = 0;
@@ -27,7 +35,6 @@ let lastTenure = 0;
 export interface KeptShare {
   /** Whole tokens; 0: none, each decision is asked for. */
   readonly quota: number;
-  readonly ahead: number;
   readonly urgent: number;
   readonly isSmall: boolean;
 }
@@ -55,10 +62,10 @@ export class LeaseFigures {
   }
 
   /**
-   * Of its limit: tokens per second and whole burst; what is kept of it here; with fewer tokens than `ahead` it is asked for more, with fewer than
-   * `urgent` at once; whether others may call it back. Another tenure of the slot begins.
+   * Of its limit: tokens per second and whole burst; what is kept of it here; with fewer tokens than `urgent` it is asked for more at once; whether others
+   * may call it back. Another tenure of the slot begins.
    */
-  shape(slot: number, perSecond: number, burst: number, { quota, ahead, urgent, isSmall }: KeptShare): void {
+  shape(slot: number, perSecond: number, burst: number, { quota, urgent, isSmall }: KeptShare): void {
     this.#doubles[slot * DOUBLES + PER_SECOND] = perSecond;
     const at = slot * WORDS_PER_LEASE;
     this.#words[at + BURST] = burst;
@@ -67,7 +74,8 @@ export class LeaseFigures {
     this.#words[at + TENURE] = lastTenure < MOST_TENURES ? lastTenure : 0;
     this.#words[at + QUOTA] = quota;
     this.#words[at + URGENT] = urgent;
-    this.#words[at + NOTICE] = isSmall || quota === 0 ? ALWAYS : ahead;
+    this.#words[at + NOTICE] = isSmall || quota === 0 ? ALWAYS : 0;
+    this.#noteNext(at);
   }
 
   /** Of an owner with a limit, ≥ 1, and never the same again; 0: nobody's, or not to be noted. */
@@ -148,13 +156,23 @@ export class LeaseFigures {
     return this.notice(slot) === ALWAYS && this.quota(slot) > 0;
   }
 
-  /** What the slot is in the middle of (`lease-table.ts`). */
+  /** What the slot is in the middle of. */
   flags(slot: number): number {
     return this.#words[slot * WORDS_PER_LEASE + FLAGS] as number;
   }
 
   setFlags(slot: number, flags: number): void {
-    this.#words[slot * WORDS_PER_LEASE + FLAGS] = flags;
+    const at = slot * WORDS_PER_LEASE;
+    this.#words[at + FLAGS] = flags;
+    this.#noteNext(at);
+  }
+
+  /** Takes of what is asked for have nothing more to do; of what will be, only when it is urgent. */
+  #noteNext(at: number): void {
+    if (this.#words[at + NOTICE] === ALWAYS) return;
+    const flags = this.#words[at + FLAGS] as number;
+    const later = (flags & QUEUED) !== 0 ? (this.#words[at + URGENT] as number) : lookLevel(this.#words[at + QUOTA] as number);
+    this.#words[at + NOTICE] = (flags & ASKING) !== 0 ? 0 : later;
   }
 
   /** Number of the mode in which it was decided last. */

@@ -38,8 +38,8 @@ export class LeaseLine {
   #sentMs = 0;
   #nextTickMs: number;
 
-  /** `onTick` is called before each batch that is due by time, and had better fill it; `onUp` when asks are possible (again). */
-  constructor(port: LeasePort, clock: Clock, breaker: Breaker, onTick: () => void, onUp: () => void) {
+  /** `onTick` is called with each tick; `isDue`: a batch leaves with it, and had better be filled. `onUp`: asks are possible (again). */
+  constructor(port: LeasePort, clock: Clock, breaker: Breaker, onTick: (isDue: boolean) => void, onUp: () => void) {
     this.#port = port;
     this.#clock = clock;
     this.#breaker = breaker;
@@ -110,15 +110,18 @@ export class LeaseLine {
     this.#timer.cancel();
   }
 
-  #tick(onTick: () => void): void {
+  #tick(onTick: (isDue: boolean) => void): void {
     const nowMs = this.#clock.nowMs();
     const isLate = nowMs - this.#nextTickMs > LATE_MS;
     this.#nextTickMs = nowMs + REPORT_EVERY_MS;
     if (!isLate) this.#noteSilence(nowMs);
-    onTick();
-    if (this.#breaker.isClosed ? nowMs - this.#sentMs >= REPORT_EVERY_MS / 2 : this.#breaker.mayProbe(nowMs)) {
-      this.#transmit(!this.#isGreeted, NONE, NONE);
-    }
+    onTick(this.#isDue(nowMs));
+    if (this.#breaker.isClosed ? this.#isDue(nowMs) : this.#breaker.mayProbe(nowMs)) this.#transmit(!this.#isGreeted, NONE, NONE);
+  }
+
+  /** Nothing was sent for long enough. */
+  #isDue(nowMs: number): boolean {
+    return nowMs - this.#sentMs >= REPORT_EVERY_MS / 2;
   }
 
   #noteSilence(nowMs: number): void {

@@ -10,6 +10,10 @@ const SMALL_LEASE_FRACTION = 0.5;
 /** What a lease of a small limit is worth at most in time: so soon it is earned again if its holder dies. */
 const SMALL_LEASE_SECS = 0.05;
 
+/** Of a lease, what is left when more is asked for with the next batch, however slowly it is spent. */
+const AHEAD = 0.6;
+/** Of a lease, what is left when it is looked at with the next batch whether it lasts until another one: early, or nearly all of it had to be asked for in between. */
+const LOOK = 0.9;
 /** Of a lease, what is left for the time that an answer takes: never more, whatever the rate, and never less, because a burst is spent at any rate. */
 const MOST_URGENT = 1 / 4;
 const LEAST_URGENT = 1 / 8;
@@ -28,6 +32,16 @@ export function leaseSize(spec: LimitSpec, holders: number): number {
 export function smallLeaseSize(spec: LimitSpec, holders: number): number {
   if (leaseSize(spec, holders) > 0) return 0;
   return Math.floor(Math.min((wholeBurst(spec) * SMALL_LEASE_FRACTION) / holders, spec.perSecond * SMALL_LEASE_SECS));
+}
+
+/** Tokens of a lease below which more is asked for with the next batch. */
+export function aheadLevel(lease: number): number {
+  return Math.ceil(lease * AHEAD);
+}
+
+/** Tokens of a lease below which the next batch asks for more if it is spent so fast that it would run low before another one. */
+export function lookLevel(lease: number): number {
+  return Math.ceil(lease * LOOK);
 }
 
 /**

@@ -4,23 +4,12 @@ import { wholeBurst } from './bucket.ts';
 import { LeaseFigures } from './lease-figures.ts';
 import { BYTES_PER_LEASE, generationOf, leaseMemory, levelOf, resetLease } from './lease-memory.ts';
 import type { LeaseMemory } from './lease-memory.ts';
-import { leaseSize, smallLeaseSize, urgentLevel } from './lease-size.ts';
-
-/** What a slot is in the middle of. Only one with none of these may change its owner. */
-export const QUEUED: number = 1;
-export const ASKING: number = 2;
-/** What it holds is to be reported with the next tick. */
-export const DIRTY: number = 4;
-export const BUSY: number = QUEUED | ASKING;
+import { REPORT_EVERY_MS } from './lease-port.ts';
+import { aheadLevel, leaseSize, smallLeaseSize, urgentLevel } from './lease-size.ts';
 
 const MODES: readonly LimitMode[] = ['remote', 'local', 'closed', 'open'];
 /** A key of so many UTF-16 units travels as it is. */
 const MAX_PLAIN_KEY = 170;
-/**
- * Of a lease, what is left when more is asked for: so much that a caller who spends a third of a lease between two batches comes with one of
- * them, and not in a batch of its own in between, which costs as much as one of fifty asks.
- */
-const AHEAD = 0.6;
 /** Slots looked at to find one that can be evicted. */
 const EVICTION_SCAN = 64;
 
@@ -130,8 +119,17 @@ export class LeaseTable {
     const size = leaseSize(spec, this.#workers);
     const small = size === 0 && this.#hasRecalls && isRecallable(this.keys[slot] as string) ? smallLeaseSize(spec, this.#workers) : 0;
     const quota = Math.max(size, small);
-    const kept = { quota, ahead: Math.ceil(quota * AHEAD), urgent: urgentLevel(spec, quota), isSmall: small > 0 };
+    const kept = { quota, urgent: urgentLevel(spec, quota), isSmall: small > 0 };
     this.figures.shape(slot, spec.perSecond, wholeBurst(spec), kept);
+  }
+
+  /** Whether a batch that leaves now had better ask for more: little is left of the lease, or will be before the next one leaves, if it is spent as since the last. */
+  isNeededSoon(slot: number, nowMs: number): boolean {
+    const { figures } = this;
+    const level = levelOf(this.memory, slot);
+    if (figures.isSmall(slot) || level < aheadLevel(figures.quota(slot))) return true;
+    const perMs = ((this.told[slot] as number) - level) / Math.max(1, nowMs - (this.spentMs[slot] as number));
+    return level - perMs * REPORT_EVERY_MS < figures.urgent(slot);
   }
 
   /** Until then the authority gives nothing that no request waits for. */

@@ -29,7 +29,7 @@ const IDLE_MS = 1000;
 /** What is spent of a small limit is reported soon, because Redis cannot refill what it believes to be held. */
 const REPORT_MS = 2;
 /** A pool that runs low is filled so soon, with others, unless it is nearly empty or somebody waits for it. */
-const REFILL_MS = 100;
+const REFILL_MS = 250;
 /** Who is refused by `closed` may ask again after this long: Redis may be back. At once, if only one answer was late. */
 const CLOSED_MS = 250;
 const REPORTS_PER_SWEEP = 5000;

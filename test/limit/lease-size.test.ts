@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { leaseSize, smallLeaseSize, urgentLevel } from '../../src/limit/lease-size.ts';
+import { aheadLevel, leaseSize, lookLevel, smallLeaseSize, urgentLevel } from '../../src/limit/lease-size.ts';
 import { specOf } from './limit-support.ts';
 
 describe('smallLeaseSize', () => {
@@ -48,4 +48,13 @@ describe('urgentLevel', () => {
   ])('at %d/s of a lease of %d is %d: what comes back in 8 ms, an eighth at least and a quarter at most', (rate, lease, level) => {
     expect(urgentLevel(specOf(rate, 1_000), lease)).toBe(level);
   });
+});
+
+it.each([
+  [0, 0, 0],
+  [1, 1, 1],
+  [10, 6, 9],
+  [50, 30, 45],
+])('of a lease of %d more is asked for below %d, and thought of below %d', (lease, ahead, look) => {
+  expect([aheadLevel(lease), lookLevel(lease)]).toEqual([ahead, look]);
 });

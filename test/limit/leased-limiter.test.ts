@@ -8,6 +8,8 @@ import { Bench, chargeOf, specOf } from './limit-support.ts';
 const leased = specOf(100, 400);
 /** The same leases, of which a quarter may be gone in three milliseconds. */
 const fast = specOf(1_000, 400);
+/** Ten times the leases: a hundred for each. */
+const wide = specOf(1_000, 4_000);
 /** Too small for leases. */
 const exact = specOf(25, 10);
 
@@ -73,6 +75,38 @@ describe('LeasedLimiter', () => {
     const waits = bench.request('c', leased);
     bench.turn();
     expect([await waits, ...batches().slice(before)]).toEqual(['taken', 3]);
+  });
+
+  it('asks with a batch for a lease that would run low before another one, and not for one that lasts', async () => {
+    const bench = new Bench();
+    await bench.flood(1, 'slow', wide);
+    bench.pass(100);
+    await bench.flood(1, 'quick', wide);
+    const asked = (): string[] => bench.sent.splice(0).flatMap(({ asks }) => asks.map(({ key, have }) => `${key} ${have}`));
+    asked();
+    for (let i = 0; i < 20; i++) bench.take('slow', wide);
+    for (let i = 0; i < 39; i++) bench.take('quick', wide);
+    bench.pass(REPORT_EVERY_MS - 100);
+    expect(asked()).toEqual(['quick 61']);
+    for (let i = 0; i < 20; i++) bench.take('slow', wide);
+    bench.pass(2 * REPORT_EVERY_MS);
+    expect(asked()).toEqual([]);
+    bench.take('slow', wide);
+    bench.pass(2 * REPORT_EVERY_MS);
+    expect(asked()).toEqual(['slow 59']);
+  });
+
+  it('asks ahead with a tick only if no batch has left lately', async () => {
+    const bench = new Bench();
+    await bench.flood(1, 'a', leased);
+    bench.pass(REPORT_EVERY_MS - 50);
+    await bench.flood(1, 'b', leased);
+    const { asks } = bench.limiter.stats();
+    for (let i = 0; i < 6; i++) bench.take('a', leased);
+    bench.pass(100);
+    expect(bench.limiter.stats().asks).toBe(asks);
+    bench.pass(REPORT_EVERY_MS);
+    expect(bench.limiter.stats().asks).toBe(asks + 1);
   });
 
   it('asks for nothing more when it closes, and returns what it would have asked ahead for', async () => {
