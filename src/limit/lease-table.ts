@@ -10,6 +10,8 @@ import { aheadLevel, leaseSize, smallLeaseSize, urgentLevel } from './lease-size
 const MODES: readonly LimitMode[] = ['remote', 'local', 'closed', 'open'];
 /** A key of so many UTF-16 units travels as it is. */
 const MAX_PLAIN_KEY = 170;
+/** A quarter of a turn: callers who run low at two times come into one batch in the end, whichever of the two is later. */
+const ASKED_LATELY_MS = REPORT_EVERY_MS / 4;
 /** Slots looked at to find one that can be evicted. */
 const EVICTION_SCAN = 64;
 
@@ -123,13 +125,17 @@ export class LeaseTable {
     this.figures.shape(slot, spec.perSecond, wholeBurst(spec), kept);
   }
 
-  /** Whether a batch that leaves now had better ask for more: little is left of the lease, or will be before the next one leaves, if it is spent as since the last. */
+  /**
+   * Whether a batch that leaves now had better ask for more: little is left of the lease, or will be within a turn, if it is spent as since it was asked for last.
+   * Not if that was only just: among batches that leave all the time each would bring a few tokens.
+   */
   isNeededSoon(slot: number, nowMs: number): boolean {
     const { figures } = this;
     const level = levelOf(this.memory, slot);
     if (figures.isSmall(slot) || level < aheadLevel(figures.quota(slot))) return true;
-    const perMs = ((this.told[slot] as number) - level) / Math.max(1, nowMs - (this.spentMs[slot] as number));
-    return level - perMs * REPORT_EVERY_MS < figures.urgent(slot);
+    const sinceMs = nowMs - (this.spentMs[slot] as number);
+    const perMs = ((this.told[slot] as number) - level) / sinceMs;
+    return sinceMs >= ASKED_LATELY_MS && level - perMs * REPORT_EVERY_MS < figures.urgent(slot);
   }
 
   /** Until then the authority gives nothing that no request waits for. */

@@ -96,6 +96,30 @@ describe('LeasedLimiter', () => {
     expect(asked()).toEqual(['slow 59']);
   });
 
+  it('does not ask for a few tokens with each of many batches', async () => {
+    const bench = new Bench();
+    await bench.flood(1, 'a', wide);
+    const asked = (): string[] =>
+      bench.sent
+        .splice(0)
+        .flatMap((batch) => batch.asks)
+        .filter(({ key }) => key === 'a')
+        .map(({ have }) => `a ${have}`);
+    asked();
+    for (let ms = 5; ms <= 60; ms += 5) {
+      bench.take('a', wide);
+      bench.take('a', wide);
+      bench.pass(5);
+      // Of a limit without leases: a batch each time.
+      await bench.flood(1, `exact ${ms}`, exact);
+    }
+    expect(asked()).toEqual([]);
+    bench.take('a', wide);
+    bench.pass(5);
+    await bench.flood(1, 'exact', exact);
+    expect(asked()).toEqual(['a 75']);
+  });
+
   it('asks ahead with a tick only if no batch has left lately', async () => {
     const bench = new Bench();
     await bench.flood(1, 'a', leased);
