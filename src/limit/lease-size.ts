@@ -12,7 +12,7 @@ const SMALL_LEASE_SECS = 0.05;
 
 /** Of a lease, what is left when more is asked for with the next batch, however slowly it is spent. */
 const AHEAD = 0.6;
-/** Of a lease, what is left when it is looked at with the next batch whether it lasts until another one: early, or nearly all of it had to be asked for in between. */
+/** Of a lease, what is left when the next batch looks whether it lasts for another turn: a lease that it leaves out may need a batch of its own in between. */
 const LOOK = 0.9;
 /** Of a lease, what is left for the time that an answer takes: never more, whatever the rate, and never less, because a burst is spent at any rate. */
 const MOST_URGENT = 1 / 4;
