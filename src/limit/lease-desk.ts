@@ -19,7 +19,7 @@ import type { Waiter, Waiters } from './waiters.ts';
 
 /** What is spent of a limit too small for leases is told so soon: the authority cannot refill what it believes to be held. */
 const REPORT_SOON_MS = 5;
-/** What is left of a lease may be gone before the next tick of the line. */
+/** What is left of a lease may be gone before the next batch of the line. */
 const URGENT_MS = 1;
 /** A sweep looks at this many slots, or an eighth of those ever used, whichever is more. */
 const SWEEP_SLOTS = 8_192;
@@ -65,7 +65,8 @@ export class LeaseDesk {
       port,
       clock,
       breaker,
-      (isDue) => this.#tick(isDue),
+      () => this.#report(true),
+      () => this.#flush(),
       () => this.#resume(),
     );
   }
@@ -340,12 +341,6 @@ export class LeaseDesk {
     if (nextMs < Number.POSITIVE_INFINITY) this.#waitClock.wakeAt(nextMs);
   }
 
-  /** What was queued since the last batch can wait for the next, if that is not long ago. */
-  #tick(isDue: boolean): void {
-    this.#report(true);
-    if (isDue && this.#queued.length > 0) this.#flush();
-  }
-
   #wakeReport(): void {
     if (this.#reportTimer === null) this.#reportTimer = this.#clock.after(REPORT_SOON_MS, () => this.#reportSoon());
   }
@@ -355,8 +350,8 @@ export class LeaseDesk {
     if (this.line.isUp) this.#report(false);
   }
 
-  /** Tells what was spent of limits too small for leases; with every tick, returns what was not needed after all. */
-  #report(isTick: boolean): void {
+  /** Tells what was spent of limits too small for leases; with every turn of the line, returns what was not needed after all. */
+  #report(isTurn: boolean): void {
     if (!this.line.isUp) return this.#dropSurplus();
     const dirty = this.#dirty;
     this.#dirty = [];
@@ -364,7 +359,7 @@ export class LeaseDesk {
       const flags = this.#table.figures.flags(slot);
       if ((flags & DIRTY) === 0) continue;
       if ((flags & BUSY) !== 0 || this.#waiters.has(slot)) this.#keepDirty(slot);
-      else this.#reportSlot(slot, isTick);
+      else this.#reportSlot(slot, isTurn);
     }
   }
 
@@ -380,11 +375,11 @@ export class LeaseDesk {
     for (const slot of this.#dirty) takeLease(memory, slot, Math.max(0, levelOf(memory, slot) - figures.quota(slot)));
   }
 
-  #reportSlot(slot: number, isTick: boolean): void {
+  #reportSlot(slot: number, isTurn: boolean): void {
     const { memory, told, figures, keys } = this.#table;
     const level = levelOf(memory, slot);
     const surplus = Math.max(0, level - figures.quota(slot));
-    const tokens = isTick ? surplus : 0;
+    const tokens = isTurn ? surplus : 0;
     // A request may still be waiting for another limit, and come back for what it was granted of this one.
     if (surplus > tokens) this.#dirty.push(slot);
     else figures.setFlags(slot, figures.flags(slot) & ~DIRTY);

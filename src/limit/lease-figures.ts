@@ -6,7 +6,7 @@ import { lookLevel } from './lease-size.ts';
 /** What a slot is in the middle of. Only one with neither of the first two may change its owner. */
 export const QUEUED: number = 1;
 export const ASKING: number = 2;
-/** What it holds is to be reported with the next tick. */
+/** What it holds is to be reported with the next turn. */
 export const DIRTY: number = 4;
 export const BUSY: number = QUEUED | ASKING;
 

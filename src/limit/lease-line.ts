@@ -14,21 +14,25 @@ const LOST_AFTER_MS = 2 * REPORT_EVERY_MS;
 const FIRST_ANSWER_WITHIN_MS = 20;
 /** A timer that comes later than this says that this event loop was busy; nothing can be concluded about the authority. */
 const LATE_MS = 10;
+/** By so much a timer may be early, and what was sent with a turn was sent a little after it began. */
+const EARLY_MS = 10;
 /** A stamp that took longer is not taken note of, so that a slow authority leaves a worker its share. */
 const STAMP_WITHIN_MS = SHARE_AFTER_MS / 2;
 const NONE: readonly never[] = [];
 
 /**
  * A worker's line to its authority. It is up once the authority has answered a greeting (an empty batch that says that
- * the worker holds nothing) and as long as the breaker is closed. When nothing else is sent, an empty batch goes out
- * every `REPORT_EVERY_MS`: its answer vouches for the worker, and its lack tells of an outage that no request has met.
+ * the worker holds nothing) and as long as the breaker is closed. When nothing else was sent for `REPORT_EVERY_MS`, an empty batch goes
+ * out: its answer vouches for the worker, and its lack tells of an outage that no request has met.
  */
 export class LeaseLine {
   readonly #port: LeasePort;
   readonly #clock: Clock;
   readonly #breaker: Breaker;
+  readonly #onTurn: () => void;
+  readonly #onDue: () => void;
   readonly #onUp: () => void;
-  readonly #timer: Timer;
+  #timer: Timer;
   #isGreeted = false;
   #stamp = 0;
   /** From then on this worker may spend its own share of each limit; Infinity: it never heard of an authority. */
@@ -36,16 +40,21 @@ export class LeaseLine {
   /** Oldest batch that is not answered yet; 0 = none. */
   #unansweredMs = 0;
   #sentMs = 0;
-  #nextTickMs: number;
+  #nextTurnMs: number;
+  #wasLate = false;
+  /** When silence was counted as a failure last. */
+  #failedMs = Number.NEGATIVE_INFINITY;
 
-  /** `onTick` is called with each tick; `isDue`: a batch leaves with it, and had better be filled. `onUp`: asks are possible (again). */
-  constructor(port: LeasePort, clock: Clock, breaker: Breaker, onTick: (isDue: boolean) => void, onUp: () => void) {
+  /** `onTurn` is called at least every `REPORT_EVERY_MS`; `onDue`: a batch is due, and had better be filled; `onUp`: asks are possible (again). */
+  constructor(port: LeasePort, clock: Clock, breaker: Breaker, onTurn: () => void, onDue: () => void, onUp: () => void) {
     this.#port = port;
     this.#clock = clock;
     this.#breaker = breaker;
+    this.#onTurn = onTurn;
+    this.#onDue = onDue;
     this.#onUp = onUp;
-    this.#nextTickMs = clock.nowMs() + REPORT_EVERY_MS;
-    this.#timer = clock.every(REPORT_EVERY_MS, () => this.#tick(onTick));
+    this.#nextTurnMs = clock.nowMs() + REPORT_EVERY_MS;
+    this.#timer = clock.after(REPORT_EVERY_MS, () => this.#turn());
   }
 
   get isUp(): boolean {
@@ -110,24 +119,41 @@ export class LeaseLine {
     this.#timer.cancel();
   }
 
-  #tick(onTick: (isDue: boolean) => void): void {
+  /** Once a batch is due; and before, if one has left since the last turn: the next is then so much later. */
+  #turn(): void {
     const nowMs = this.#clock.nowMs();
-    const isLate = nowMs - this.#nextTickMs > LATE_MS;
-    this.#nextTickMs = nowMs + REPORT_EVERY_MS;
-    if (!isLate) this.#noteSilence(nowMs);
-    onTick(this.#isDue(nowMs));
-    if (this.#breaker.isClosed ? this.#isDue(nowMs) : this.#breaker.mayProbe(nowMs)) this.#transmit(!this.#isGreeted, NONE, NONE);
+    const isLate = nowMs - this.#nextTurnMs > LATE_MS;
+    // What has arrived in a loop that stood still is read after this, and the authority may have stood still as well.
+    if (!isLate && !this.#wasLate) this.#noteSilence(nowMs);
+    this.#wasLate = isLate;
+    this.#onTurn();
+    if (this.#breaker.isClosed) {
+      if (this.#isDue(nowMs)) this.#sendDue(nowMs);
+    } else if (this.#breaker.mayProbe(nowMs)) {
+      this.#transmit(!this.#isGreeted, NONE, NONE);
+    }
+    const waitMs = this.#isDue(nowMs) ? REPORT_EVERY_MS : Math.min(REPORT_EVERY_MS, this.#sentMs + REPORT_EVERY_MS - nowMs);
+    this.#nextTurnMs = nowMs + waitMs;
+    this.#timer = this.#clock.after(waitMs, () => this.#turn());
   }
 
-  /** Nothing was sent for long enough. */
+  #sendDue(nowMs: number): void {
+    this.#onDue();
+    if (this.#isDue(nowMs)) this.#transmit(!this.#isGreeted, NONE, NONE);
+  }
+
+  /** Nothing was sent for a turn. */
   #isDue(nowMs: number): boolean {
-    return nowMs - this.#sentMs >= REPORT_EVERY_MS / 2;
+    return nowMs - this.#sentMs >= REPORT_EVERY_MS - EARLY_MS;
   }
 
+  /** A failure counts no more often than four times a second, however many turns there are. */
   #noteSilence(nowMs: number): void {
     const silentMs = this.#unansweredMs > 0 ? nowMs - this.#unansweredMs : 0;
-    if (silentMs >= LOST_AFTER_MS) this.#breaker.open(nowMs);
-    else if (silentMs > ANSWER_WITHIN_MS) this.#breaker.failed(nowMs);
+    if (silentMs >= LOST_AFTER_MS - EARLY_MS) return this.#breaker.open(nowMs);
+    if (silentMs <= ANSWER_WITHIN_MS || nowMs - this.#failedMs < REPORT_EVERY_MS - EARLY_MS) return;
+    this.#failedMs = nowMs;
+    this.#breaker.failed(nowMs);
   }
 
   #transmit(isReset: boolean, returns: readonly LeaseReturn[], asks: readonly SlotAsk[]): void {

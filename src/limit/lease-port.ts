@@ -30,7 +30,7 @@ export interface LeasePort {
 export interface LeaseClient {
   /** The shared buckets (`leaseMemory(buffer)`), for the thread that applies grants. */
   readonly buffer: SharedArrayBuffer;
-  /** There is a connection: the greeting is sent at once instead of with the next tick. */
+  /** There is a connection: the greeting is sent at once instead of with the next turn. */
   connected(): void;
   /** Answers have arrived; their grants were applied. */
   answered(answers: LeaseAnswers): void;
@@ -40,7 +40,7 @@ export interface LeaseClient {
   disconnected(): void;
 }
 
-/** From a worker, about once a turn of its event loop while something is asked, and every 250 to 374 ms otherwise. */
+/** From a worker, about once a turn of its event loop while something is asked, and 250 ms after the last otherwise. */
 export interface LeaseBatch {
   /** The last stamp received; 0 before the first. */
   readonly stamp: number;

@@ -82,12 +82,16 @@ describe('LeasedLimiter', () => {
     await bench.flood(1, 'slow', wide);
     bench.pass(100);
     await bench.flood(1, 'quick', wide);
-    const asked = (): string[] => bench.sent.splice(0).flatMap(({ asks }) => asks.map(({ key, have }) => `${key} ${have}`));
+    const asked = (): string[] => {
+      const batches = bench.sent.splice(0).filter(({ asks }) => asks.length > 0);
+      return batches.map(({ asks }) => asks.map(({ key, have }) => `${key} ${have}`).join(', '));
+    };
     asked();
     for (let i = 0; i < 20; i++) bench.take('slow', wide);
     for (let i = 0; i < 39; i++) bench.take('quick', wide);
     bench.pass(REPORT_EVERY_MS - 100);
-    expect(asked()).toEqual(['quick 61']);
+    await bench.flood(1, 'other', wide);
+    expect(asked()).toEqual(['quick 61, other 0']);
     for (let i = 0; i < 20; i++) bench.take('slow', wide);
     bench.pass(2 * REPORT_EVERY_MS);
     expect(asked()).toEqual([]);
@@ -120,17 +124,31 @@ describe('LeasedLimiter', () => {
     expect(asked()).toEqual(['a 75']);
   });
 
-  it('asks ahead with a tick only if no batch has left lately', async () => {
+  it('asks ahead a turn after the last batch, whenever that left', async () => {
     const bench = new Bench();
     await bench.flood(1, 'a', leased);
-    bench.pass(REPORT_EVERY_MS - 50);
+    bench.pass(100);
     await bench.flood(1, 'b', leased);
     const { asks } = bench.limiter.stats();
     for (let i = 0; i < 6; i++) bench.take('a', leased);
-    bench.pass(100);
+    bench.pass(REPORT_EVERY_MS - 10);
     expect(bench.limiter.stats().asks).toBe(asks);
-    bench.pass(REPORT_EVERY_MS);
+    bench.pass(20);
     expect(bench.limiter.stats().asks).toBe(asks + 1);
+  });
+
+  it('is never silent for longer than a turn, nor sends more than one batch in it for nothing', async () => {
+    for (let phaseMs = 0; phaseMs <= 500; phaseMs += 15) {
+      const bench = new Bench();
+      bench.pass(phaseMs);
+      await bench.flood(1, 'a', leased);
+      bench.sent.splice(0, bench.sent.length - 1);
+      bench.pass(2000);
+      const gaps = bench.sent.slice(1).map(({ sentMs }, at) => sentMs - (bench.sent[at]?.sentMs ?? 0));
+      expect(gaps.length).toBeGreaterThanOrEqual(7);
+      expect(Math.min(...gaps)).toBeGreaterThanOrEqual(REPORT_EVERY_MS - 10);
+      expect(Math.max(...gaps)).toBeLessThanOrEqual(REPORT_EVERY_MS + 1);
+    }
   });
 
   it('asks for nothing more when it closes, and returns what it would have asked ahead for', async () => {
@@ -264,7 +282,7 @@ describe('LeasedLimiter', () => {
       expect(bench.limiter.stats()).toMatchObject({ waits: 3, waiting: 0, timeouts: 3, mode: 'open' });
     });
 
-    it('lets nobody wait once nothing was heard for three ticks', async () => {
+    it('lets nobody wait once nothing was heard for three turns', async () => {
       const bench = new Bench();
       bench.isHeld = true;
       bench.pass(3 * REPORT_EVERY_MS);

@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest';
+import { Breaker } from '../../src/limit/breaker.ts';
+import { LeaseLine } from '../../src/limit/lease-line.ts';
+import { type LeaseBatch, type LeaseReturn, REPORT_EVERY_MS } from '../../src/limit/lease-port.ts';
+import { FakeClock } from '../upstream/fake-clock.ts';
+
+const RETURNS: readonly LeaseReturn[] = [{ key: 'a', tokens: 1, have: 0, recall: 0 }];
+
+/** Counts what is counted against the authority. */
+class CountingBreaker extends Breaker {
+  failures = 0;
+  override failed(nowMs: number): void {
+    this.failures += 1;
+    super.failed(nowMs);
+  }
+}
+
+/** Of an event loop that can stand still: timers come so much later. */
+class StallingClock extends FakeClock {
+  #stalledMs = 0;
+  override nowMs(): number {
+    return super.nowMs() + this.#stalledMs;
+  }
+  stall(ms: number): void {
+    this.#stalledMs += ms;
+  }
+}
+
+function start(): { line: LeaseLine; breaker: CountingBreaker; sent: LeaseBatch[]; clock: StallingClock } {
+  const clock = new StallingClock();
+  const breaker = new CountingBreaker();
+  const sent: LeaseBatch[] = [];
+  const port = { attach: () => undefined, afterTurn: () => undefined, send: (batch: LeaseBatch) => void sent.push(batch) };
+  const nothing = (): void => undefined;
+  const line = new LeaseLine(port, clock, breaker, nothing, nothing, nothing);
+  line.greet();
+  line.answered(1, sent[0]?.sentMs ?? 0);
+  return { line, breaker, sent, clock };
+}
+
+describe('LeaseLine', () => {
+  it('counts a silent authority as one failure a turn, however soon another turn follows', () => {
+    const { line, breaker, clock } = start();
+    clock.advance(15);
+    line.send(RETURNS, []);
+    // The turn comes 235 ms after that batch, and another 15 ms later, because by then one is due.
+    clock.advance(REPORT_EVERY_MS - 15);
+    expect(breaker.failures).toBe(1);
+    clock.advance(100);
+    expect(breaker.failures).toBe(1);
+    expect(breaker.isClosed).toBe(true);
+  });
+
+  it('takes it for lost after half a second, or a turn later, whenever its batch left', () => {
+    for (let phaseMs = 0; phaseMs < REPORT_EVERY_MS; phaseMs += 10) {
+      const { line, breaker, clock } = start();
+      clock.advance(phaseMs);
+      line.send(RETURNS, []);
+      clock.advance(480);
+      expect(breaker.isClosed).toBe(true);
+      clock.advance(REPORT_EVERY_MS);
+      expect(breaker.isClosed).toBe(false);
+    }
+  });
+
+  it('does not judge the authority by what was not read yet in a loop that stood still, nor by the turn after that', () => {
+    const { line, breaker, sent, clock } = start();
+    clock.advance(100);
+    line.send(RETURNS, []);
+    clock.stall(600);
+    // The turn is late, and sends a batch; the next is a turn later.
+    clock.advance(150 + REPORT_EVERY_MS);
+    expect([breaker.failures, breaker.isClosed, sent.length]).toEqual([0, true, 4]);
+    clock.advance(REPORT_EVERY_MS);
+    expect(breaker.isClosed).toBe(false);
+  });
+});
