@@ -41,7 +41,8 @@ export class LeaseLine {
   #unansweredMs = 0;
   #sentMs = 0;
   #nextTurnMs: number;
-  #wasLate = false;
+  /** When a turn came too late to say anything, last. */
+  #lateMs = Number.NEGATIVE_INFINITY;
   /** When silence was counted as a failure last. */
   #failedMs = Number.NEGATIVE_INFINITY;
 
@@ -123,9 +124,9 @@ export class LeaseLine {
   #turn(): void {
     const nowMs = this.#clock.nowMs();
     const isLate = nowMs - this.#nextTurnMs > LATE_MS;
-    // What has arrived in a loop that stood still is read after this, and the authority may have stood still as well.
-    if (!isLate && !this.#wasLate) this.#noteSilence(nowMs);
-    this.#wasLate = isLate;
+    if (isLate) this.#lateMs = nowMs;
+    // What has arrived in a loop that stood still is read after this, and the authority may have stood still as well: it gets a turn.
+    else if (nowMs - this.#lateMs >= REPORT_EVERY_MS - EARLY_MS) this.#noteSilence(nowMs);
     this.#onTurn();
     if (this.#breaker.isClosed) {
       if (this.#isDue(nowMs)) this.#sendDue(nowMs);
