@@ -22,8 +22,8 @@ const NONE: readonly never[] = [];
 
 /**
  * A worker's line to its authority. It is up once the authority has answered a greeting (an empty batch that says that
- * the worker holds nothing) and as long as the breaker is closed. When nothing else was sent for `REPORT_EVERY_MS`, an empty batch goes
- * out: its answer vouches for the worker, and its lack tells of an outage that no request has met.
+ * the worker holds nothing) and as long as the breaker is closed. Then a batch goes out when nothing was sent for `REPORT_EVERY_MS`, if only an
+ * empty one: its answer vouches for the worker, and its lack tells of an outage that no request has met.
  */
 export class LeaseLine {
   readonly #port: LeasePort;
@@ -37,12 +37,14 @@ export class LeaseLine {
   #stamp = 0;
   /** From then on this worker may spend its own share of each limit; Infinity: it never heard of an authority. */
   #shareFromMs = Number.POSITIVE_INFINITY;
-  /** Oldest batch that is not answered yet; 0 = none. */
+  /** When the batch left by which silence is measured: after an answer the last one, if that is not answered yet; 0 = none. */
   #unansweredMs = 0;
   #sentMs = 0;
   #nextTurnMs: number;
   /** When a turn came too late to say anything, last. */
   #lateMs = Number.NEGATIVE_INFINITY;
+  /** The last turn in time said nothing, because of a late one before it. */
+  #isExcused = false;
   /** When silence was counted as a failure last. */
   #failedMs = Number.NEGATIVE_INFINITY;
 
@@ -95,7 +97,7 @@ export class LeaseLine {
     this.#breaker.failed(nowMs);
   }
 
-  /** Returns false for an answer from before the last greeting, or that came too late to mean anything. */
+  /** An answer to what was sent at `sentMs`. */
   answered(stamp: number, sentMs: number): void {
     const nowMs = this.#clock.nowMs();
     const tookMs = nowMs - sentMs;
@@ -111,7 +113,7 @@ export class LeaseLine {
   }
 
   disconnected(): void {
-    this.#unansweredMs = 0;
+    // What was not answered counts on: a connection that is lost again and again is silence.
     this.#isGreeted = false;
     this.greet();
   }
@@ -123,19 +125,31 @@ export class LeaseLine {
   /** Once a batch is due; and before, if one has left since the last turn: the next is then so much later. */
   #turn(): void {
     const nowMs = this.#clock.nowMs();
-    const isLate = nowMs - this.#nextTurnMs > LATE_MS;
-    if (isLate) this.#lateMs = nowMs;
-    // What has arrived in a loop that stood still is read after this, and the authority may have stood still as well: it gets a turn.
-    else if (nowMs - this.#lateMs >= REPORT_EVERY_MS - EARLY_MS) this.#noteSilence(nowMs);
+    this.#judge(nowMs);
     this.#onTurn();
     if (this.#breaker.isClosed) {
       if (this.#isDue(nowMs)) this.#sendDue(nowMs);
     } else if (this.#breaker.mayProbe(nowMs)) {
       this.#transmit(!this.#isGreeted, NONE, NONE);
     }
-    const waitMs = this.#isDue(nowMs) ? REPORT_EVERY_MS : Math.min(REPORT_EVERY_MS, this.#sentMs + REPORT_EVERY_MS - nowMs);
-    this.#nextTurnMs = nowMs + waitMs;
+    // The turn itself may have taken a while.
+    const endMs = this.#clock.nowMs();
+    const waitMs = this.#isDue(nowMs) ? REPORT_EVERY_MS : Math.max(0, this.#sentMs + REPORT_EVERY_MS - endMs);
+    this.#nextTurnMs = endMs + waitMs;
     this.#timer = this.#clock.after(waitMs, () => this.#turn());
+  }
+
+  /**
+   * What has arrived in a loop that stood still is read after a late turn, and the authority may have stood still as well: it gets a turn. One only, or a loop
+   * late by turns would never see it silent.
+   */
+  #judge(nowMs: number): void {
+    if (nowMs - this.#nextTurnMs > LATE_MS) {
+      this.#lateMs = nowMs;
+      return;
+    }
+    this.#isExcused = !this.#isExcused && nowMs - this.#lateMs < REPORT_EVERY_MS - EARLY_MS;
+    if (!this.#isExcused) this.#noteSilence(nowMs);
   }
 
   #sendDue(nowMs: number): void {
@@ -152,7 +166,7 @@ export class LeaseLine {
   #noteSilence(nowMs: number): void {
     const silentMs = this.#unansweredMs > 0 ? nowMs - this.#unansweredMs : 0;
     if (silentMs >= LOST_AFTER_MS - EARLY_MS) return this.#breaker.open(nowMs);
-    if (silentMs <= ANSWER_WITHIN_MS || nowMs - this.#failedMs < REPORT_EVERY_MS - EARLY_MS) return;
+    if (silentMs <= ANSWER_WITHIN_MS || nowMs - this.#failedMs < REPORT_EVERY_MS) return;
     this.#failedMs = nowMs;
     this.#breaker.failed(nowMs);
   }

@@ -104,7 +104,7 @@ export interface SlotAnswer extends LeaseAnswer {
 /** A worker's own share of a limit begins so long after it was last answered; until then its share is the authority's. */
 export const SHARE_AFTER_MS: number = 750;
 /**
- * A worker that has nothing to ask says so as often, and returns what it was granted in vain. No more often: a batch and its answer wake five threads
+ * A worker that has nothing to ask says so as often, while its breaker is closed, and returns what it was granted in vain. No more often: a batch and its answer wake five threads
  * whose code is in no cache, which costs more than what they say (`docs/decisions/0048-four-batches-a-second.md`).
  */
 export const REPORT_EVERY_MS: number = 250;

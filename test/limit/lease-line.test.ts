@@ -26,13 +26,14 @@ class StallingClock extends FakeClock {
   }
 }
 
-function start(): { line: LeaseLine; breaker: CountingBreaker; sent: LeaseBatch[]; clock: StallingClock } {
+/** `turnMs`: what the work of a turn takes. */
+function start(turnMs = 0): { line: LeaseLine; breaker: CountingBreaker; sent: LeaseBatch[]; clock: StallingClock } {
   const clock = new StallingClock();
   const breaker = new CountingBreaker();
   const sent: LeaseBatch[] = [];
   const port = { attach: () => undefined, afterTurn: () => undefined, send: (batch: LeaseBatch) => void sent.push(batch) };
   const nothing = (): void => undefined;
-  const line = new LeaseLine(port, clock, breaker, nothing, nothing, nothing);
+  const line = new LeaseLine(port, clock, breaker, () => clock.stall(turnMs), nothing, nothing);
   line.greet();
   line.answered(1, sent[0]?.sentMs ?? 0);
   return { line, breaker, sent, clock };
@@ -84,6 +85,84 @@ describe('LeaseLine', () => {
     clock.stall(20);
     clock.advance(REPORT_EVERY_MS);
     expect([breaker.failures, breaker.isClosed]).toEqual([0, true]);
+    clock.advance(REPORT_EVERY_MS);
+    expect(breaker.isClosed).toBe(false);
+  });
+
+  it('judges it when every second turn is late, however often others send', () => {
+    const { line, breaker, clock } = start();
+    // To a batch, by how much the turn after it is late, and from the batch to that turn.
+    const turns = [
+      [220, 20, 30],
+      [190, 0, 10],
+      [230, 20, 10],
+      [210, 0, 10],
+    ] as const;
+    for (const [toBatchMs, stallMs, toTurnMs] of turns) {
+      expect([breaker.failures, breaker.isClosed]).toEqual([0, true]);
+      clock.advance(toBatchMs);
+      line.send(RETURNS, []);
+      clock.stall(stallMs);
+      clock.advance(toTurnMs);
+    }
+    expect(breaker.isClosed).toBe(false);
+  });
+
+  it('judges it when turns themselves take a while', () => {
+    const { line, breaker, clock } = start(15);
+    line.send(RETURNS, []);
+    clock.advance(3 * REPORT_EVERY_MS);
+    expect(breaker.isClosed).toBe(false);
+  });
+
+  it('sends without delay what became due while a turn was at work', () => {
+    const { line, sent, clock } = start(15);
+    clock.advance(11);
+    line.send(RETURNS, []);
+    clock.advance(REPORT_EVERY_MS);
+    expect(sent.map(({ sentMs }) => sentMs - (sent[0]?.sentMs ?? 0))).toEqual([0, 11, 280]);
+  });
+
+  it('takes an authority for lost that accepts connections and answers nothing', () => {
+    const { line, breaker, clock } = start();
+    for (let ms = 0; ms < 3 * REPORT_EVERY_MS; ms += 50) {
+      clock.advance(50);
+      line.disconnected();
+    }
+    expect(breaker.isClosed).toBe(false);
+  });
+
+  it('goes on asking one that answers after a quarter of a second, however often', () => {
+    const { line, breaker, sent, clock } = start();
+    for (let turn = 0; turn < 20; turn++) {
+      clock.advance(REPORT_EVERY_MS - 18);
+      line.send(RETURNS, []);
+      // The turn comes 9 ms later, 241 after the one before. The batch before that turn is answered behind it.
+      clock.advance(9);
+      line.answered(turn + 2, sent.at(-2)?.sentMs ?? 0);
+    }
+    expect(breaker.failures).toBeGreaterThan(5);
+    expect(breaker.isClosed).toBe(true);
+  });
+
+  it('measures silence from what was sent after the batch that is answered', () => {
+    const { line, breaker, sent, clock } = start();
+    clock.advance(10);
+    line.send(RETURNS, []);
+    clock.advance(10);
+    line.send(RETURNS, []);
+    line.answered(2, sent.at(-2)?.sentMs ?? 0);
+    clock.advance(2 * REPORT_EVERY_MS);
+    expect(breaker.isClosed).toBe(false);
+  });
+
+  it('takes no answer to an earlier batch for one to what it waits for', () => {
+    const { line, breaker, sent, clock } = start();
+    clock.advance(1);
+    line.send(RETURNS, []);
+    clock.advance(244);
+    line.send(RETURNS, []);
+    line.answered(2, sent[0]?.sentMs ?? 0);
     clock.advance(REPORT_EVERY_MS);
     expect(breaker.isClosed).toBe(false);
   });
