@@ -184,6 +184,18 @@ async function parentOf(pid: number): Promise<number> {
   return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
 }
 
+/** Each worker learns for itself that another has ended: until then that one cannot be reached for the moment. */
+async function statusesUntilUnknown(session: OpenSession): Promise<readonly number[]> {
+  const statuses: number[] = [];
+  const isUnknown = async (): Promise<boolean> => {
+    const { status } = await session.post(toolCall('echo'));
+    if (status !== 404) statuses.push(status);
+    return status === 404;
+  };
+  await waitUntil(isUnknown, { what: 'the session is unknown' });
+  return statuses;
+}
+
 describe('a worker that is killed', () => {
   it('takes its sessions along: 502 for what was under way, 404 from then on, and no harm to the others', async () => {
     const place = await start();
@@ -210,9 +222,12 @@ describe('a worker that is killed', () => {
     process.kill(worker, 'SIGKILL');
     // Those that came to the worker itself went down with it.
     for (const outcome of await outcomes) expect(outcome === 'cut' || outcome.includes('"code":-31502')).toBe(true);
-    for (const { session } of doomed) expect((await session.post(toolCall('echo'))).status).toBe(404);
+    for (const { session } of doomed) {
+      for (const status of await statusesUntilUnknown(session)) expect([502, 503]).toContain(status);
+    }
     for (const { session } of others) expect((await session.post(toolCall('echo'))).status).toBe(200);
     await waitUntil(() => doomed.every(({ pid }) => !isAlive(pid)), { what: 'the end of its children' });
+    for (const { session } of doomed) expect((await session.post(toolCall('echo'))).status).toBe(404);
     const [again] = await openMany(place, 1);
     expect((await again?.post(toolCall('echo')))?.status).toBe(200);
   });
