@@ -145,25 +145,23 @@ describe('LeaseLine', () => {
     expect(breaker.isClosed).toBe(true);
   });
 
-  it('measures silence from what was sent after the batch that is answered', () => {
+  it.each([
+    { what: 'from the batch after the one that is answered', firstMs: 10, secondMs: 10, answered: 1, waitMs: 2 * REPORT_EVERY_MS },
+    {
+      what: 'from the first batch, if only an earlier one is answered again',
+      firstMs: 1,
+      secondMs: 244,
+      answered: 0,
+      waitMs: REPORT_EVERY_MS,
+    },
+  ])('measures silence $what', ({ firstMs, secondMs, answered, waitMs }) => {
     const { line, breaker, sent, clock } = start();
-    clock.advance(10);
-    line.send(RETURNS, []);
-    clock.advance(10);
-    line.send(RETURNS, []);
-    line.answered(2, sent.at(-2)?.sentMs ?? 0);
-    clock.advance(2 * REPORT_EVERY_MS);
-    expect(breaker.isClosed).toBe(false);
-  });
-
-  it('takes no answer to an earlier batch for one to what it waits for', () => {
-    const { line, breaker, sent, clock } = start();
-    clock.advance(1);
-    line.send(RETURNS, []);
-    clock.advance(244);
-    line.send(RETURNS, []);
-    line.answered(2, sent[0]?.sentMs ?? 0);
-    clock.advance(REPORT_EVERY_MS);
+    for (const afterMs of [firstMs, secondMs]) {
+      clock.advance(afterMs);
+      line.send(RETURNS, []);
+    }
+    line.answered(2, sent[answered]?.sentMs ?? 0);
+    clock.advance(waitMs);
     expect(breaker.isClosed).toBe(false);
   });
 });
