@@ -10,7 +10,7 @@ export interface Timer {
 export interface Clock {
   nowMs(): number;
   wallMs(): number;
-  /** Calls back once, not before `delayMs`, at most one wheel tick (50 ms) late on an idle loop. Does not keep the process alive. */
+  /** Calls back once, not before `delayMs`; later while the loop is busy. Does not keep the process alive. */
   after(delayMs: number, callback: () => void): Timer;
   /** Calls back repeatedly until cancelled. Does not keep the process alive. */
   every(periodMs: number, callback: () => void): Timer;

@@ -164,4 +164,13 @@ describe('LeaseLine', () => {
     clock.advance(waitMs);
     expect(breaker.isClosed).toBe(false);
   });
+
+  it('says nothing more once it is closed', () => {
+    const { line, breaker, sent, clock } = start();
+    line.send(RETURNS, []);
+    line.close();
+    const before = sent.length;
+    clock.advance(4 * REPORT_EVERY_MS);
+    expect([sent.length, breaker.failures]).toEqual([before, 0]);
+  });
 });
